@@ -1,0 +1,50 @@
+"""Posed training images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from utils.camera import Intrinsics
+
+
+@dataclass(frozen=True)
+class Views:
+    """Normal images of one object with their cameras; kept as uint8 on the CPU, so that memory stays bounded."""
+
+    images: Tensor  # (views, height, width, 3) uint8 RGB, composited on `background`
+    alphas: Tensor | None  # (views, height, width) uint8 where the files have an alpha channel, else None
+    camera_to_world: Tensor  # (views, 4, 4) float32
+    intrinsics: Intrinsics
+    names: tuple[str, ...]
+    background: tuple[float, float, float]  # RGB in [0, 1]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]
+
+    def image(self, index: int) -> Tensor:
+        """View ``index`` as float32 RGB (height, width, 3) in [0, 1]."""
+        return self.images[index].float() / 255.0
+
+    def subset(self, indices: list[int]) -> Views:
+        """The views at ``indices``, in that order."""
+        rows = torch.tensor(indices, dtype=torch.long)
+        return replace(
+            self,
+            images=self.images[rows],
+            alphas=None if self.alphas is None else self.alphas[rows],
+            camera_to_world=self.camera_to_world[rows],
+            names=tuple(self.names[index] for index in indices),
+        )
+
+
+def split_held_out(count: int, every: int = 8) -> tuple[list[int], list[int]]:
+    """Indices of the views to train on, and of every ``every``-th view, which training never sees.
+
+    >>> split_held_out(10, every=4)
+    ([1, 2, 3, 5, 6, 7, 9], [0, 4, 8])
+    """
+    held_out = list(range(0, count, every))
+    return [index for index in range(count) if index % every], held_out
