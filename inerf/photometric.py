@@ -1,0 +1,146 @@
+"""Photometric normal equations: how the difference of query and reference changes with the pose.
+
+The reference is rendered once; its pixels become points, which a rigid motion carries from the reference's camera to
+the query's, where the query is sampled. The twist acts about ``centre``, the middle of the visible surface, where
+turning and shifting disturb each other least. The image gradient is the mean of the query's and the reference's
+("efficient second-order minimisation", Benhimane and Malis, IROS 2004); the weights are Geman and McClure's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from utils.camera import Intrinsics, camera_directions, pixel_centres
+from utils.rendering import Rendering
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pixels of a reference that take part, as points in its camera's frame."""
+
+    points: Tensor  # (samples, 3) float32, camera axes, relative to `centre`
+    colours: Tensor  # (samples, 9) float32: RGB, its derivative along x, its derivative along y (per pixel)
+    centre: Tensor  # (3,) float64 on the CPU, camera axes
+    radius: float  # how far the visible surface reaches from `centre` (root mean square), scene units
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Normal equations of one Gauss-Newton step, on the CPU in float64."""
+
+    hessian: Tensor  # (6, 6)
+    gradient: Tensor  # (6,)
+    cost: float  # sum over the samples of e^2 / (e^2 + scale^2), each in [0, 1)
+    count: int  # samples that fall into the query
+
+
+def with_derivatives(image: Tensor) -> Tensor:
+    """``image`` (height, width, 3) and its central differences along x and y: (height, width, 9)."""
+    padded = functional.pad(image.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate")[0].permute(1, 2, 0)
+    along_x = 0.5 * (padded[1:-1, 2:] - padded[1:-1, :-2])
+    along_y = 0.5 * (padded[2:, 1:-1] - padded[:-2, 1:-1])
+    return torch.cat([image, along_x, along_y], -1).contiguous()
+
+
+def spread_depth(rendering: Rendering, reach: int) -> Tensor:
+    """Depth (height, width) in which the nearest surface within ``reach`` pixels wins, and 0 where there is none.
+
+    So the pixels beside a silhouette, where half of the evidence lies, move with the surface that ends there.
+    """
+    far = torch.where(rendering.opacity > 0.5, rendering.depth, torch.full_like(rendering.depth, torch.inf))
+    near = -functional.max_pool2d(-far[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
+    return torch.where(near.isinf(), torch.zeros_like(near), near)
+
+
+def reference_samples(rendering: Rendering, active: Tensor, intrinsics: Intrinsics, reach: int) -> Samples | None:
+    """Samples of a rendering, or None where it shows too little to align to.
+
+    Args:
+        rendering: the reference.
+        active: (height, width) bool, the pixels that may take part. Those farther than ``reach`` pixels from the
+            surface get its median depth, so that what only the query shows is felt too.
+        intrinsics: camera of the rendering.
+        reach: pixels by which surface depth is carried outwards.
+    """
+    depth = spread_depth(rendering, reach)
+    on_surface = depth[depth > 0]
+    if on_surface.numel() < 16:
+        return None
+    depth = torch.where(depth > 0, depth, on_surface.median())
+    directions = camera_directions(pixel_centres(intrinsics, depth.device), intrinsics)
+    points = directions * depth[..., None]
+    surface = points[rendering.opacity > 0.5]
+    centre = surface.mean(0)
+    radius = float((surface - centre).square().sum(-1).mean().sqrt())
+    colours = with_derivatives(rendering.colour)[active]
+    return Samples((points[active] - centre).contiguous(), colours, centre.double().cpu(), max(radius, 1e-6))
+
+
+def normal_equations(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Equations:
+    """Normal equations of the robust difference of the moved samples to the query.
+
+    Args:
+        query: (height, width, 9) float32, ``with_derivatives`` of the query.
+        samples: of the reference.
+        intrinsics: camera of the query.
+        motion: (4, 4) float64 on the CPU, from the reference's camera to the query's, about ``samples.centre``.
+        scale: difference at which a sample counts half (Geman-McClure), RGB norm.
+    Returns:
+        Equations for a twist that multiplies ``motion`` from the left.
+    """
+    if query.device.type == "cpu":
+        sums = _sums_numba(query, samples, intrinsics, motion, scale)
+    else:
+        sums = sums_torch(query, samples, intrinsics, motion, scale).cpu()
+    rows, columns = torch.triu_indices(6, 6)
+    hessian = torch.zeros(6, 6, dtype=torch.float64)
+    hessian[rows, columns] = sums[:21]
+    hessian[columns, rows] = sums[:21]
+    return Equations(hessian, sums[21:27], float(sums[27]), int(sums[28]))
+
+
+def _sums_numba(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Tensor:
+    import numpy as np
+
+    from inerf.kernels import accumulate
+
+    camera = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y])
+    arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), samples.centre.numpy(), camera)
+    return torch.from_numpy(accumulate(*arrays, motion.numpy(), float(scale) ** 2))
+
+
+def sums_torch(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Tensor:
+    """The sums (29,) float64 behind ``normal_equations``: Hessian's upper triangle, gradient, cost, count."""
+    device, height, width = query.device, query.shape[0], query.shape[1]
+    motion, centre = motion.to(device), samples.centre.to(device)
+    moved = samples.points.double() @ motion[:3, :3].T + motion[:3, 3]  # (samples, 3) about the centre
+    depth = -(moved[:, 2] + centre[2])
+    ahead = (moved[:, :2] + centre[:2]) / depth[:, None]
+    x = intrinsics.focal_x * ahead[:, 0] + intrinsics.centre_x - 0.5
+    y = intrinsics.centre_y - intrinsics.focal_y * ahead[:, 1] - 0.5
+    inside = (depth > 1e-6) & (x >= 0) & (y >= 0) & (x < width - 1) & (y < height - 1)
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)[None, None]
+    sampled = functional.grid_sample(query.double().permute(2, 0, 1)[None], grid, align_corners=True)[0, :, 0].T
+    colours = samples.colours.double()
+    residual = sampled[:, :3] - colours[:, :3]  # (samples, 3)
+    slope = 0.5 * (sampled[:, 3:] + colours[:, 3:]).reshape(-1, 2, 3)  # (samples, xy, channels)
+    squared = residual.square().sum(-1)
+    ratio = inside / (squared + scale**2)
+    weight = (scale**2 * ratio) ** 2
+    zero = torch.zeros_like(depth)
+    a, b = intrinsics.focal_x / depth, -intrinsics.focal_y / depth
+    on_x = torch.stack([a, zero, a * ahead[:, 0]], -1)
+    on_y = torch.stack([zero, b, b * ahead[:, 1]], -1)
+    projection = torch.stack([on_x, on_y], 1)  # (samples, xy, 3)
+    turning = torch.linalg.cross(moved[:, None].expand_as(projection), projection)
+    jacobian = torch.einsum("spc,spt->sct", slope, torch.cat([projection, turning], -1))  # (samples, channels, 6)
+    jacobian = torch.where(inside[:, None, None], jacobian, 0.0)
+    hessian = torch.einsum("s,sci,scj->ij", weight, jacobian, jacobian)
+    gradient = torch.einsum("s,sci,sc->i", weight, jacobian, residual)
+    rows, columns = torch.triu_indices(6, 6, device=device)
+    tail = torch.stack([(squared * ratio).sum(), inside.sum().double()])
+    return torch.cat([hessian[rows, columns], gradient, tail])
