@@ -1,0 +1,137 @@
+"""Every setting of the program, once: its name, type, default and, as its comment, its meaning.
+
+The options of the command line, the keys of the config files and ``configs/README.md`` are made from these fields. A
+field of a group is called ``<group>_<field>`` there, as in ``--field_steps``. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from utils.errors import InputError
+
+ALL_OBJECTS = "all"
+
+
+def require(condition: bool, key: str, expected: str, found: object) -> None:
+    """Raise an InputError that names ``key`` unless ``condition`` holds."""
+    if not condition:
+        raise InputError(f"{key} must be {expected}, found {found!r}; correct it in the config file or on the command line.")
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """The radiance field and its training."""
+
+    steps: int = 1500  # optimiser steps in all
+    rays_per_step: int = 8192  # rays in one optimiser step
+    learning_rate: float = 0.05  # Adam's step size at the start; it decays to a tenth
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """The gallery of posed views in which a query's coarse poses are looked up."""
+
+    hypotheses: int = 6  # coarse poses a query, each verified by refinement
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """Refinement of a coarse pose against the rendered object."""
+
+    iterations: int = 12  # second-order steps a level of the image pyramid, at most
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """The comparison of a query with its reference, and the threshold."""
+
+    false_positive_rate: float = 0.05  # fraction of normal views that the stored threshold may call defective
+
+    def __post_init__(self) -> None:
+        require(0 < self.false_positive_rate < 1, "score_false_positive_rate", "between 0 and 1", self.false_positive_rate)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One object's settings."""
+
+    object_name: str = ""  # folder name of the object in data_dir; "all" runs every object of configs/LEGO-3D
+    data_dir: str = "data/LEGO-3D"  # folder that holds the objects' folders
+    ckpt_dir: str = "ckpts"  # folder that training writes to, one folder an object
+    output_dir: str = "output"  # folder that testing writes to, one folder an object
+    image_size: int = 400  # longer side in pixels to which larger pictures are averaged down; smaller ones stay
+    background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent pictures are laid
+    held_out_every: int = 8  # every n-th view is kept from training, to measure the field and to calibrate the score
+    min_psnr: float = 22.0  # mean PSNR in dB of held-out views below which the field counts as bad and nothing is scored
+    allow_bad_field: bool = False  # go on with a field that fails min_psnr
+    seed: int = 0  # seed of every random choice
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute; auto takes a CUDA device if there is one
+    overwrite: bool = False  # redo steps that are done already
+    quiet: bool = False  # print results only, no progress
+    field: FieldConfig = FieldConfig()
+    gallery: GalleryConfig = GalleryConfig()
+    refine: RefineConfig = RefineConfig()
+    score: ScoreConfig = ScoreConfig()
+
+    def __post_init__(self) -> None:
+        require(16 <= self.image_size <= 4096, "image_size", "between 16 and 4096 pixels", self.image_size)
+        require(self.held_out_every >= 2, "held_out_every", "at least 2", self.held_out_every)
+        require(
+            self.object_name == Path(self.object_name).name and self.object_name not in (".", ".."),
+            "object_name",
+            "the name of a folder in data_dir, without slashes",
+            self.object_name,
+        )
+
+    @property
+    def object_dir(self) -> Path:
+        """The object's pictures."""
+        return Path(self.data_dir) / self.object_name
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """What training writes for the object."""
+        return Path(self.ckpt_dir) / self.object_name
+
+    @property
+    def result_dir(self) -> Path:
+        """What testing writes for the object."""
+        return Path(self.output_dir) / self.object_name
+
+    @property
+    def background_rgb(self) -> tuple[float, float, float]:
+        """The background's RGB in [0, 1]."""
+        return (1.0, 1.0, 1.0) if self.background == "white" else (0.0, 0.0, 0.0)
+
+    def named(self, object_name: str) -> Config:
+        """The same settings for another object."""
+        return replace(self, object_name=object_name)
+
+
+# Keys that say how one run goes and change no result: not written to config.txt, not part of what makes a step valid.
+RUN_KEYS = frozenset({"overwrite", "quiet", "allow_bad_field"})
+
+# Other names of a key, by which the paper's commands and files work as they are.
+ALIASES = {
+    "object_name": ("class_name", "obj", "model_name"),
+    "data_dir": ("dataset_path",),
+    "ckpt_dir": ("checkpoint_dir", "basedir"),
+    "output_dir": ("output_path",),
+}
+
+OBJECT_CONFIGS = Path("configs/LEGO-3D")
+
+
+def configured_objects() -> list[str]:
+    """The objects that have a file in ``configs/LEGO-3D``, in natural order of their names."""
+    root = Path(__file__).resolve().parent.parent / OBJECT_CONFIGS
+    return sorted(path.stem for path in root.glob("*.txt"))
+
+
+if __name__ == "__main__":
+    from utils.options import write_readme
+
+    write_readme(Path(__file__).resolve().parent.parent / "configs" / "README.md")

@@ -1,0 +1,54 @@
+"""The keys of nerf-pytorch's, iNeRF's and the paper's config files, so that those files are accepted as they are."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from utils.errors import InputError
+
+# Keys of the old programs that this one has no use for; a file that sets them gets one line of warning.
+NO_LONGER_NEEDED = frozenset(
+    """
+    N_importance N_rand N_samples amount chunk ckpt_name crop_size data_type dataset_type delta_brightness delta_phi
+    delta_psi delta_t delta_theta dil_iter expname factor ft_path grayscale i_embed i_img i_print i_testset i_video
+    i_weights img_resize kernel_size lindisp llffhold lrate_decay multires multires_views netchunk netdepth
+    netdepth_fine netwidth netwidth_fine no_batching no_ndc no_reload noise obs_img_num perturb precrop_frac
+    precrop_iters raw_noise_std render_factor render_only render_test sampling_strategy shape sigma spherify testskip
+    use_viewdirs batch_size lrate
+    """.split()
+)
+
+TRUE_WORDS = ("true", "yes", "on", "1")
+FALSE_WORDS = ("false", "no", "off", "0")
+
+
+def flag(value: str, key: str) -> bool:
+    """The truth value written as ``value``; an InputError names ``key`` if it is none."""
+    if value.lower() in TRUE_WORDS + FALSE_WORDS:
+        return value.lower() in TRUE_WORDS
+    raise InputError(f"{key} must be True or False, found {value!r}; correct it in the config file.")
+
+
+def translate(settings: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Today's words for a file's old keys.
+
+    Args:
+        settings: keys and values as written.
+    Returns:
+        The settings with old keys replaced (a key that is there under its new name wins), and the keys left out
+        because nothing needs them.
+    """
+    unused = [key for key in settings if key in NO_LONGER_NEEDED]
+    new = {key: value for key, value in settings.items() if key not in NO_LONGER_NEEDED}
+    if "half_res" in new:  # the paper's pictures are 800 pixels wide
+        half = flag(new.pop("half_res"), "half_res")
+        new.setdefault("image_size", "400" if half else "800")
+    if "white_bkgd" in new:
+        white = flag(new.pop("white_bkgd"), "white_bkgd")
+        new.setdefault("background", "white" if white else "black")
+    if "datadir" in new:  # nerf-pytorch names the object's own folder
+        folder = PurePath(new.pop("datadir"))
+        new.setdefault("data_dir", str(folder.parent))
+        if not {"object_name", "class_name", "obj", "model_name"} & set(new):
+            new["object_name"] = folder.name
+    return new, unused

@@ -1,0 +1,280 @@
+"""Command line and config files, made from the fields of ``utils.config``."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import functools
+import inspect
+import io
+import tokenize
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.config import ALIASES, RUN_KEYS, Config
+from utils.errors import InputError, nearest
+from utils.old_keys import NO_LONGER_NEEDED, flag, translate
+
+OLD_KEYS = NO_LONGER_NEEDED | {"half_res", "white_bkgd", "datadir"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One setting as the command line and the files know it."""
+
+    key: str
+    group: str  # field of Config that holds it, empty for Config itself
+    name: str  # field's name in its dataclass
+    type: Any
+    default: Any
+    help: str
+
+
+@functools.cache
+def options() -> tuple[Option, ...]:
+    """All settings, in the order in which they are declared."""
+    found = []
+    for group, config in [("", Config)] + _groups():
+        types, comments = typing.get_type_hints(config), _comments(config)
+        for entry in dataclasses.fields(config):
+            if dataclasses.is_dataclass(types[entry.name]):
+                continue
+            key = f"{group}_{entry.name}" if group else entry.name
+            found.append(Option(key, group, entry.name, types[entry.name], entry.default, comments[entry.name]))
+    return tuple(found)
+
+
+def _groups() -> list[tuple[str, type]]:
+    types = typing.get_type_hints(Config)
+    return [(name, kind) for name, kind in types.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
+
+
+def _comments(config: type) -> dict[str, str]:
+    """Each field's comment: behind it, or on the lines above it."""
+    source = inspect.getsource(config)
+    comments, alone = {}, set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            comments[token.start[0]] = token.string.lstrip("# ").strip()
+            if not token.line[: token.start[1]].strip():
+                alone.add(token.start[0])
+    found = {}
+    for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            above, line = [], node.lineno - 1
+            while line in alone:
+                above.insert(0, comments[line])
+                line -= 1
+            behind = [comments[line] for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+                      if line in comments]
+            found[node.target.id] = " ".join(above + behind)
+    return found
+
+
+def type_name(kind: Any) -> str:
+    """A type as the help shows it: the choices of an enumerated string, or the type's name."""
+    if typing.get_origin(kind) is typing.Literal:
+        return "|".join(str(choice) for choice in typing.get_args(kind))
+    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")
+
+
+def read_value(text: str, option: Option) -> Any:
+    """The value that ``text`` writes, of the option's type; an InputError names key, expectation and finding."""
+    kind, choices = option.type, typing.get_args(option.type)
+    if typing.get_origin(kind) is typing.Literal:
+        if text in choices:
+            return text
+        hint = nearest(text, choices)
+        raise InputError(f"{option.key} must be one of {', '.join(choices)}, found {text!r}{hint or '.'}")
+    if type(None) in choices:
+        if text.lower() == "none":
+            return None
+        kind = next(choice for choice in choices if choice is not type(None))
+    try:
+        if kind is bool:
+            return flag(text, option.key)
+        if typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            return tuple(item(part) for part in text.strip("()[]").replace(",", " ").split())
+        return kind(text)
+    except InputError:
+        raise
+    except ValueError:
+        raise InputError(f"{option.key} must be of type {type_name(option.type)}, found {text!r}.") from None
+
+
+def read_config_file(path: Path) -> dict[str, str]:
+    """Keys and values of a config file, one ``key = value`` a line, ``#`` before comments; a bare key means True."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The config file {path} cannot be read ({error}); check its path.") from None
+    settings = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip() if line.lstrip().startswith("#") else line.split(" #")[0].strip()
+        if not line or line.startswith("#"):
+            continue
+        key, separator, value = line.partition("=")
+        if not key.strip() or " " in key.strip():
+            raise InputError(f"Line {number} of {path} must read 'key = value', found {line!r}.")
+        settings[key.strip().lstrip("-")] = value.strip().strip("\"'") if separator else "True"
+    return settings
+
+
+def known_keys() -> dict[str, Option]:
+    """Each key and alias with its option."""
+    keys = {option.key: option for option in options()}
+    for key, aliases in ALIASES.items():
+        keys.update({alias: keys[key] for alias in aliases})
+    return keys
+
+
+def file_values(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Values a file sets, by today's keys, and the old keys in it that are no longer needed."""
+    keys, values = known_keys(), {}
+    settings, unused = translate(read_config_file(path))
+    for name, text in settings.items():
+        if name not in keys:
+            hint = nearest(name, keys.keys() | OLD_KEYS) or "; configs/README.md lists all keys."
+            raise InputError(f"Unknown key {name!r} in {path}{hint}")
+        try:
+            values[keys[name].key] = read_value(text, keys[name])
+        except InputError as error:
+            raise InputError(f"In {path}: {error}") from None
+    return values, unused
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options.")
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with every setting as an option; a script adds its own to it."""
+    parser = _Parser(description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="config file; may be given several times, later ones win"
+    )
+    groups = {"": parser.add_argument_group("settings")}
+    for option in options():
+        group = groups.setdefault(option.group, parser.add_argument_group(option.group) if option.group else groups[""])
+        names = [f"--{name}" for name in (option.key, *ALIASES.get(option.key, ()))]
+        text = f"{option.help} (default: {write_value(option.default) or 'none'})".replace("%", "%%")
+        if option.type is bool:
+            action: Any = argparse.BooleanOptionalAction
+            group.add_argument(*names, action=action, default=argparse.SUPPRESS, help=text)
+        else:
+            reader = functools.partial(_reader, option)
+            metavar = type_name(option.type).upper() if "|" not in type_name(option.type) else type_name(option.type)
+            group.add_argument(*names, dest=option.key, type=reader, default=argparse.SUPPRESS, metavar=metavar, help=text)
+    return parser
+
+
+def _reader(option: Option, text: str) -> Any:
+    try:
+        return read_value(text, option)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], saved: bool = False
+) -> tuple[Config, argparse.Namespace, list[str]]:
+    """Settings from the command line over config files over defaults.
+
+    Args:
+        parser: from ``make_parser``, with a script's own options added.
+        arguments: the command line without the program's name.
+        saved: take what the object was trained with (``ckpts/<object>/config.txt``) as defaults.
+    Returns:
+        The settings, the script's own options, and sentences of warning.
+    """
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        names = [text for action in parser._actions for text in action.option_strings]
+        hint = nearest(unknown[0].split("=")[0], names) or f"; {parser.prog} --help lists the options."
+        raise InputError(f"Unknown option {unknown[0]!r}{hint}")
+    given = {option.key: getattr(namespace, option.key) for option in options() if hasattr(namespace, option.key)}
+    values: dict[str, Any] = {}
+    warnings = []
+    for path in namespace.config:
+        more, unused = file_values(Path(path))
+        values.update(more)
+        if unused:
+            warnings.append(f"{path}: no longer needed, ignored: {', '.join(unused)}")
+    values.update(given)
+    if saved:
+        trained = build(values).checkpoint_dir / "config.txt"
+        if trained.is_file():
+            values = {**file_values(trained)[0], **values}
+    return build(values), namespace, warnings
+
+
+def build(values: dict[str, Any]) -> Config:
+    """The settings with the ``values`` of some keys, the others at their defaults."""
+    groups: dict[str, dict[str, Any]] = {"": {}}
+    for option in options():
+        if option.key in values:
+            groups.setdefault(option.group, {})[option.name] = values[option.key]
+    nested = {name: kind(**groups[name]) for name, kind in _groups() if name in groups}
+    return Config(**groups[""], **nested)
+
+
+def values_of(config: Config) -> dict[str, Any]:
+    """Each key with its value."""
+    return {option.key: getattr(getattr(config, option.group) if option.group else config, option.name)
+            for option in options()}
+
+
+def write_value(value: Any) -> str:
+    """A value as a config file writes it.
+
+    >>> write_value((64, 128))
+    '64, 128'
+    """
+    return ", ".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
+def config_text(config: Config) -> str:
+    """The effective settings as a file that ``--config`` reads back."""
+    lines = [f"{key} = {write_value(value)}" for key, value in values_of(config).items()
+             if key not in RUN_KEYS and value != ""]
+    return "\n".join(lines) + "\n"
+
+
+def readme_text() -> str:
+    """``configs/README.md``: every key with its type, default and meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Written by `python -m utils.config`; do not edit. Every key can stand in a config file (`key = value`) or on the",
+        "command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over config files, later",
+        "files over earlier ones, files over what the object was trained with, and that over the defaults.",
+    ]
+    for group, config in [("", Config)] + _groups():
+        title = (config.__doc__ or "").strip().split("\n")[0].rstrip(".")
+        lines += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        for option in options():
+            if option.group == group:
+                kind = type_name(option.type).replace("|", " \\| ")
+                default = f"`{write_value(option.default)}`" if write_value(option.default) else ""
+                lines.append(f"| `{option.key}` | {kind} | {default} | {option.help} |")
+    lines += ["", "## Other names of keys", "", "| key | also |", "|---|---|"]
+    lines += [f"| `{key}` | {', '.join(f'`{alias}`' for alias in aliases)} |" for key, aliases in ALIASES.items()]
+    lines += [
+        "",
+        "The paper's config files work as they are: `half_res` sets `image_size` to 400 (True) or 800 (False), `white_bkgd`",
+        "sets `background`, `datadir` sets `data_dir` and `object_name`. Accepted in a file and without effect:",
+        "",
+        ", ".join(f"`{key}`" for key in sorted(NO_LONGER_NEEDED, key=str.lower)) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def write_readme(path: Path) -> None:
+    """Write ``configs/README.md``."""
+    path.write_text(readme_text(), encoding="utf-8")

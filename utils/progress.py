@@ -1,0 +1,35 @@
+"""Progress bars, silent with --quiet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run tells what it does; everything goes to standard error, so that standard output can be parsed."""
+
+    quiet: bool = False
+
+    def say(self, sentence: str) -> None:
+        """One line of news, unless quiet."""
+        if not self.quiet:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def track(self, items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
+        """``items`` unchanged, with a bar named ``what``."""
+        with self.bar(what, total if total is not None or not hasattr(items, "__len__") else len(items)) as bar:
+            for item in items:
+                yield item
+                bar.update()
+
+    def bar(self, what: str, total: int | None = None) -> Any:
+        """A tqdm bar, to be used in a ``with`` statement: ``update(steps)``, ``set_postfix_str(text)``."""
+        from tqdm import tqdm
+
+        return tqdm(total=total, desc=what, disable=self.quiet, file=sys.stderr, leave=False, dynamic_ncols=True)
