@@ -1,0 +1,325 @@
+"""What a test run found: one `Detection` a query, one `ObjectReport` an object, and the files they become."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.errors import InputError
+
+GOOD = "good"
+DEFECTIVE = "defective"
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What is known about one query after the test."""
+
+    name: str  # "<label>/<stem>" in a test folder, e.g. "Burrs/0"; any relative name for a photo of the user's
+    anomaly_score: float
+    verdict: str  # GOOD or DEFECTIVE, the score held against the stored threshold
+    pose_found: bool
+    camera_to_world: Tensor | None  # (4, 4) float32; None where no pose was tried
+    seconds: float  # all of the query
+    label: str | None = None  # GOOD or the kind of defect; None where nobody knows
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # e.g. {"retrieve": 0.01, "refine": 0.2}
+
+    @property
+    def mistaken(self) -> bool | None:
+        """Whether the verdict contradicts the label; None without a label."""
+        return None if self.label is None else (self.label == GOOD) != (self.verdict == GOOD)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of one group of queries against all good ones; None where a number is not defined."""
+
+    queries: int  # defective ones in the group
+    image_auroc: float | None = None
+    image_auroc_ci: Interval | None = None
+    image_f1: float | None = None
+    image_f1_ci: Interval | None = None
+    recall: float | None = None  # share of the group's defective queries above the threshold
+    recall_ci: Interval | None = None
+    fpr: float | None = None  # share of good queries above the threshold
+    fpr_ci: Interval | None = None
+    pixel_auroc: float | None = None
+    aupro: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, 90th percentile and maximum of some errors."""
+
+    median: float
+    p90: float
+    max: float
+
+
+@dataclass(frozen=True)
+class PoseFigures:
+    """How good the poses are; errors are known only where true poses are."""
+
+    found: float  # share of queries whose pose was found
+    rotation_deg: Spread | None = None
+    translation: Spread | None = None
+    within: float | None = None  # share of queries within 1 degree and 0.05 scene units
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that `utils.metrics.evaluate` computes."""
+
+    overall: Figures
+    per_defect: Mapping[str, Figures]
+    pose: PoseFigures
+
+
+@dataclass(frozen=True)
+class ObjectReport:
+    """Everything that the files about one tested object say."""
+
+    object_name: str
+    threshold: float  # a query is defective where its anomaly_score is above it
+    evaluation: Evaluation
+    queries: Sequence[Detection]
+    psnr: float | None = None  # dB, mean over the held-out views
+    seconds: Mapping[str, float] = field(default_factory=dict)  # train, gallery, calibrate
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+def verdict_at(anomaly_score: float, threshold: float) -> str:
+    """DEFECTIVE where the score is above the threshold, else GOOD.
+
+    >>> verdict_at(1.5, 1.0), verdict_at(1.0, 1.0)
+    ('defective', 'good')
+    """
+    return DEFECTIVE if anomaly_score > threshold else GOOD
+
+
+def query_seconds(queries: Sequence[Detection]) -> dict[str, Any]:
+    """Median and 90th percentile of the queries' seconds, and the median of each stage's."""
+    if not queries:
+        return {"query_median": None, "query_p90": None, "stages": {}}
+    total = torch.tensor([query.seconds for query in queries], dtype=torch.float64)
+    names = list(dict.fromkeys(name for query in queries for name in query.stage_seconds))
+    stages = {}
+    for name in names:
+        spent = [query.stage_seconds[name] for query in queries if name in query.stage_seconds]
+        stages[name] = float(torch.tensor(spent, dtype=torch.float64).quantile(0.5))
+    return {"query_median": float(total.quantile(0.5)), "query_p90": float(total.quantile(0.9)), "stages": stages}
+
+
+def _query_to_json(query: Detection) -> dict[str, Any]:
+    pose = None if query.camera_to_world is None else query.camera_to_world.tolist()
+    return {
+        "name": query.name,
+        "label": query.label,
+        "anomaly_score": query.anomaly_score,
+        "verdict": query.verdict,
+        "pose_found": query.pose_found,
+        "camera_to_world": pose,
+        "seconds": query.seconds,
+        "stage_seconds": dict(query.stage_seconds),
+    }
+
+
+def _query_from_json(entry: Mapping[str, Any]) -> Detection:
+    pose = entry["camera_to_world"]
+    return Detection(**{**entry, "camera_to_world": None if pose is None else torch.tensor(pose)})
+
+
+def report_to_json(report: ObjectReport) -> dict[str, Any]:
+    """The content of ``results.json`` as plain lists and dictionaries; AUROCs are fractions in [0, 1]."""
+    evaluation = report.evaluation
+    overall = asdict(evaluation.overall)
+    return {
+        "object_name": report.object_name,
+        "queries_defective": overall.pop("queries"),
+        **overall,
+        "threshold": report.threshold,
+        "per_defect": {kind: asdict(figures) for kind, figures in evaluation.per_defect.items()},
+        "psnr": report.psnr,
+        "pose": asdict(evaluation.pose),
+        "seconds": {**report.seconds, **query_seconds(report.queries)},
+        "queries": [_query_to_json(query) for query in report.queries],
+        "config": dict(report.config),
+        "environment": dict(report.environment),
+    }
+
+
+def _figures_from_json(entry: Mapping[str, Any], queries: int) -> Figures:
+    values = {item.name: entry[item.name] for item in fields(Figures) if item.name != "queries"}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Figures(queries=queries, **values)
+
+
+def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
+    """The inverse of :func:`report_to_json`."""
+    pose = dict(content["pose"])
+    for name in ("rotation_deg", "translation"):
+        pose[name] = None if pose[name] is None else Spread(**pose[name])
+    evaluation = Evaluation(
+        overall=_figures_from_json(content, content["queries_defective"]),
+        per_defect={kind: _figures_from_json(entry, entry["queries"]) for kind, entry in content["per_defect"].items()},
+        pose=PoseFigures(**pose),
+    )
+    derived = ("query_median", "query_p90", "stages")
+    return ObjectReport(
+        object_name=content["object_name"],
+        threshold=content["threshold"],
+        evaluation=evaluation,
+        queries=tuple(_query_from_json(entry) for entry in content["queries"]),
+        psnr=content["psnr"],
+        seconds={name: value for name, value in content["seconds"].items() if name not in derived},
+        config=content["config"],
+        environment=content["environment"],
+    )
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all: an interruption leaves the former file, never half of the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_results(path: Path, report: ObjectReport) -> None:
+    """Writes ``results.json``, whole or not at all.
+
+    Raises:
+        InputError: where a number is NaN or infinite, which JSON cannot say.
+    """
+    content = report_to_json(report)
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path}: not written, a number in {_first_not_finite(content)} is NaN or infinite") from error
+    write_file(path, text.encode())
+
+
+def _first_not_finite(content: Any, key: str = "") -> str | None:
+    if isinstance(content, float) and not math.isfinite(content):
+        return key
+    pairs = content.items() if isinstance(content, Mapping) else ()
+    pairs = enumerate(content) if isinstance(content, (list, tuple)) else pairs
+    found = (_first_not_finite(value, f"{key}.{name}" if key else str(name)) for name, value in pairs)
+    return next((name for name in found if name is not None), None)
+
+
+def read_results(path: Path) -> ObjectReport:
+    """Reads what :func:`write_results` wrote.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        InputError: where the file is not JSON, or lacks a key.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no results here; run auroc_test.py for this object first")
+    try:
+        return report_from_json(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not a JSON file ({error}); test the object again with --overwrite") from error
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: no results file of this program ({error!r}); test again with --overwrite") from error
+
+
+def anomaly_map_path(output_folder: Path, name: str) -> Path:
+    """Where the map of query ``name`` ("<label>/<stem>") lies: the layout that MVTec AD's evaluation reads.
+
+    >>> anomaly_map_path(Path("output/toy"), "Burrs/0").as_posix()
+    'output/toy/anomaly_maps/test/Burrs/0.tiff'
+
+    Raises:
+        InputError: where the name would leave the folder.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or not parts.name:
+        raise InputError(f"query name {name!r}: expected <label>/<stem> without '..'")
+    return output_folder / "anomaly_maps" / "test" / parts.parent / f"{parts.name}.tiff"
+
+
+def write_anomaly_map(path: Path, anomaly_map: Tensor) -> None:
+    """Writes a map (height, width) as a float32 TIFF, whole or not at all."""
+    import io
+
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, anomaly_map.detach().cpu().float().numpy(), compression=None)
+    write_file(path, stream.getvalue())
+
+
+def read_anomaly_map(path: Path) -> Tensor:
+    """Reads a map (height, width) float32 that :func:`write_anomaly_map` wrote, bit for bit."""
+    import tifffile
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no anomaly map here; test the object again with --overwrite")
+    try:
+        return torch.from_numpy(tifffile.imread(path))
+    except (tifffile.TiffFileError, ValueError) as error:
+        raise InputError(f"{path}: not a readable TIFF ({error}); test the object again with --overwrite") from error
+
+
+def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The machine, the versions, the commit and the date (UTC), for the record beside the results."""
+    import numpy
+
+    device = torch.device(device)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "commit": _commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
