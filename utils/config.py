@@ -18,7 +18,9 @@ ALL_OBJECTS = "all"
 def require(condition: bool, key: str, expected: str, found: object) -> None:
     """Raise an InputError that names ``key`` unless ``condition`` holds."""
     if not condition:
-        raise InputError(f"{key} must be {expected}, found {found!r}; correct it in the config file or on the command line.")
+        raise InputError(
+            f"{key} must be {expected}, found {found!r}; correct it in the config file or on the command line."
+        )
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,12 @@ class GalleryConfig:
 class RefineConfig:
     """Refinement of a coarse pose against the rendered object."""
 
-    iterations: int = 12  # second-order steps a level of the image pyramid, at most
+    renderings: int = 3  # pictures of the object a level of the image pyramid and coarse pose, at most
+    iterations: int = 4  # second-order steps between two pictures, at most
+    keep: int = 3  # coarse poses that go on after the coarsest level; one fewer after each further level
+    give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped
+    cost_scale: float = 0.1  # colour difference (RGB norm) that counts half in the robust difference
+    found_cost: float = 0.35  # mean robust difference (0 to 1) above which no pose counts as found
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,9 @@ class ScoreConfig:
     false_positive_rate: float = 0.05  # fraction of normal views that the stored threshold may call defective
 
     def __post_init__(self) -> None:
-        require(0 < self.false_positive_rate < 1, "score_false_positive_rate", "between 0 and 1", self.false_positive_rate)
+        require(
+            0 < self.false_positive_rate < 1, "score_false_positive_rate", "between 0 and 1", self.false_positive_rate
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Config:
     image_size: int = 400  # longer side in pixels to which larger pictures are averaged down; smaller ones stay
     background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent pictures are laid
     held_out_every: int = 8  # every n-th view is kept from training, to measure the field and to calibrate the score
-    min_psnr: float = 22.0  # mean PSNR in dB of held-out views below which the field counts as bad and nothing is scored
+    min_psnr: float = 22.0  # mean PSNR in dB of the held-out views below which the field counts as bad
     allow_bad_field: bool = False  # go on with a field that fails min_psnr
     seed: int = 0  # seed of every random choice
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute; auto takes a CUDA device if there is one

@@ -68,8 +68,9 @@ def _comments(config: type) -> dict[str, str]:
             while line in alone:
                 above.insert(0, comments[line])
                 line -= 1
-            behind = [comments[line] for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
-                      if line in comments]
+            behind = [
+                comments[line] for line in range(node.lineno, (node.end_lineno or node.lineno) + 1) if line in comments
+            ]
             found[node.target.id] = " ".join(above + behind)
     return found
 
@@ -156,7 +157,11 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser with every setting as an option; a script adds its own to it."""
     parser = _Parser(description=description, allow_abbrev=False)
     parser.add_argument(
-        "--config", action="append", default=[], metavar="FILE", help="config file; may be given several times, later ones win"
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="config file; may be given several times, later ones win",
     )
     groups = {"": parser.add_argument_group("settings")}
     for option in options():
@@ -169,7 +174,9 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         else:
             reader = functools.partial(_reader, option)
             metavar = type_name(option.type).upper() if "|" not in type_name(option.type) else type_name(option.type)
-            group.add_argument(*names, dest=option.key, type=reader, default=argparse.SUPPRESS, metavar=metavar, help=text)
+            group.add_argument(
+                *names, dest=option.key, type=reader, default=argparse.SUPPRESS, metavar=metavar, help=text
+            )
     return parser
 
 
@@ -225,8 +232,10 @@ def build(values: dict[str, Any]) -> Config:
 
 def values_of(config: Config) -> dict[str, Any]:
     """Each key with its value."""
-    return {option.key: getattr(getattr(config, option.group) if option.group else config, option.name)
-            for option in options()}
+    return {
+        option.key: getattr(getattr(config, option.group) if option.group else config, option.name)
+        for option in options()
+    }
 
 
 def write_value(value: Any) -> str:
@@ -240,8 +249,11 @@ def write_value(value: Any) -> str:
 
 def config_text(config: Config) -> str:
     """The effective settings as a file that ``--config`` reads back."""
-    lines = [f"{key} = {write_value(value)}" for key, value in values_of(config).items()
-             if key not in RUN_KEYS and value != ""]
+    lines = [
+        f"{key} = {write_value(value)}"
+        for key, value in values_of(config).items()
+        if key not in RUN_KEYS and value != ""
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,82 @@
+"""Files that training writes: tensors with a JSON header, replaced as a whole or not at all, read without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.errors import InputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary neighbour of ``path``, then put it in ``path``'s place in one step.
+
+    An interruption at any time leaves the old file as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write named tensors and a header.
+
+    Args:
+        path: a ``.safetensors`` file; replaced atomically.
+        tensors: any shapes and dtypes; they come back bit for bit, on the CPU.
+        metadata: anything JSON can write.
+    """
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    header = {"json": json.dumps(metadata, sort_keys=True)}
+    write_atomically(path, lambda temporary: save_file(plain, str(temporary), metadata=header))
+
+
+def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``save_tensors`` wrote.
+
+    Returns:
+        The tensors on ``device``, and the metadata.
+    Errors:
+        FileNotFoundError where there is no file, InputError where it is truncated or not of this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint {path}; run anomaly_nerf_lego.py for this object first.")
+    try:
+        with safe_open(str(path), framework="pt", device=str(device)) as file:
+            header = json.loads((file.metadata() or {})["json"])
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a whole checkpoint of this program ({type(error).__name__}: {error}); delete it, or train with --overwrite."
+        ) from None
+
+
+def load_metadata(path: Path) -> dict[str, Any] | None:
+    """The header that ``save_tensors`` wrote, or None where there is no such readable file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return json.loads((file.metadata() or {})["json"])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
