@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from utils.checkpoint import write_text
 from utils.errors import InputError
 
 GOOD = "good"
@@ -191,20 +187,6 @@ def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
     )
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all: an interruption leaves the former file, never half of the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def write_results(path: Path, report: ObjectReport) -> None:
     """Writes ``results.json``, whole or not at all.
 
@@ -216,7 +198,7 @@ def write_results(path: Path, report: ObjectReport) -> None:
         text = json.dumps(content, indent=1, allow_nan=False)
     except ValueError as error:
         raise InputError(f"{path}: not written, a number in {_first_not_finite(content)} is NaN or infinite") from error
-    write_file(path, text.encode())
+    write_text(path, text)
 
 
 def _first_not_finite(content: Any, key: str = "") -> str | None:
@@ -258,68 +240,3 @@ def anomaly_map_path(output_folder: Path, name: str) -> Path:
     if parts.is_absolute() or ".." in parts.parts or not parts.name:
         raise InputError(f"query name {name!r}: expected <label>/<stem> without '..'")
     return output_folder / "anomaly_maps" / "test" / parts.parent / f"{parts.name}.tiff"
-
-
-def write_anomaly_map(path: Path, anomaly_map: Tensor) -> None:
-    """Writes a map (height, width) as a float32 TIFF, whole or not at all."""
-    import io
-
-    import tifffile
-
-    stream = io.BytesIO()
-    tifffile.imwrite(stream, anomaly_map.detach().cpu().float().numpy(), compression=None)
-    write_file(path, stream.getvalue())
-
-
-def read_anomaly_map(path: Path) -> Tensor:
-    """Reads a map (height, width) float32 that :func:`write_anomaly_map` wrote, bit for bit."""
-    import tifffile
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no anomaly map here; test the object again with --overwrite")
-    try:
-        return torch.from_numpy(tifffile.imread(path))
-    except (tifffile.TiffFileError, ValueError) as error:
-        raise InputError(f"{path}: not a readable TIFF ({error}); test the object again with --overwrite") from error
-
-
-def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The machine, the versions, the commit and the date (UTC), for the record beside the results."""
-    import numpy
-
-    device = torch.device(device)
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "platform": platform.platform(),
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
-        "commit": _commit(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).resolve().parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None

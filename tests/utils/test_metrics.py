@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score as sklearn_f1
 from sklearn.metrics import roc_auc_score
 
-from utils import metrics
+from utils import metrics, pixel_metrics
 from utils.camera import look_at
 from utils.results import Detection, verdict_at
 
@@ -69,7 +70,7 @@ def slow_aupro(maps: dict, masks: dict, limit: float = 0.3) -> float:
         covered = [np.mean([bool(maps[name][y, x] >= threshold) for y, x in part]) for name, part in regions]
         points.append((fpr, float(np.mean(covered))))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
         if x1 > limit:
             if x0 < limit:
                 y1, x1 = y0 + (y1 - y0) * (limit - x0) / (x1 - x0), limit
@@ -80,7 +81,7 @@ def slow_aupro(maps: dict, masks: dict, limit: float = 0.3) -> float:
 
 
 def pixel_areas(maps: dict, masks: dict, labels: dict, kinds: list[str]) -> tuple[float | None, float | None]:
-    counts = metrics.count_pixels(labels, maps.__getitem__, lambda name: masks[name])
+    counts = pixel_metrics.count_pixels(labels, maps.__getitem__, lambda name: masks[name])
     assert counts is not None
     return counts.areas(kinds)
 
@@ -196,26 +197,26 @@ def test_bootstrap_is_seeded_and_agrees_with_resampling_one_by_one() -> None:
 def test_mask_at_twice_the_size_is_taken_by_the_nearest_pixel() -> None:
     small = torch.rand(6, 8, generator=torch.Generator().manual_seed(0)) > 0.5
     large = small.repeat_interleave(2, 0).repeat_interleave(2, 1)
-    assert torch.equal(metrics.fit_mask(large, 6, 8, "m"), small)
-    assert torch.equal(metrics.fit_mask(small, 12, 16, "m"), large)
-    assert metrics.fit_mask(torch.ones(451, 800, dtype=torch.bool), 225, 400, "m").all()  # rounded half
+    assert torch.equal(pixel_metrics.fit_mask(large, 6, 8, "m"), small)
+    assert torch.equal(pixel_metrics.fit_mask(small, 12, 16, "m"), large)
+    assert pixel_metrics.fit_mask(torch.ones(451, 800, dtype=torch.bool), 225, 400, "m").all()  # rounded half
 
 
 def test_mask_of_another_aspect_is_refused_with_both_sizes() -> None:
     with pytest.raises(ValueError, match=r"Burrs/0_mask.png: the mask is 8 x 6 pixels.*8 x 8"):
-        metrics.fit_mask(torch.ones(6, 8, dtype=torch.bool), 8, 8, "Burrs/0_mask.png")
+        pixel_metrics.fit_mask(torch.ones(6, 8, dtype=torch.bool), 8, 8, "Burrs/0_mask.png")
     with pytest.raises(ValueError, match="bool"):
-        metrics.fit_mask(torch.ones(6, 8), 6, 8, "m")
+        pixel_metrics.fit_mask(torch.ones(6, 8), 6, 8, "m")
 
 
 def test_some_masks_missing_or_a_broken_map_is_an_error_that_names_the_query() -> None:
     maps, masks, labels = toy_set(6)
     with pytest.raises(ValueError, match="Burrs/1: no mask"):
-        metrics.count_pixels(labels, maps.__getitem__, lambda name: None if name == "Burrs/1" else masks[name])
-    assert metrics.count_pixels(labels, maps.__getitem__, lambda name: None) is None
+        pixel_metrics.count_pixels(labels, maps.__getitem__, lambda name: None if name == "Burrs/1" else masks[name])
+    assert pixel_metrics.count_pixels(labels, maps.__getitem__, lambda name: None) is None
     maps["good/2"][0, 0] = math.nan
     with pytest.raises(ValueError, match="good/2: expected a map"):
-        metrics.count_pixels(labels, maps.__getitem__, masks.get)
+        pixel_metrics.count_pixels(labels, maps.__getitem__, masks.get)
     with pytest.raises(ValueError, match="Burrs/7: anomaly_score is nan"):
         metrics.evaluate([detection("Burrs/7", math.nan)], 0.5)
 
