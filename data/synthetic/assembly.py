@@ -1,0 +1,66 @@
+"""A toy at its place before the cameras: centred, and as large in the frame as MAD-Sim's objects."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.synthetic.render import camera_rays, pixel_share
+from data.synthetic.scene import Scene
+from data.synthetic.solids import Solid
+from data.synthetic.toys import Toy
+from data.synthetic.viewpoints import CAMERA_ANGLE_X, RADIUS, camera_at, grid_angles
+from utils.camera import Intrinsics
+
+COVERAGE = 0.21  # mean part of the frame that the object fills
+LARGEST_RADIUS = RADIUS * math.sin(CAMERA_ANGLE_X / 2) * 0.97  # of a sphere around the object that every view holds
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts of a toy in world coordinates."""
+
+    solids: tuple[Solid, ...]
+    colours: tuple[tuple[int, int, int], ...]  # sRGB 0-255
+    scale: float  # scene units a stud
+
+    def scene(self, without: int | None = None, extra: Solid | None = None, extra_colour=(0, 0, 0)) -> Scene:
+        """All parts but number ``without``, and ``extra`` under the next free number."""
+        kept = [number for number in range(len(self.solids)) if number != without]
+        solids, colours = [self.solids[number] for number in kept], [self.colours[number] for number in kept]
+        if extra is not None:
+            kept, solids, colours = [*kept, len(self.solids)], [*solids, extra], [*colours, extra_colour]
+        return Scene(solids, colours, kept)
+
+
+def _at_scale(toy: Toy, scale: float) -> Assembly:
+    points = np.concatenate([part.solid.vertices for part in toy.parts])
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    solids = [
+        Solid((part.solid.vertices - centre) * scale, part.solid.faces, part.solid.corner_normals)
+        for part in toy.parts
+    ]
+    return Assembly(tuple(solids), tuple(part.colour for part in toy.parts), scale)
+
+
+def coverage(assembly: Assembly, size: int = 64) -> np.ndarray:
+    """Part of the frame that the object fills, for 35 views spread over the grid: (35,) in [0, 1]."""
+    scene, intrinsics = assembly.scene(), Intrinsics.from_angle(size, size, CAMERA_ANGLE_X)
+    shares = []
+    for angles in grid_angles()[3::6]:
+        rays = camera_rays(scene, camera_at(*angles), intrinsics)
+        shares.append(pixel_share(rays, np.flatnonzero(scene.first_faces(rays.origins, rays.directions) >= 0), intrinsics).mean())
+    return np.array(shares)
+
+
+def assemble(toy: Toy) -> Assembly:
+    """Scales ``toy`` so that it fills 21 % of the frame on average, or less where it would leave the frame."""
+    points = np.concatenate([part.solid.vertices for part in toy.parts])
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    largest = LARGEST_RADIUS / np.linalg.norm(points - centre, axis=1).max()
+    scale = 0.7 * largest
+    for _ in range(4):
+        scale = min(largest, scale * math.sqrt(COVERAGE / coverage(_at_scale(toy, scale)).mean()))
+    return _at_scale(toy, scale)

@@ -1,0 +1,188 @@
+"""Ray-traced pictures of a scene.
+
+Every pixel takes 16 stratified samples. Each sample sends one ray into the cosine-weighted hemisphere (sky, ambient
+occlusion and one bounce of light from other parts), one toward a point of an area light, and one mirror ray. The sample
+points are one fixed set shifted at random per pixel, so two pictures with the same seed and pose differ only where the
+scenes do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+
+from data.synthetic.lighting import Lighting
+from data.synthetic.scene import RAY_OFFSET, Hits, Scene, srgb_from_linear
+from data.synthetic.stain import Stain
+from utils.camera import Intrinsics, world_rays
+
+SIDE = 4  # a pixel takes SIDE x SIDE samples
+SAMPLES = SIDE * SIDE
+BOUNCE_VISIBILITY = 0.65  # part of the open sky's light that a typical surface of a toy receives
+
+
+@dataclass(frozen=True)
+class CameraRays:
+    """The rays of one picture that can meet its scene."""
+
+    pixels: np.ndarray  # (rays,) flat pixel numbers
+    samples: np.ndarray  # (rays,) 0 ... SAMPLES - 1
+    origins: np.ndarray  # (rays, 3) float32
+    directions: np.ndarray  # (rays, 3) float32
+
+
+def camera_rays(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrinsics) -> CameraRays:
+    """Rays through the SAMPLES sub-pixels of every pixel in the scene's bounding rectangle."""
+    low, high = _rectangle(scene, camera_to_world, intrinsics)
+    columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
+    pixels = (rows[:, None] * intrinsics.width + columns).reshape(-1)
+    offsets = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2) + 0.5) / SIDE
+    corners = np.stack(np.broadcast_arrays(columns, rows[:, None]), axis=-1).reshape(-1, 1, 2)
+    points = torch.from_numpy((corners + offsets).reshape(-1, 2).astype(np.float32))
+    origins, directions = world_rays(points, intrinsics, camera_to_world)
+    samples = np.tile(np.arange(SAMPLES), len(pixels))
+    origins = np.ascontiguousarray(origins.numpy())
+    return CameraRays(np.repeat(pixels, SAMPLES), samples, origins, np.ascontiguousarray(directions.numpy()))
+
+
+def _rectangle(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
+    from utils.camera import project_points
+
+    bounds = np.stack(scene.corners)
+    corners = np.array([[bounds[i, 0], bounds[j, 1], bounds[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
+    points, _ = project_points(torch.from_numpy(corners).float(), intrinsics, camera_to_world)
+    size = np.array([intrinsics.width, intrinsics.height])
+    low = np.clip(np.floor(points.numpy().min(axis=0)).astype(int) - 1, 0, size)
+    return low, np.clip(np.ceil(points.numpy().max(axis=0)).astype(int) + 1, 0, size)
+
+
+def render(
+    scene: Scene, lighting: Lighting, rays: CameraRays, intrinsics: Intrinsics, seed: int, stain: Stain | None = None
+) -> np.ndarray:
+    """The picture, RGB (height, width, 3) uint8, on a pure white background.
+
+    Args:
+        scene: what is seen.
+        lighting: its light.
+        rays: from `camera_rays`.
+        intrinsics: the camera.
+        seed: of the picture's grain.
+        stain: discoloration on the surface.
+    """
+    hits = scene.first_hits(rays.origins, rays.directions)
+    light = _shade(scene, lighting, rays, hits, intrinsics, seed, stain)
+    count = intrinsics.width * intrinsics.height
+    pixels = rays.pixels[hits.rays]
+    covered = np.bincount(pixels, minlength=count)
+    total = np.stack([np.bincount(pixels, light[:, channel], count) for channel in range(3)], axis=1)
+    picture = srgb_from_linear((total + (SAMPLES - covered)[:, None]) / SAMPLES)
+    picture[covered == 0] = 1.0
+    return np.rint(picture * 255.0).astype(np.uint8).reshape(intrinsics.height, intrinsics.width, 3)
+
+
+def pixel_share(rays: CameraRays, chosen: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
+    """Part of each pixel's samples that are among the ``chosen`` rays (indices): (height, width) in [0, 1]."""
+    count = np.bincount(rays.pixels[chosen], minlength=intrinsics.width * intrinsics.height)
+    return (count / SAMPLES).reshape(intrinsics.height, intrinsics.width)
+
+
+class _Random:
+    """Low-discrepancy numbers: a fixed point set for the samples of a pixel, shifted at random for each pixel."""
+
+    def __init__(self, seed: int, pixels: int, dimensions: int) -> None:
+        self._points = qmc.Sobol(dimensions, rng=np.random.default_rng(7)).random(SAMPLES).astype(np.float32)
+        self._shifts = np.random.default_rng(seed).random((pixels, dimensions), dtype=np.float32)
+
+    def uniform(self, dimension: int, pixels: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        value = self._points[samples, dimension] + self._shifts[pixels, dimension]
+        return np.minimum(value - np.floor(value), np.float32(1 - 2**-24))
+
+
+def _shade(
+    scene: Scene, lighting: Lighting, rays: CameraRays, hits: Hits, intrinsics: Intrinsics, seed: int, stain
+) -> np.ndarray:
+    """Linear RGB (hits, 3) that the camera receives along the rays that hit."""
+    pixels, samples = rays.pixels[hits.rays], rays.samples[hits.rays]
+    random = _Random(seed, intrinsics.width * intrinsics.height, 6)
+    u = [random.uniform(dimension, pixels, samples) for dimension in range(6)]
+    view = rays.directions[hits.rays]
+    normals, faces = scene.shading_normals(hits), scene.face_normals[hits.faces]
+    points = rays.origins[hits.rays] + hits.distances[:, None] * view
+    albedo = scene.albedo_of_face[hits.faces]
+    if stain is not None:
+        weight = stain.weight(points)[:, None]
+        albedo = albedo + weight * (stain.albedo - albedo)
+    start = points + faces * RAY_OFFSET
+    incoming = _hemisphere_light(scene, lighting, start, normals, u[0], u[1])
+    incoming += _direct_light(scene, lighting, start, normals, samples, u[2], u[3])
+    light = albedo * incoming
+    if lighting.reflectance > 0:
+        light += _mirrored_light(scene, lighting, start, normals, faces, view, u[4], u[5])
+    return light
+
+
+def _around(axis: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Vectors (n, 3) with components x, y, z in a frame whose z axis is ``axis`` (Duff et al. 2017)."""
+    sign = np.where(axis[:, 2] >= 0, np.float32(1), np.float32(-1))
+    a = -1.0 / (sign + axis[:, 2])
+    b = axis[:, 0] * axis[:, 1] * a
+    first = np.stack([1.0 + sign * axis[:, 0] ** 2 * a, sign * b, -sign * axis[:, 0]], axis=1)
+    second = np.stack([b, sign + axis[:, 1] ** 2 * a, -axis[:, 1]], axis=1)
+    return first * x[:, None] + second * y[:, None] + axis * z[:, None]
+
+
+def _arriving(scene: Scene, lighting: Lighting, start, directions, with_lights: bool) -> np.ndarray:
+    """Radiance (n, 3) that arrives at ``start`` from ``directions``: the sky's, or that of the part in the way."""
+    faces = scene.first_faces(start, directions)
+    radiance = lighting.seen(start, directions) if with_lights else lighting.sky(directions)
+    met = np.flatnonzero(faces >= 0)
+    normals = scene.face_normals[faces[met]]
+    radiance[met] = scene.albedo_of_face[faces[met]] * lighting.irradiance(normals) * np.float32(BOUNCE_VISIBILITY)
+    return radiance
+
+
+def _hemisphere_light(scene: Scene, lighting: Lighting, start, normals, u, v) -> np.ndarray:
+    """Irradiance over pi (n, 3) from the sky and other parts, one cosine-weighted ray each."""
+    radius, angle = np.sqrt(u), np.float32(2 * math.pi) * v
+    directions = _around(normals, radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1.0 - u))
+    return _arriving(scene, lighting, start, directions, with_lights=False)
+
+
+def _direct_light(scene: Scene, lighting: Lighting, start, normals, samples, u, v) -> np.ndarray:
+    """Irradiance over pi (n, 3) from the area lights; each sample asks one of them in turn."""
+    lights, chosen = lighting.lights, samples % len(lighting.lights)
+    centre, side, upward, normal, radiance = (
+        np.stack([getattr(light, name) for light in lights]).astype(np.float32)[chosen]
+        for name in ("centre", "side", "upward", "normal", "radiance")
+    )
+    toward = centre + side * (2 * u - 1)[:, None] + upward * (2 * v - 1)[:, None] - start
+    distance = np.sqrt(np.einsum("ij,ij->i", toward, toward))
+    toward /= distance[:, None]
+    cosine = np.einsum("ij,ij->i", toward, normals) * -np.einsum("ij,ij->i", toward, normal)
+    area = np.array([light.area for light in lights], dtype=np.float32)[chosen]
+    turns = np.bincount(np.arange(SAMPLES) % len(lights)).astype(np.float32)[chosen]
+    factor = np.maximum(cosine, 0) * area / (np.float32(math.pi) * distance**2) * SAMPLES / turns
+    factor[np.einsum("ij,ij->i", toward, normals) <= 0] = 0
+    lit = np.flatnonzero(factor > 0)
+    blocked = scene.blocked(start[lit], toward[lit], distance[lit])
+    factor[lit[blocked]] = 0
+    return radiance * factor[:, None]
+
+
+def _mirrored_light(scene: Scene, lighting: Lighting, start, normals, faces, view, u, v) -> np.ndarray:
+    """Light (n, 3) mirrored by a slightly rough plastic surface (Schlick's Fresnel term)."""
+    tilt = np.float32(lighting.roughness) * np.sqrt(-2.0 * np.log(np.maximum(u, 1e-6)))
+    tilt, angle = np.minimum(tilt, 1.2), np.float32(2 * math.pi) * v
+    facets = _around(normals, np.sin(tilt) * np.cos(angle), np.sin(tilt) * np.sin(angle), np.cos(tilt))
+    cosine = -np.einsum("ij,ij->i", view, facets)
+    directions = view + 2 * cosine[:, None] * facets
+    outward = np.einsum("ij,ij->i", directions, faces)
+    usable = np.flatnonzero((outward > 1e-3) & (cosine > 0))
+    fresnel = lighting.reflectance + (1 - lighting.reflectance) * (1 - cosine[usable]) ** 5
+    light = np.zeros_like(view)
+    light[usable] = fresnel[:, None] * _arriving(scene, lighting, start[usable], directions[usable], with_lights=True)
+    return light
