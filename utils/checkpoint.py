@@ -67,7 +67,8 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(
-            f"{path} is not a whole checkpoint of this program ({type(error).__name__}: {error}); delete it, or train with --overwrite."
+            f"{path} is not a whole checkpoint of this program ({type(error).__name__}: {error}); delete it, or train "
+            f"with --overwrite."
         ) from None
 
 

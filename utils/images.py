@@ -30,9 +30,8 @@ def read_picture(path: Path) -> np.ndarray:
         with Image.open(path) as picture:
             mode = picture.mode
             if mode in COLOUR_MODES and _bits(picture) == 8:
-                if mode == "P":
-                    picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-                return np.asarray(picture)
+                palette_mode = "RGBA" if "transparency" in picture.info else "RGB"
+                return np.asarray(picture.convert(palette_mode) if mode == "P" else picture)
             picture.load()
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -81,13 +80,15 @@ def prepare(
     """
     import cv2
 
-    values = picture.astype(np.float32) / 255.0
+    values: np.ndarray = picture.astype(np.float32) / 255.0
     if values.shape[2] == 4:  # colour times alpha is what may be averaged
         alpha = values[..., 3:]
-        values = np.concatenate([values[..., :3] * alpha + np.float32(background) * (1.0 - alpha), alpha], axis=2)
+        values = np.concatenate(
+            [values[..., :3] * alpha + np.array(background, dtype=np.float32) * (1.0 - alpha), alpha], axis=2
+        )
     size = working_size(values.shape[1], values.shape[0], image_size)
     if size != (values.shape[1], values.shape[0]):
-        values = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+        values = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA))
     colour = np.ascontiguousarray(values[..., :3]).clip(0.0, 1.0)
     return colour, values[..., 3].clip(0.0, 1.0) if values.shape[2] == 4 else None
 
@@ -135,20 +136,3 @@ def write_png(path: Path, image: Tensor) -> None:
     from utils.checkpoint import write_atomically
 
     write_atomically(path, lambda temporary: Image.fromarray(to_bytes(image)).save(temporary, format="PNG"))
-
-
-def write_map(path: Path, anomaly_map: Tensor) -> None:
-    """Write a map (height, width) as a float32 TIFF, lossless."""
-    import tifffile
-
-    from utils.checkpoint import write_atomically
-
-    values = anomaly_map.detach().cpu().float().numpy()
-    write_atomically(path, lambda temporary: tifffile.imwrite(temporary, values, compression="zlib"))
-
-
-def read_map(path: Path) -> Tensor:
-    """A map (height, width) float32 that ``write_map`` wrote."""
-    import tifffile
-
-    return torch.from_numpy(tifffile.imread(path).astype(np.float32))

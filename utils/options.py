@@ -37,7 +37,7 @@ class Option:
 def options() -> tuple[Option, ...]:
     """All settings, in the order in which they are declared."""
     found = []
-    for group, config in [("", Config)] + _groups():
+    for group, config in [("", Config), *_groups()]:
         types, comments = typing.get_type_hints(config), _comments(config)
         for entry in dataclasses.fields(config):
             if dataclasses.is_dataclass(types[entry.name]):
@@ -64,7 +64,8 @@ def _comments(config: type) -> dict[str, str]:
     found = {}
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            above, line = [], node.lineno - 1
+            line = node.lineno - 1
+            above: list[str] = []
             while line in alone:
                 above.insert(0, comments[line])
                 line -= 1
@@ -129,7 +130,7 @@ def known_keys() -> dict[str, Option]:
     """Each key and alias with its option."""
     keys = {option.key: option for option in options()}
     for key, aliases in ALIASES.items():
-        keys.update({alias: keys[key] for alias in aliases})
+        keys.update(dict.fromkeys(aliases, keys[key]))
     return keys
 
 
@@ -262,11 +263,11 @@ def readme_text() -> str:
     lines = [
         "# Settings",
         "",
-        "Written by `python -m utils.config`; do not edit. Every key can stand in a config file (`key = value`) or on the",
-        "command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over config files, later",
-        "files over earlier ones, files over what the object was trained with, and that over the defaults.",
+        "Written by `python -m utils.config`; do not edit. Every key can stand in a config file (`key = value`) or on",
+        "the command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over config",
+        "files, later files over earlier ones, files over what the object was trained with, that over the defaults.",
     ]
-    for group, config in [("", Config)] + _groups():
+    for group, config in [("", Config), *_groups()]:
         title = (config.__doc__ or "").strip().split("\n")[0].rstrip(".")
         lines += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         for option in options():
@@ -278,8 +279,8 @@ def readme_text() -> str:
     lines += [f"| `{key}` | {', '.join(f'`{alias}`' for alias in aliases)} |" for key, aliases in ALIASES.items()]
     lines += [
         "",
-        "The paper's config files work as they are: `half_res` sets `image_size` to 400 (True) or 800 (False), `white_bkgd`",
-        "sets `background`, `datadir` sets `data_dir` and `object_name`. Accepted in a file and without effect:",
+        "The paper's config files work as they are: `half_res` sets `image_size` to 400 (True) or 800 (False),",
+        "`white_bkgd` sets `background`, `datadir` sets `data_dir` and `object_name`. Accepted without effect:",
         "",
         ", ".join(f"`{key}`" for key in sorted(NO_LONGER_NEEDED, key=str.lower)) + ".",
         "",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,7 +23,8 @@ class Progress:
 
     def track(self, items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
         """``items`` unchanged, with a bar named ``what``."""
-        with self.bar(what, total if total is not None or not hasattr(items, "__len__") else len(items)) as bar:
+        count = len(items) if total is None and isinstance(items, Sized) else total
+        with self.bar(what, count) as bar:
             for item in items:
                 yield item
                 bar.update()

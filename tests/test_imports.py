@@ -1,0 +1,51 @@
+"""The rooms form a star: siblings know ``utils`` only, and the scripts compose them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MAY_IMPORT = {
+    "utils": set(),
+    "nerf": {"utils"},
+    "inerf": {"utils"},
+    "retrieval": {"utils"},
+    "scoring": {"utils"},
+    "data": {"utils"},
+    "baselines": {"data", "scoring", "utils"},
+}
+ROOMS = set(MAY_IMPORT) | {"tests", "benchmarks", "anomaly_nerf_lego", "auroc_test", "detect"}
+FILES = sorted(path.relative_to(ROOT) for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
+
+
+def imported_rooms(path: Path) -> set[str]:
+    names = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module if node.level == 0 and node.module else path.parts[0])
+    return {name.split(".")[0] for name in names} & ROOMS
+
+
+def test_there_are_files() -> None:
+    assert len(FILES) > 10
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_rooms_import_only_what_they_may(path: Path) -> None:
+    room = path.parts[0]
+    assert imported_rooms(path) <= MAY_IMPORT[room] | {room}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_true_poses_are_read_by_metrics_only(path: Path) -> None:
+    if path.parts[:2] != ("data", "synthetic") and path != Path("utils/metrics.py"):
+        tree = ast.parse((ROOT / path).read_text())
+        texts = [
+            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert "poses_truth.json" not in texts
