@@ -1,0 +1,35 @@
+# make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+TOY    ?= robin
+SAMPLE := data/samples/$(TOY)
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/installed
+	$(PY) -m data.synthetic --toy $(TOY) --views 60 --queries 6 --out data/samples
+	$(PY) anomaly_nerf_lego.py --data_dir data/samples --obj $(TOY)
+	$(PY) auroc_test.py --data_dir data/samples --obj $(TOY)
+
+test: $(VENV)/installed-dev
+	$(PY) -m pytest
+
+lint: $(VENV)/installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
