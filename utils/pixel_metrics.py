@@ -1,5 +1,6 @@
 """Pixel AUROC and AUPRO, exact and in bounded memory.
 
+All that a threshold can change happens at the values of anomalous pixels, and these are few (about 1 %). So the
 distinct anomalous values are kept, sorted, and every map is counted against them once: how many normal pixels
 fall between two neighbouring values, how many on a value. These counts give the ROC and the PRO curve, and the
 areas below them, exactly as a sort of all pixels would, ties included. Memory is one map, plus some 50 bytes an
@@ -36,8 +37,9 @@ class PixelCounts:
 
     def areas(self, kinds: Iterable[str]) -> tuple[float | None, float | None]:
         """Pixel AUROC and AUPRO of the queries of ``kinds`` together with all good ones."""
-        kinds = [kind for kind in kinds if self.regions.get(kind)]
+        kinds = list(kinds)
         labels = [label for label in (*kinds, GOOD) if label in self.normal_at]
+        kinds = [kind for kind in kinds if self.regions.get(kind)]
         if not kinds:
             return None, None
         between = sum(self.normal_between[label] for label in labels)
