@@ -50,11 +50,10 @@ def heat_scale(queries: Sequence[Detection], anomaly_map_of: Callable[[str], Ten
 
 
 def heat_colours(values: np.ndarray) -> np.ndarray:
-    """RGB (..., 3) uint8 of ``values`` in [0, 1]."""
-    place = np.clip(values, 0.0, 1.0) * (len(ANCHORS) - 1)
-    lower = np.minimum(place.astype(int), len(ANCHORS) - 2)
-    share = (place - lower)[..., None]
-    return np.round(ANCHORS[lower] * (1.0 - share) + ANCHORS[lower + 1] * share).astype(np.uint8)
+    """RGB (..., 3) uint8 of ``values`` in [0, 1], in 256 steps."""
+    steps = np.linspace(0.0, 1.0, 256)
+    table = np.stack([np.interp(steps, np.linspace(0.0, 1.0, len(ANCHORS)), channel) for channel in ANCHORS.T], axis=1)
+    return np.round(table).astype(np.uint8)[np.clip(np.round(values * 255.0), 0.0, 255.0).astype(np.uint8)]
 
 
 def heat_opacity(values: np.ndarray) -> np.ndarray:
@@ -73,7 +72,7 @@ def heat_picture(query: np.ndarray, anomaly_map: Tensor, scale: HeatScale) -> np
         (height, width, 3) uint8.
     """
     values = (anomaly_map.detach().cpu().float().numpy() - scale.low) / (scale.high - scale.low)
-    grey = 255.0 - (255.0 - query.mean(axis=2, keepdims=True)) * 0.6
+    grey = 102.0 + query.mean(axis=2, keepdims=True, dtype=np.float32) * np.float32(0.6)
     cover = heat_opacity(values)[..., None]
     return np.round(grey * (1.0 - cover) + heat_colours(values) * cover).astype(np.uint8)
 
@@ -83,6 +82,6 @@ def outlines(mask: Tensor) -> list[np.ndarray]:
     import cv2
 
     # At four times the size, so that a line runs around the pixels and not through their centres.
-    large = np.kron(mask.cpu().numpy().astype(np.uint8), np.ones((4, 4), np.uint8))
-    found: Iterable[np.ndarray] = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_TC89_KCOS)[0]
-    return [(contour[:, 0] + 0.5) / 4.0 for contour in found]
+    large = mask.cpu().numpy().astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+    found: Iterable[np.ndarray] = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    return [(cv2.approxPolyDP(contour, 2.0, True)[:, 0] + 0.5) / 4.0 for contour in found]

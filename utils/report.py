@@ -163,7 +163,8 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
     spent = {**report.seconds, **query_seconds(report.queries)}
     facts: list[tuple[str, str, str]] = []
     if overall.fpr is not None:
-        facts.append(("False alarms", f"{100 * overall.fpr:.1f} %", f"of good queries ({_interval(overall.fpr_ci)})"))
+        low, high = overall.fpr_ci or (overall.fpr, overall.fpr)
+        facts.append(("False alarms", f"{100 * overall.fpr:.1f} %", f"of good queries, {100 * low:.1f}–{100 * high:.1f} %"))
     facts.append(("Poses found", f"{100 * pose.found:.1f} %", "of queries"))
     if pose.rotation_deg is not None and pose.translation is not None:
         angle, shift = pose.rotation_deg, pose.translation
@@ -225,7 +226,7 @@ def _judgement(query: Detection) -> tuple[str, str]:
         return "", ""
     if query.mistaken:
         return ("wrong", "missed defect") if query.verdict == GOOD else ("wrong", "false alarm")
-    return "right", "right"
+    return "right", "correct"
 
 
 def _bar(score: float, threshold: float) -> float:
