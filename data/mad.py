@@ -128,13 +128,18 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
     )
 
 
-def _read_frames(object_dir: Path) -> tuple[float, list[dict[str, Any]]]:
-    """Field of view and frames of ``transforms.json``."""
+def _transforms_path(object_dir: Path) -> Path:
     path = object_dir / "transforms.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}; the poses of the normal views must stand there.")
+    return path
+
+
+def _read_frames(object_dir: Path) -> tuple[float, list[dict[str, Any]]]:
+    """Field of view and frames of ``transforms.json``."""
+    path = _transforms_path(object_dir)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = _json(path)
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
     angle = content.get("camera_angle_x") if isinstance(content, dict) else None
@@ -252,12 +257,41 @@ def check_ground_truth(queries: list[Query]) -> None:
             )
 
 
+def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
+    """The queries' true camera_to_world (4, 4) by name, where a generator wrote them; for metrics only."""
+    path = object_dir / "poses_truth.json"
+    if not path.is_file():
+        return None
+    try:
+        return {name: torch.tensor(pose, dtype=torch.float32).reshape(4, 4) for name, pose in _json(path).items()}
+    except (AttributeError, TypeError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} must give a 4x4 pose by query name ({error}); write it again or delete it.") from None
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def fingerprint(object_dir: Path) -> str:
     """A hash of all that training reads: changes exactly when poses or views do."""
-    digest = hashlib.blake2b(digest_size=16)
+    _transforms_path(object_dir)
     folder = object_dir / "train" / GOOD
-    files = [object_dir / "transforms.json", *(pictures_in(folder) if folder.is_dir() else [])]
+    return hash_of_files(
+        object_dir, [object_dir / "transforms.json", *(pictures_in(folder) if folder.is_dir() else [])]
+    )
+
+
+def query_fingerprint(object_dir: Path, queries: list[Query]) -> str:
+    """A hash of all that testing reads."""
+    files = [path for query in queries for path in (query.path, query.mask_path) if path is not None]
+    truth = object_dir / "poses_truth.json"
+    return hash_of_files(object_dir, [*files, *([truth] if truth.is_file() else [])])
+
+
+def hash_of_files(root: Path, files: list[Path]) -> str:
+    """A hash of the files' contents and of their places under ``root``."""
+    digest = hashlib.blake2b(digest_size=16)
     contents = in_threads(lambda path: hashlib.blake2b(path.read_bytes(), digest_size=16).digest(), files)
     for path, content in zip(files, contents):
-        digest.update(path.name.encode() + b"\0" + content)
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + content)
     return digest.hexdigest()

@@ -81,3 +81,16 @@ def load_metadata(path: Path) -> dict[str, Any] | None:
             return json.loads((file.metadata() or {})["json"])
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
+
+
+def make_writable(folder: Path) -> None:
+    """Make ``folder`` and try to write in it, before any work whose result would have no place."""
+    probe = folder / f".{uuid.uuid4().hex[:8]}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be written ({error.strerror}); name another with --ckpt_dir or --output_dir."
+        ) from None

@@ -37,6 +37,7 @@ class GalleryConfig:
     """The gallery of posed views in which a query's coarse poses are looked up."""
 
     hypotheses: int = 6  # coarse poses a query, each verified by refinement
+    virtual_views: int = 800  # viewpoints between the cameras at which the object is rendered for the gallery, at most
 
 
 @dataclass(frozen=True)
@@ -131,16 +132,20 @@ ALIASES = {
     "output_dir": ("output_path",),
 }
 
-OBJECT_CONFIGS = Path("configs/LEGO-3D")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def object_config_file(object_name: str) -> Path:
+    """The config file of one of the configured objects."""
+    return ROOT / "configs" / "LEGO-3D" / f"{object_name}.txt"
 
 
 def configured_objects() -> list[str]:
-    """The objects that have a file in ``configs/LEGO-3D``, in natural order of their names."""
-    root = Path(__file__).resolve().parent.parent / OBJECT_CONFIGS
-    return sorted(path.stem for path in root.glob("*.txt"))
+    """The objects that have a file in ``configs/LEGO-3D``, sorted by name."""
+    return sorted(path.stem for path in object_config_file("x").parent.glob("*.txt"))
 
 
 if __name__ == "__main__":
     from utils.options import write_readme
 
-    write_readme(Path(__file__).resolve().parent.parent / "configs" / "README.md")
+    write_readme(ROOT / "configs" / "README.md")

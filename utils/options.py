@@ -8,14 +8,15 @@ import dataclasses
 import functools
 import inspect
 import io
+import sys
 import tokenize
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.config import ALIASES, RUN_KEYS, Config
-from utils.errors import InputError, nearest
+from utils.config import ALIASES, ALL_OBJECTS, RUN_KEYS, Config, configured_objects, object_config_file
+from utils.errors import EXIT_INTERRUPTED, InputError, exit_code_of, nearest
 from utils.old_keys import NO_LONGER_NEEDED, flag, translate
 
 OLD_KEYS = NO_LONGER_NEEDED | {"half_res", "white_bkgd", "datadir"}
@@ -291,3 +292,39 @@ def readme_text() -> str:
 def write_readme(path: Path) -> None:
     """Write ``configs/README.md``."""
     path.write_text(readme_text(), encoding="utf-8")
+
+
+def run_objects(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    run: Callable[[Config, argparse.Namespace], int],
+    saved: bool = False,
+) -> int:
+    """Call ``run`` for the object that the command line names, or with ``all`` for each one of ``configs/LEGO-3D``.
+
+    Returns:
+        ``run``'s exit code; with ``all`` the worst one, after every object has had its turn.
+    """
+    config, own, warnings = parse(parser, arguments, saved)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if config.object_name != ALL_OBJECTS:
+        find_name(config)
+        return run(config, own)
+    worst = 0
+    for name in configured_objects():
+        words = ["--config", str(object_config_file(name)), *arguments, "--object_name", name]
+        code = exit_code_of(lambda words=words: run(*parse(parser, words, saved)[:2]))  # type: ignore[misc]
+        if code == EXIT_INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def find_name(config: Config) -> None:
+    """An InputError that lists what there is unless the settings name an object."""
+    if not config.object_name:
+        folder = Path(config.data_dir)
+        there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        found = f"{folder} holds {', '.join(there[:20])}" if there else f"there are none in {folder} (see --data_dir)"
+        raise InputError(f"Name an object with --obj; {found}.")

@@ -1,0 +1,168 @@
+"""Training: an object's posed views become a field, a gallery and a calibration in ``ckpts/<object>/``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from utils.config import Config
+from utils.errors import InputError, exit_code_of
+from utils.options import config_text, make_parser, run_objects
+from utils.progress import Progress
+
+if TYPE_CHECKING:
+    from auroc_test import Model
+    from nerf.voxel import VoxelField
+    from retrieval.gallery import Gallery
+    from utils.stopwatch import Stopwatch
+    from utils.training_record import TrainingRecord
+    from utils.views import Views
+
+MIN_VIEWS = 8
+BETTER_THAN_BLANK = 6.0  # dB by which a field must beat a picture that shows the bare background
+
+
+def main(arguments: list[str]) -> int:
+    """Train the objects that the command line names; returns the exit code."""
+    parser = make_parser(
+        "Train an object from its posed normal views: field, gallery and calibration in ckpts/<object>/."
+    )
+    return run_objects(parser, arguments, train_object)
+
+
+def train_object(config: Config, own: argparse.Namespace) -> int:
+    """All steps for one object; a step already done with the same data and settings is skipped."""
+    from data.mad import fingerprint, find_object
+    from utils.checkpoint import make_writable, write_text
+    from utils.environment import environment
+    from utils.training_record import TrainingRecord, step_fingerprints
+
+    progress, folder = Progress(config.quiet), config.checkpoint_dir
+    prints = step_fingerprints(config, fingerprint(find_object(config.object_dir)))
+    record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
+    if all(record.done(step, prints[step], folder) for step in prints):
+        progress.say(f"{config.object_name} is trained already; --overwrite trains it again.")
+    else:
+        make_writable(folder)
+        run_steps(config, record, prints, progress)
+        record.environment = environment()
+        record.write(folder)
+        write_text(folder / "config.txt", config_text(config))
+    seconds = " ".join(f"{name}={value:.1f}s" for name, value in record.seconds.items())
+    print(f"{config.object_name} psnr={record.psnr:.2f}dB {seconds} checkpoint={folder}")
+    return 0
+
+
+def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], progress: Progress) -> None:
+    """Views → field → gallery → calibration; each step is on record as soon as it is done."""
+    from auroc_test import Model
+    from data.mad import load_views
+    from utils.device import pick_device
+    from utils.stopwatch import Stopwatch
+    from utils.views import split_held_out
+
+    folder, device = config.checkpoint_dir, pick_device(config.device)
+    clock = Stopwatch(device)
+    views = load_views(config.object_dir, config.image_size, config.background_rgb)
+    check_count(len(views), config)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
+    record.views, record.intrinsics = len(views), asdict(views.intrinsics)
+
+    def finish(step: str, name: str) -> None:
+        record.steps[step], record.seconds[name] = prints[step], round(clock.seconds[name], 3)
+        record.write(folder)
+
+    field = make_field(train, config, record, prints["field"], clock, progress)
+    if not record.done("field", prints["field"], folder):
+        record.psnr, record.blank_psnr = measure_field(field, held_out)
+        finish("field", "train")
+    check_field(config, record)
+    gallery = make_gallery(train, field, config, record, prints["gallery"], clock)
+    if not record.done("gallery", prints["gallery"], folder):
+        finish("gallery", "gallery")
+    if not record.done("calibration", prints["calibration"], folder):
+        model = Model(config, views.intrinsics, device, field, gallery)
+        make_calibration(held_out, model, clock, progress)
+        finish("calibration", "calibrate")
+
+
+def check_count(views: int, config: Config) -> None:
+    """A field needs views to learn from, and others to be measured on."""
+    if views < MIN_VIEWS:
+        raise InputError(
+            f"{config.object_dir} has {views} training views, at least {MIN_VIEWS} are needed (some 60 from all sides are "
+            f"a good number); take more photos."
+        )
+
+
+def make_field(
+    views: Views, config: Config, record: TrainingRecord, wanted: str, clock: Stopwatch, progress: Progress
+) -> VoxelField:
+    """The field, read where it is done, else trained, from where an interrupted training stopped."""
+    from nerf.train import train_field
+    from nerf.voxel import load_field
+    from utils.training_record import STEP_FILES
+
+    folder = config.checkpoint_dir
+    if record.done("field", wanted, folder):
+        return load_field(folder / STEP_FILES["field"], clock.device)
+    unfinished = folder / f"field-{wanted[:8]}.unfinished.safetensors"
+    for stale in folder.glob("field-*.unfinished.safetensors"):
+        if stale != unfinished or config.overwrite:
+            stale.unlink()
+    with clock.stage("train"):
+        field = train_field(views, config.field, clock.device, config.seed, unfinished, progress)
+        field.save(folder / STEP_FILES["field"])
+    unfinished.unlink(missing_ok=True)
+    return field
+
+
+def make_gallery(
+    views: Views, field: VoxelField, config: Config, record: TrainingRecord, wanted: str, clock: Stopwatch
+) -> Gallery:
+    """The gallery, read where it is done, else made from views and renderings."""
+    from retrieval.gallery import Gallery, build_gallery
+    from utils.checkpoint import load_tensors, save_tensors
+    from utils.training_record import STEP_FILES
+
+    path = config.checkpoint_dir / STEP_FILES["gallery"]
+    if record.done("gallery", wanted, config.checkpoint_dir):
+        return Gallery.from_state_dict(load_tensors(path)[0])
+    with clock.stage("gallery"):
+        gallery = build_gallery(views, field.render, config.gallery)
+        save_tensors(path, gallery.state_dict(), {"object_name": config.object_name})
+    return gallery
+
+
+def measure_field(field: VoxelField, held_out: Views) -> tuple[float, float]:
+    """Mean PSNR in dB of the held-out views as rendered, and as if they showed the bare background."""
+    import torch
+
+    from utils.metrics import psnr
+
+    rendered, blank = [], []
+    background = torch.tensor(held_out.background)
+    for index in range(len(held_out)):
+        truth = held_out.image(index)
+        rendering = field.render(held_out.camera_to_world[index], held_out.intrinsics)
+        rendered.append(psnr(rendering.colour.cpu(), truth))
+        blank.append(psnr(background.expand_as(truth), truth))
+    return sum(rendered) / len(rendered), sum(blank) / len(blank)
+
+
+def check_field(config: Config, record: TrainingRecord) -> None:
+    """The gate that no bad field passes unseen."""
+    psnr, blank = record.psnr or 0.0, record.blank_psnr or 0.0
+    needed = max(config.min_psnr, blank + BETTER_THAN_BLANK)
+    if psnr < needed and not config.allow_bad_field:
+        raise InputError(
+            f"The field of {config.object_name} is bad: held-out views have a PSNR of {psnr:.1f} dB, at least {needed:.1f} dB "
+            f"were expected (a blank picture has {blank:.1f}); check poses and background of its views, or go on with "
+            f"--allow_bad_field."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

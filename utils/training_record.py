@@ -1,0 +1,101 @@
+"""``training.json``: which steps of training are done, for which data and settings, and what they gave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.camera import Intrinsics
+from utils.checkpoint import write_text
+from utils.config import Config
+from utils.errors import InputError
+from utils.options import values_of
+
+FILE = "training.json"
+VERSION = 1  # raise it when a step's result changes for the same data and settings
+
+# Settings that each step depends on, besides the steps before it; a prefix ending in "_" stands for a whole group.
+STEP_KEYS = {
+    "field": ("image_size", "background", "held_out_every", "seed", "field_"),
+    "gallery": ("gallery_",),
+    "calibration": ("refine_", "score_"),
+}
+STEP_FILES = {step: f"{step}.safetensors" for step in STEP_KEYS}
+
+
+@dataclass
+class TrainingRecord:
+    """What stands in ``training.json``."""
+
+    steps: dict[str, str] = field(default_factory=dict)  # fingerprint of each step that is done
+    views: int = 0
+    intrinsics: dict[str, float] = field(default_factory=dict)
+    psnr: float | None = None  # dB, whole frame, mean over the held-out views
+    blank_psnr: float | None = None  # dB, the same of a picture that shows the bare background
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(folder: Path) -> TrainingRecord:
+        """The record of a checkpoint folder; an empty one where nothing is done yet."""
+        path = folder / FILE
+        if not path.is_file():
+            return TrainingRecord()
+        try:
+            return TrainingRecord(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a whole record of training ({error}); delete it and train again."
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Write the record, whole or not at all."""
+        write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    def camera(self) -> Intrinsics:
+        """The camera of the views."""
+        numbers = self.intrinsics
+        return Intrinsics(int(numbers["width"]), int(numbers["height"]), *list(numbers.values())[2:])
+
+    def done(self, step: str, fingerprint: str, folder: Path) -> bool:
+        """Whether a step's file is there and was made with this fingerprint."""
+        return self.steps.get(step) == fingerprint and (folder / STEP_FILES[step]).is_file()
+
+
+def step_fingerprints(config: Config, data: str) -> dict[str, str]:
+    """For each step a hash of all that its result depends on.
+
+    Args:
+        config: the settings.
+        data: hash of the views.
+    """
+    values, before, prints = values_of(config), f"{VERSION} {data}", {}
+    for step, names in STEP_KEYS.items():
+        chosen = {key: value for key, value in values.items() if _chosen(key, names)}
+        before = hash_of([before, step, chosen])
+        prints[step] = before
+    return prints
+
+
+def hash_of(content: Any) -> str:
+    """A hash of anything that JSON can write."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def check_same_settings(config: Config, trained: Config) -> None:
+    """An InputError where a setting that training depends on is not what the object was trained with."""
+    now, then = values_of(config), values_of(trained)
+    names = tuple(name for names in STEP_KEYS.values() for name in names)
+    for key in now:
+        if _chosen(key, names) and key != "seed" and now[key] != then[key]:
+            raise InputError(
+                f"{config.object_name} was trained with {key} = {then[key]}, found {now[key]}; leave it out, or run "
+                f"anomaly_nerf_lego.py with it first."
+            )
+
+
+def _chosen(key: str, names: tuple[str, ...]) -> bool:
+    return any(key.startswith(name) if name.endswith("_") else key == name for name in names)
