@@ -60,7 +60,9 @@ def write_panels(path: Path, report: ObjectReport, pictures_of: PicturesOf, scal
 
     scale = scale or heat_scale(report.queries, lambda name: pictures_of(name).anomaly_map)
     groups = telling_queries(report.queries)
-    rows = ["Query", "Reference", "Heat map"] + (["Ground truth"] if any(query.label for query in report.queries) else [])
+    rows = ["Query", "Reference", "Heat map"] + (
+        ["Ground truth"] if any(query.label for query in report.queries) else []
+    )
     count = sum(len(queries) for queries in groups.values())
     width = LEFT + MARGIN + count * (CELL + GAP) + max(len(groups) - 1, 0) * GROUP_GAP
     figure = Image.new("RGB", (width, MARGIN + HEAD + len(rows) * (CELL + GAP) + MARGIN), "white")

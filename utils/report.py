@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,11 @@ def write_report(path: Path, report: ObjectReport, pictures_of: PicturesOf, scal
 
     scale = scale or heat_scale(report.queries, lambda name: pictures_of(name).anomaly_map)
     pages = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     stream = pages.get_template("report.html").stream(
         **_head(report), legend=_legend(scale), cards=_cards(report, pictures_of, scale)
@@ -93,6 +97,7 @@ def _head(report: ObjectReport) -> dict[str, Any]:
     return {
         "report": report,
         "labelled": bool(labels),
+        "made": _made(report.environment),
         "kinds": [(kind, kind_class(kind, kinds)) for kind in labels],
         "counts": {
             "queries": len(queries),
@@ -111,6 +116,13 @@ def _head(report: ObjectReport) -> dict[str, Any]:
         "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
         "threshold": number(report.threshold),
     }
+
+
+def _made(environment: Mapping[str, Any]) -> list[str]:
+    """When and on what the test ran, as far as the record says."""
+    machine = environment.get("cpu") if environment.get("device") == "cpu" else environment.get("device")
+    date = str(environment.get("date") or "").replace("T", " ").replace("Z", " UTC")
+    return [str(words) for words in (date, machine) if words]
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -164,13 +176,23 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
     facts: list[tuple[str, str, str]] = []
     if overall.fpr is not None:
         low, high = overall.fpr_ci or (overall.fpr, overall.fpr)
-        facts.append(("False alarms", f"{100 * overall.fpr:.1f} %", f"of good queries, {100 * low:.1f}–{100 * high:.1f} %"))
+        facts.append(
+            ("False alarms", f"{100 * overall.fpr:.1f} %", f"of good queries, {100 * low:.1f}–{100 * high:.1f} %")
+        )
     facts.append(("Poses found", f"{100 * pose.found:.1f} %", "of queries"))
     if pose.rotation_deg is not None and pose.translation is not None:
         angle, shift = pose.rotation_deg, pose.translation
         facts += [
-            ("Pose error, rotation", f"{number(angle.median, 2)}°", f"p90 {number(angle.p90, 2)}°, max {number(angle.max, 2)}°"),
-            ("Pose error, position", number(shift.median, 2), f"p90 {number(shift.p90, 2)}, max {number(shift.max, 2)} units"),
+            (
+                "Pose error, rotation",
+                f"{number(angle.median, 2)}°",
+                f"p90 {number(angle.p90, 2)}°, max {number(angle.max, 2)}°",
+            ),
+            (
+                "Pose error, position",
+                number(shift.median, 2),
+                f"p90 {number(shift.p90, 2)}, max {number(shift.max, 2)} units",
+            ),
             ("Within 1° and 0.05 units", f"{100 * (pose.within or 0):.1f} %", "of queries with a true pose"),
         ]
     if report.psnr is not None:
