@@ -87,6 +87,6 @@ def outlines(mask: Tensor) -> list[np.ndarray]:
     # At four times the size, so that a line runs around the pixels and not through their centres.
     large = mask.cpu().numpy().astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
     reach = 2 * max(1, round(0.01 * max(large.shape))) + 1
-    large = cv2.dilate(large, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    found: Iterable[np.ndarray] = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    wide = cv2.dilate(large, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    found: Iterable[np.ndarray] = cv2.findContours(wide, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     return [(cv2.approxPolyDP(contour, 2.0, True)[:, 0] + 0.5) / 4.0 for contour in found]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CELL, GAP, GROUP_GAP, MARGIN = 220, 6, 22, 20  # pixels
 LEFT, HEAD = 110, 64
 INK, SOFT, WRONG = (27, 33, 39), (91, 102, 112), (176, 35, 24)
-MASK_COLOUR, MASK_GROUND = np.uint8((255, 255, 255)), np.uint8((20, 24, 28))
+MASK_COLOUR, MASK_GROUND = np.array((255, 255, 255), np.uint8), np.array((20, 24, 28), np.uint8)
 
 
 def telling_queries(queries: Sequence[Detection], each: int = 2) -> dict[str, list[Detection]]:
@@ -32,7 +32,7 @@ def telling_queries(queries: Sequence[Detection], each: int = 2) -> dict[str, li
 
     Returns:
         Heading → queries. The hardest good query has the highest score, the hardest defective one the lowest; the
-        typical one has the median. Without labels the queries are grouped by verdict, and the least certain are hardest.
+        typical one has the median. Without labels the queries are grouped by verdict.
     """
     groups: dict[str, list[Detection]] = {}
     for query in queries:

@@ -42,8 +42,8 @@ class PixelCounts:
         kinds = [kind for kind in kinds if self.regions.get(kind)]
         if not kinds:
             return None, None
-        between = sum(self.normal_between[label] for label in labels)
-        at = sum(self.normal_at[label] for label in labels)
+        between = np.sum([self.normal_between[label] for label in labels], axis=0)
+        at = np.sum([self.normal_at[label] for label in labels], axis=0)
         normal = int(between.sum() + at.sum())
         if normal == 0:
             return None, None
@@ -56,8 +56,8 @@ class PixelCounts:
             before = np.concatenate([[0.0], height[:-1]])
             return np.concatenate([[0.0], np.stack([before, height], axis=1).reshape(-1), [1.0]])
 
-        true_positives = curve(sum(self.anomalous_at[kind] for kind in kinds).astype(np.float64))
-        overlap = curve(sum(self.overlap_at[kind] for kind in kinds))
+        true_positives = curve(np.sum([self.anomalous_at[kind] for kind in kinds], axis=0).astype(np.float64))
+        overlap = curve(np.sum([self.overlap_at[kind] for kind in kinds], axis=0))
         auroc = float(np.trapezoid(true_positives, false_positives))
         return auroc, area_up_to(false_positives, overlap, AUPRO_FPR_LIMIT)
 

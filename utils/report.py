@@ -16,7 +16,7 @@ from utils.charts import histogram_chart, kind_class, roc_chart
 from utils.checkpoint import write_atomically
 from utils.heatmap import HeatScale, heat_colours, heat_opacity, heat_picture, heat_scale, outlines
 from utils.pixel_metrics import fit_mask
-from utils.results import DEFECTIVE, GOOD, Detection, Figures, Interval, ObjectReport, query_seconds
+from utils.results import DEFECTIVE, GOOD, Detection, Figures, Interval, ObjectReport, Spread, query_seconds
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 LARGEST_SIDE, SMALLEST_SIDE = 400, 200  # of a picture in the page, pixels
@@ -183,25 +183,24 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
     if pose.rotation_deg is not None and pose.translation is not None:
         angle, shift = pose.rotation_deg, pose.translation
         facts += [
-            (
-                "Pose error, rotation",
-                f"{number(angle.median, 2)}°",
-                f"p90 {number(angle.p90, 2)}°, max {number(angle.max, 2)}°",
-            ),
-            (
-                "Pose error, position",
-                number(shift.median, 2),
-                f"p90 {number(shift.p90, 2)}, max {number(shift.max, 2)} units",
-            ),
+            ("Pose error, rotation", f"{number(angle.median, 2)}°", _tail(angle, "°")),
+            ("Pose error, position", number(shift.median, 2), _tail(shift, " units")),
             ("Within 1° and 0.05 units", f"{100 * (pose.within or 0):.1f} %", "of queries with a true pose"),
         ]
     if report.psnr is not None:
         facts.append(("PSNR", f"{report.psnr:.1f} dB", "views held out of training"))
     if spent["query_median"] is not None:
         facts.append(("Time a query", f"{number(spent['query_median'])} s", f"p90 {number(spent['query_p90'])} s"))
+        stages = [f"{name} {number(value, 2)}" for name, value in spent["stages"].items()]
+        if stages:
+            facts[-1] = (*facts[-1][:2], f"{facts[-1][2]} · {', '.join(stages)}")
     names = {"train": "Training", "gallery": "Gallery", "calibrate": "Calibration"}
     facts += [(names[key], f"{number(spent[key])} s", "once an object") for key in names if spent.get(key) is not None]
     return facts
+
+
+def _tail(errors: Spread, unit: str) -> str:
+    return f"p90 {number(errors.p90, 2)}, max {number(errors.max, 2)}{unit}"
 
 
 def _legend(scale: HeatScale) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -204,8 +204,9 @@ def write_results(path: Path, report: ObjectReport) -> None:
 def _first_not_finite(content: Any, key: str = "") -> str | None:
     if isinstance(content, float) and not math.isfinite(content):
         return key
-    pairs = content.items() if isinstance(content, Mapping) else ()
-    pairs = enumerate(content) if isinstance(content, (list, tuple)) else pairs
+    pairs: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, Mapping) else ()
+    if isinstance(content, (list, tuple)):
+        pairs = enumerate(content)
     found = (_first_not_finite(value, f"{key}.{name}" if key else str(name)) for name, value in pairs)
     return next((name for name in found if name is not None), None)
 
