@@ -84,9 +84,10 @@ def outlines(mask: Tensor) -> list[np.ndarray]:
     """
     import cv2
 
+    reach = 2 * max(1, round(0.01 * max(mask.shape))) + 1
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    wide = cv2.dilate(mask.cpu().numpy().astype(np.uint8), brush)
     # At four times the size, so that a line runs around the pixels and not through their centres.
-    large = mask.cpu().numpy().astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-    reach = 2 * max(1, round(0.01 * max(large.shape))) + 1
-    wide = cv2.dilate(large, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    found: Iterable[np.ndarray] = cv2.findContours(wide, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    large = wide.repeat(4, axis=0).repeat(4, axis=1)
+    found: Iterable[np.ndarray] = cv2.findContours(large, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     return [(cv2.approxPolyDP(contour, 2.0, True)[:, 0] + 0.5) / 4.0 for contour in found]
