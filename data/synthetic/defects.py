@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import trimesh
 from torch import Tensor
 
 from data.synthetic.assembly import Assembly
-from data.synthetic.render import CameraRays, camera_rays, pixel_share
+from data.synthetic.render import SAMPLES, CameraRays, camera_rays, pixel_share
 from data.synthetic.scene import Hits, Scene, linear_from_srgb, srgb_from_linear
 from data.synthetic.solids import Solid, hull, joined, revolved
 from data.synthetic.stain import Stain
@@ -94,7 +94,7 @@ def missing_part(sight: Sight, wanted: float) -> tuple[Defect, float] | None:
     """
     parts = sight.scene.part_of_face[sight.hits.faces]
     frame = sight.intrinsics.width * sight.intrinsics.height
-    shares = np.bincount(parts, minlength=len(sight.assembly.solids)) / (frame * sight.rays.samples.max() + frame)
+    shares = np.bincount(parts, minlength=len(sight.assembly.solids)) / (frame * SAMPLES)
     order = np.argsort(np.abs(np.log(np.maximum(shares, 1e-9) / wanted)), kind="stable")
     for part in order[:3]:
         chosen = np.flatnonzero(parts == part)
@@ -123,8 +123,7 @@ def burr(sight: Sight, wanted: float, random: np.random.Generator) -> Defect | N
     shape = _spikes(normal, random) if random.random() < 0.6 else _shards(normal, random)
     length = 2.0 * math.sqrt(wanted)
     for _ in range(5):
-        grown = shape.moved(np.eye(3) * length, foot)
-        grown = Solid(grown.vertices, grown.faces, shape.corner_normals)
+        grown = Solid(shape.vertices * length + foot, shape.faces, shape.corner_normals)
         area = _visible_area(sight, grown, part)
         if area > 0 and abs(math.log(area / wanted)) < 0.1:
             break
@@ -197,7 +196,7 @@ def stain(sight: Sight, wanted: float, random: np.random.Generator) -> Defect | 
     beneath = np.unique(sight.scene.albedo_of_face[sight.hits.faces[weight > 0]], axis=0)
     if colour_distance(srgb_from_linear(beneath), colour / 255.0).min() < SAME_COLOUR:
         return None
-    return Defect(stain=replace(blob))
+    return Defect(stain=blob)
 
 
 def colour_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

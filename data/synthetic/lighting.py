@@ -102,19 +102,19 @@ def make_lighting(gloss: str) -> Lighting:
         raise ValueError(f"gloss '{gloss}': expected one of {', '.join(GLOSSES)}")
     warm, cool, plain = (1.04, 1.0, 0.94), (0.96, 1.0, 1.05), (1.0, 1.0, 1.0)
     if gloss == "glaring":
-        sky, reflectance, roughness = 0.45, 0.06, 0.035
+        sky, reflectance, roughness = 0.6, 0.06, 0.035
         lights = (
-            _area_light(-55, 48, 5.0, (1.0, 0.8), 0.28, warm),
-            _area_light(35, 12, 5.0, (0.7, 1.2), 0.17, plain),
-            _area_light(125, 35, 5.0, (0.9, 0.9), 0.2, cool),
-            _area_light(-145, -8, 5.0, (0.8, 1.0), 0.15, plain),
-            _area_light(-80, -55, 5.0, (0.8, 0.8), 0.13, warm),
+            _area_light(-55, 48, 5.0, (1.0, 0.8), 0.34, warm),
+            _area_light(35, 12, 5.0, (0.7, 1.2), 0.21, plain),
+            _area_light(125, 35, 5.0, (0.9, 0.9), 0.24, cool),
+            _area_light(-145, -8, 5.0, (0.8, 1.0), 0.18, plain),
+            _area_light(-80, -55, 5.0, (0.8, 0.8), 0.16, warm),
         )
     else:
-        sky, reflectance, roughness = 1.0, (0.04 if gloss == "mild" else 0.0), 0.22
+        sky, reflectance, roughness = 1.35, (0.04 if gloss == "mild" else 0.0), 0.22
         lights = (
-            _area_light(-60, 50, 6.0, (2.6, 2.0), 0.2, warm),
-            _area_light(150, 25, 6.0, (2.2, 2.2), 0.1, cool),
+            _area_light(-60, 50, 6.0, (2.6, 2.0), 0.27, warm),
+            _area_light(150, 25, 6.0, (2.2, 2.2), 0.14, cool),
         )
     tones = [np.array(tone, dtype="f4") * np.float32(sky) for tone in
              [(0.36, 0.37, 0.39), (0.27, 0.275, 0.28), (0.19, 0.185, 0.18)]]  # fmt: skip

@@ -68,8 +68,13 @@ def _fin(width: int, length: int, height: float) -> Solid:
 
 
 def _round(width: int, length: int, height: float) -> Solid:
-    top = _studs(width, width, height) if width > 1 else [stud().shifted(0.5, 0.5, height - 0.001)]
-    return joined([cylinder(width / 2 - GAP, height).shifted(width / 2, width / 2, 0.0), *top])
+    middle = width / 2
+    top = [
+        stud().shifted(column + 0.5, row + 0.5, height - 0.001)
+        for column, row in np.ndindex(width, width)
+        if math.hypot(column + 0.5 - middle, row + 0.5 - middle) + 0.3 < middle
+    ]
+    return joined([cylinder(middle - GAP, height).shifted(middle, middle, 0.0), *top])
 
 
 def _disc(width: int, length: int, height: float) -> Solid:

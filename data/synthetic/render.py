@@ -1,6 +1,6 @@
 """Ray-traced pictures of a scene.
 
-Every pixel takes 16 stratified samples. Each sample sends one ray into the cosine-weighted hemisphere (sky, ambient
+Every pixel takes 10 stratified samples. Each sample sends one ray into the cosine-weighted hemisphere (sky, ambient
 occlusion and one bounce of light from other parts), one toward a point of an area light, and one mirror ray. The sample
 points are one fixed set shifted at random per pixel, so two pictures with the same seed and pose differ only where the
 scenes do.
@@ -18,10 +18,11 @@ from scipy.stats import qmc
 from data.synthetic.lighting import Lighting
 from data.synthetic.scene import RAY_OFFSET, Hits, Scene, srgb_from_linear
 from data.synthetic.stain import Stain
-from utils.camera import Intrinsics, world_rays
+from utils.camera import Intrinsics, project_points, world_rays
 
-SIDE = 4  # a pixel takes SIDE x SIDE samples
-SAMPLES = SIDE * SIDE
+SAMPLES = 10  # a pixel
+# Where in the pixel: a turned square lattice, no two samples in one row or column.
+OFFSETS = (np.stack([np.arange(SAMPLES), 3 * np.arange(SAMPLES) % SAMPLES], axis=1) + 0.5) / SAMPLES
 BOUNCE_VISIBILITY = 0.65  # part of the open sky's light that a typical surface of a toy receives
 
 
@@ -40,9 +41,8 @@ def camera_rays(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrins
     low, high = _rectangle(scene, camera_to_world, intrinsics)
     columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
     pixels = (rows[:, None] * intrinsics.width + columns).reshape(-1)
-    offsets = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2) + 0.5) / SIDE
     corners = np.stack(np.broadcast_arrays(columns, rows[:, None]), axis=-1).reshape(-1, 1, 2)
-    points = torch.from_numpy((corners + offsets).reshape(-1, 2).astype(np.float32))
+    points = torch.from_numpy((corners + OFFSETS).reshape(-1, 2).astype(np.float32))
     origins, directions = world_rays(points, intrinsics, camera_to_world)
     samples = np.tile(np.arange(SAMPLES), len(pixels))
     origins = np.ascontiguousarray(origins.numpy())
@@ -50,8 +50,6 @@ def camera_rays(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrins
 
 
 def _rectangle(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrinsics) -> tuple[np.ndarray, np.ndarray]:
-    from utils.camera import project_points
-
     bounds = np.stack(scene.corners)
     corners = np.array([[bounds[i, 0], bounds[j, 1], bounds[k, 2]] for i, j, k in np.ndindex(2, 2, 2)])
     points, _ = project_points(torch.from_numpy(corners).float(), intrinsics, camera_to_world)
@@ -94,7 +92,7 @@ class _Random:
     """Low-discrepancy numbers: a fixed point set for the samples of a pixel, shifted at random for each pixel."""
 
     def __init__(self, seed: int, pixels: int, dimensions: int) -> None:
-        self._points = qmc.Sobol(dimensions, rng=np.random.default_rng(7)).random(SAMPLES).astype(np.float32)
+        self._points = qmc.Sobol(dimensions, rng=np.random.default_rng(7)).random(16)[:SAMPLES].astype(np.float32)
         self._shifts = np.random.default_rng(seed).random((pixels, dimensions), dtype=np.float32)
 
     def uniform(self, dimension: int, pixels: np.ndarray, samples: np.ndarray) -> np.ndarray:
