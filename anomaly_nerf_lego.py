@@ -34,22 +34,25 @@ def main(arguments: list[str]) -> int:
 
 def train_object(config: Config, own: argparse.Namespace) -> int:
     """All steps for one object; a step already done with the same data and settings is skipped."""
-    from data.mad import fingerprint, find_object
+    from data.mad import find_object, fingerprint
     from utils.checkpoint import make_writable, write_text
+    from utils.device import pick_device
     from utils.environment import environment
     from utils.training_record import TrainingRecord, step_fingerprints
 
     progress, folder = Progress(config.quiet), config.checkpoint_dir
-    prints = step_fingerprints(config, fingerprint(find_object(config.object_dir)))
+    data = fingerprint(find_object(config.object_dir))
+    prints = step_fingerprints(config, data)
     record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
     if all(record.done(step, prints[step], folder) for step in prints):
         progress.say(f"{config.object_name} is trained already; --overwrite trains it again.")
     else:
         make_writable(folder)
-        run_steps(config, record, prints, progress)
-        record.environment = environment()
-        record.write(folder)
+        record.data = data
         write_text(folder / "config.txt", config_text(config))
+        run_steps(config, record, prints, progress)
+        record.environment = environment(pick_device(config.device))
+        record.write(folder)
     seconds = " ".join(f"{name}={value:.1f}s" for name, value in record.seconds.items())
     print(f"{config.object_name} psnr={record.psnr:.2f}dB {seconds} checkpoint={folder}")
     return 0
@@ -92,8 +95,8 @@ def check_count(views: int, config: Config) -> None:
     """A field needs views to learn from, and others to be measured on."""
     if views < MIN_VIEWS:
         raise InputError(
-            f"{config.object_dir} has {views} training views, at least {MIN_VIEWS} are needed (some 60 from all sides are "
-            f"a good number); take more photos."
+            f"{config.object_dir} has {views} training views, at least {MIN_VIEWS} are needed, and some 60 from all "
+            f"sides are a good number; take more photos."
         )
 
 
@@ -136,6 +139,31 @@ def make_gallery(
     return gallery
 
 
+def make_calibration(held_out: Views, model: Model, clock: Stopwatch, progress: Progress) -> None:
+    """The calibration: how normal views differ from their references, all at poses found as a query's are found."""
+    from auroc_test import find_reference
+    from scoring.calibration import calibrate
+    from utils.checkpoint import save_tensors
+    from utils.stopwatch import Stopwatch
+    from utils.training_record import STEP_FILES
+
+    pairs = []
+    with clock.stage("calibrate"):
+        for index in progress.track(range(len(held_out)), "calibrate"):
+            query = held_out.image(index).to(model.device)
+            _, found, reference = find_reference(query, model, Stopwatch(model.device))
+            if found or model.config.allow_bad_field:
+                pairs.append((query, reference))
+        if 2 * len(pairs) < len(held_out):
+            raise InputError(
+                f"Poses were found for only {len(pairs)} of {len(held_out)} held-out normal views of "
+                f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
+            )
+        calibration = calibrate(pairs, model.config.score)
+        path = model.config.checkpoint_dir / STEP_FILES["calibration"]
+        save_tensors(path, calibration.state_dict(), {"object_name": model.config.object_name})
+
+
 def measure_field(field: VoxelField, held_out: Views) -> tuple[float, float]:
     """Mean PSNR in dB of the held-out views as rendered, and as if they showed the bare background."""
     import torch
@@ -158,9 +186,9 @@ def check_field(config: Config, record: TrainingRecord) -> None:
     needed = max(config.min_psnr, blank + BETTER_THAN_BLANK)
     if psnr < needed and not config.allow_bad_field:
         raise InputError(
-            f"The field of {config.object_name} is bad: held-out views have a PSNR of {psnr:.1f} dB, at least {needed:.1f} dB "
-            f"were expected (a blank picture has {blank:.1f}); check poses and background of its views, or go on with "
-            f"--allow_bad_field."
+            f"The field of {config.object_name} is bad: held-out views have a PSNR of {psnr:.1f} dB, at least "
+            f"{needed:.1f} dB were expected (a blank picture has {blank:.1f}); check the poses and the background, "
+            f"or go on with --allow_bad_field."
         )
 
 

@@ -76,7 +76,7 @@ def find_reference(
 
     if known is None or known.camera_to_world is None:
         with clock.stage("retrieve"):
-            coarse_poses = retrieve(model.gallery, query, model.intrinsics, model.config.gallery.top_k)
+            coarse_poses = retrieve(model.gallery, query, model.intrinsics, model.config.gallery.hypotheses)
         with clock.stage("refine"):
             refinement = refine_pose(query, coarse_poses, model.intrinsics, model.field.render, model.config.refine)
         pose, found = refinement.camera_to_world, refinement.found
@@ -127,23 +127,25 @@ def test_object(config: Config, own: argparse.Namespace) -> int:
 
 def load_model(config: Config) -> Model:
     """The trained object; an error says what is missing or was trained with other settings."""
-    from nerf.voxel import load_field
-    from retrieval.gallery import Gallery
-    from scoring.calibration import Calibration
     from utils.checkpoint import load_tensors
     from utils.device import pick_device
     from utils.options import build, file_values
-    from utils.training_record import STEP_FILES, TrainingRecord, check_same_settings
+    from utils.training_record import STEP_FILES, TrainingRecord, check_trained
 
     folder, device = config.checkpoint_dir, pick_device(config.device)
     if not (folder / "config.txt").is_file():
         raise InputError(
             f"There is no trained object in {folder}; run anomaly_nerf_lego.py --obj {config.object_name} first."
         )
-    check_same_settings(config, build(file_values(folder / "config.txt")[0]))
+    record = TrainingRecord.read(folder)
+    check_trained(config, build(file_values(folder / "config.txt")[0]), record)
+    from nerf.voxel import load_field
+    from retrieval.gallery import Gallery
+    from scoring.calibration import Calibration
+
     return Model(
         config=config,
-        intrinsics=TrainingRecord.read(folder).camera(),
+        intrinsics=record.camera(),
         device=device,
         field=load_field(folder / STEP_FILES["field"], device),
         gallery=Gallery.from_state_dict(load_tensors(folder / STEP_FILES["gallery"])[0]),
@@ -159,8 +161,8 @@ def read_query(path: Path, model: Model) -> Tensor:
     expected = (model.intrinsics.width, model.intrinsics.height)
     if (image.shape[1], image.shape[0]) != expected:
         raise InputError(
-            f"The picture {path} has {image.shape[1]}x{image.shape[0]} pixels (after averaging down), the training views "
-            f"have {expected[0]}x{expected[1]}; take it with the same camera settings."
+            f"The picture {path} has {image.shape[1]}x{image.shape[0]} pixels after averaging down, the training "
+            f"views have {expected[0]}x{expected[1]}; take it with the same camera settings."
         )
     return image.to(model.device)
 

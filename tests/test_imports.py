@@ -41,11 +41,22 @@ def test_rooms_import_only_what_they_may(path: Path) -> None:
     assert imported_rooms(path) <= MAY_IMPORT[room] | {room}
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_true_poses_are_read_by_metrics_only(path: Path) -> None:
-    if path.parts[:2] != ("data", "synthetic") and path != Path("utils/metrics.py"):
-        tree = ast.parse((ROOT / path).read_text())
-        texts = [
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        ]
-        assert "poses_truth.json" not in texts
+def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
+    readers = {"read_true_poses", "read_mask"}
+    users = set()
+    for path in [*FILES, Path("anomaly_nerf_lego.py"), Path("auroc_test.py"), Path("detect.py")]:
+        for function in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(function, ast.FunctionDef):
+                names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+                users |= {f"{path}:{function.name}" for reader in readers if reader in names}
+    allowed = ("measure", "write_pages", "pictures_of")
+    assert users and users <= {f"auroc_test.py:{name}" for name in allowed}
+
+
+def test_true_poses_are_opened_in_one_place() -> None:
+    places = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.Constant) and node.value == "poses_truth.json" and path.parts[1] != "synthetic":
+                places.add(str(path))
+    assert places == {"data/mad.py"}

@@ -42,11 +42,11 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
         tensors: any shapes and dtypes; they come back bit for bit, on the CPU.
         metadata: anything JSON can write.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"json": json.dumps(metadata, sort_keys=True)}
-    write_atomically(path, lambda temporary: save_file(plain, str(temporary), metadata=header))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(plain, metadata=header)))
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:

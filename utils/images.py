@@ -136,3 +136,25 @@ def write_png(path: Path, image: Tensor) -> None:
     from utils.checkpoint import write_atomically
 
     write_atomically(path, lambda temporary: Image.fromarray(to_bytes(image)).save(temporary, format="PNG"))
+
+
+def write_map(path: Path, anomaly_map: Tensor) -> None:
+    """Write a map (height, width) as a float32 TIFF, bit for bit, whole or not at all."""
+    import tifffile
+
+    from utils.checkpoint import write_atomically
+
+    values = anomaly_map.detach().cpu().float().numpy()
+    write_atomically(path, lambda temporary: tifffile.imwrite(temporary, values))
+
+
+def read_map(path: Path) -> Tensor:
+    """A map (height, width) float32 that ``write_map`` wrote."""
+    import tifffile
+
+    try:
+        return torch.from_numpy(tifffile.imread(path))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no anomaly map {path}; test the object again with --overwrite.") from None
+    except (tifffile.TiffFileError, ValueError, OSError) as error:
+        raise InputError(f"The anomaly map {path} cannot be read ({error}); test again with --overwrite.") from None

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from utils.results import Detection, anomaly_map_path, read_anomaly_map, write_anomaly_map
+from utils.images import read_map, write_map
+from utils.results import Detection, anomaly_map_path
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Journal:
 
     def add(self, detection: Detection, anomaly_map: Tensor) -> None:
         """Note a finished query and keep its map."""
-        write_anomaly_map(anomaly_map_path(self.folder, detection.name), anomaly_map)
+        write_map(anomaly_map_path(self.folder, detection.name), anomaly_map)
         pose = detection.camera_to_world
         entry = {**asdict(detection), "camera_to_world": None if pose is None else pose.tolist()}
         with self._file.open("a", encoding="utf-8") as file:
@@ -58,7 +59,7 @@ class Journal:
 
     def anomaly_map(self, name: str) -> Tensor:
         """The kept map (height, width) of a finished query."""
-        return read_anomaly_map(anomaly_map_path(self.folder, name))
+        return read_map(anomaly_map_path(self.folder, name))
 
     def publish(self, result_dir: Path) -> None:
         """Put the maps in the place of those of the last test, and end the journal."""

@@ -31,6 +31,7 @@ class TrainingRecord:
     """What stands in ``training.json``."""
 
     steps: dict[str, str] = field(default_factory=dict)  # fingerprint of each step that is done
+    data: str = ""  # hash of poses and views
     views: int = 0
     intrinsics: dict[str, float] = field(default_factory=dict)
     psnr: float | None = None  # dB, whole frame, mean over the held-out views
@@ -85,12 +86,17 @@ def hash_of(content: Any) -> str:
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def check_same_settings(config: Config, trained: Config) -> None:
-    """An InputError where a setting that training depends on is not what the object was trained with."""
+def check_trained(config: Config, trained: Config, record: TrainingRecord) -> None:
+    """An InputError where training is not finished, or where a setting is not what the object was trained with."""
+    if record.steps != step_fingerprints(trained, record.data):
+        raise InputError(
+            f"The training of {config.object_name} in {config.checkpoint_dir} is not finished; run "
+            f"anomaly_nerf_lego.py --obj {config.object_name} to finish it."
+        )
     now, then = values_of(config), values_of(trained)
-    names = tuple(name for names in STEP_KEYS.values() for name in names)
+    names = tuple(name for names in STEP_KEYS.values() for name in names if name != "seed")
     for key in now:
-        if _chosen(key, names) and key != "seed" and now[key] != then[key]:
+        if _chosen(key, names) and now[key] != then[key]:
             raise InputError(
                 f"{config.object_name} was trained with {key} = {then[key]}, found {now[key]}; leave it out, or run "
                 f"anomaly_nerf_lego.py with it first."

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from utils.images import prepare, read_image, read_mask, working_size, write_png
+from utils.images import prepare, read_image, read_map, read_mask, working_size, write_map, write_png
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(16, 4096))
@@ -52,3 +52,9 @@ def test_masks_of_any_mode(tmp_path: Path) -> None:
     for mode in ("L", "RGB", "1", "P"):
         Image.fromarray(truth).convert(mode).save(tmp_path / "m.png")
         assert torch.equal(read_mask(tmp_path / "m.png"), torch.from_numpy(truth > 0))
+
+
+def test_map_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
+    values = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * 1e6
+    write_map(tmp_path / "a/b.tiff", values)
+    assert torch.equal(read_map(tmp_path / "a/b.tiff"), values)
