@@ -111,7 +111,7 @@ def make_lighting(gloss: str) -> Lighting:
             _area_light(-80, -55, 5.0, (0.8, 0.8), 0.16, warm),
         )
     else:
-        sky, reflectance, roughness = 1.35, (0.04 if gloss == "mild" else 0.0), 0.22
+        sky, reflectance, roughness = 1.35, (0.04 if gloss == "mild" else 0.0), 0.15
         lights = (
             _area_light(-60, 50, 6.0, (2.6, 2.0), 0.27, warm),
             _area_light(150, 25, 6.0, (2.2, 2.2), 0.14, cool),

@@ -172,15 +172,14 @@ def _direct_light(scene: Scene, lighting: Lighting, start, normals, samples, u, 
 
 
 def _mirrored_light(scene: Scene, lighting: Lighting, start, normals, faces, view, u, v) -> np.ndarray:
-    """Light (n, 3) mirrored by a slightly rough plastic surface (Schlick's Fresnel term)."""
-    tilt = np.float32(lighting.roughness) * np.sqrt(-2.0 * np.log(np.maximum(u, 1e-6)))
-    tilt, angle = np.minimum(tilt, 1.2), np.float32(2 * math.pi) * v
+    """Light (n, 3) mirrored by slightly rough plastic; Schlick's Fresnel term, tempered on rough surfaces."""
+    tilt = np.float32(lighting.roughness) * np.sqrt(-2.0 * np.log(np.maximum(1.0 - u, 1e-6)))
+    angle = np.float32(2 * math.pi) * v
     facets = _around(normals, np.sin(tilt) * np.cos(angle), np.sin(tilt) * np.sin(angle), np.cos(tilt))
-    cosine = -np.einsum("ij,ij->i", view, facets)
-    directions = view + 2 * cosine[:, None] * facets
+    directions = view - 2 * np.einsum("ij,ij->i", view, facets)[:, None] * facets
     outward = np.einsum("ij,ij->i", directions, faces)
-    usable = np.flatnonzero((outward > 1e-3) & (cosine > 0))
-    fresnel = lighting.reflectance + (1 - lighting.reflectance) * (1 - cosine[usable]) ** 5
-    light = np.zeros_like(view)
-    light[usable] = fresnel[:, None] * _arriving(scene, lighting, start[usable], directions[usable], with_lights=True)
-    return light
+    directions -= np.minimum(2 * outward, 0)[:, None] * faces  # what would enter the surface is thrown back
+    grazing = 1.0 - np.clip(-np.einsum("ij,ij->i", view, normals), 0.0, 1.0)
+    edge = max(1.0 - 3.0 * lighting.roughness, lighting.reflectance) - lighting.reflectance
+    fresnel = lighting.reflectance + np.float32(edge) * grazing**5
+    return fresnel[:, None] * _arriving(scene, lighting, start, directions, with_lights=True)
