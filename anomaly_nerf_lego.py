@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from utils.views import Views
 
 MIN_VIEWS = 8
+MAX_PSNR = 100.0  # dB; stands for infinity, where two pictures are equal
 BETTER_THAN_BLANK = 6.0  # dB by which a field must beat a picture that shows the bare background
 
 
@@ -175,8 +176,8 @@ def measure_field(field: VoxelField, held_out: Views) -> tuple[float, float]:
     for index in range(len(held_out)):
         truth = held_out.image(index)
         rendering = field.render(held_out.camera_to_world[index], held_out.intrinsics)
-        rendered.append(psnr(rendering.colour.cpu(), truth))
-        blank.append(psnr(background.expand_as(truth), truth))
+        rendered.append(min(psnr(rendering.colour.cpu(), truth), MAX_PSNR))
+        blank.append(min(psnr(background.expand_as(truth), truth), MAX_PSNR))
     return sum(rendered) / len(rendered), sum(blank) / len(blank)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.config import Config
+from utils.config import ALL_OBJECTS, Config, configured_objects
 from utils.errors import InputError, exit_code_of
-from utils.options import config_text, make_parser, run_objects, values_of
+from utils.options import config_text, make_parser, parse, run_objects, values_of
 from utils.progress import Progress
 
 if TYPE_CHECKING:
@@ -91,7 +91,11 @@ def main(arguments: list[str]) -> int:
     """Test the objects that the command line names; returns the exit code."""
     parser = make_parser("Test a trained object on its test folder: figures, maps and a report in output/<object>/.")
     parser.add_argument("--rescore", action="store_true", help="score again at the poses of the last test")
-    return run_objects(parser, arguments, test_object, saved=True)
+    code = run_objects(parser, arguments, test_object, saved=True)
+    config = parse(parser, arguments)[0]
+    if config.object_name == ALL_OBJECTS:
+        print_means(config)
+    return code
 
 
 def test_object(config: Config, own: argparse.Namespace) -> int:
@@ -247,6 +251,17 @@ def print_summary(report: ObjectReport, config: Config) -> None:
         values = [str(figures.queries), *(show(getattr(figures, name)) for name in columns)]
         print(f"  {kind:12}" + "".join(f"{value:>13}" for value in values))
     print(f"Report: {config.result_dir / 'report.html'}")
+
+
+def print_means(config: Config) -> None:
+    """The unweighted means over the configured objects that have been tested."""
+    from utils.results import read_results
+
+    paths = [config.named(name).result_dir / "results.json" for name in configured_objects()]
+    tested = [read_results(path).evaluation.overall for path in paths if path.is_file()]
+    for name in ("image_auroc", "pixel_auroc", "aupro"):
+        values = [value for figures in tested if (value := getattr(figures, name)) is not None]
+        print(f"mean of {len(values)} objects: {name}={show(sum(values) / len(values) if values else None)}")
 
 
 def show(value: float | None) -> str:

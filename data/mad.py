@@ -50,7 +50,7 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
     >>> sorted(["10", "2", "1"], key=natural_key)
     ['1', '2', '10']
     """
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -151,6 +151,7 @@ def bootstrap_intervals(
 def psnr(image: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of two pictures of one shape in [0, 1]; infinite where they are equal.
 
+    >>> import torch
     >>> round(psnr(torch.zeros(2, 2, 3), torch.full((2, 2, 3), 0.1)), 4)
     20.0
     """
