@@ -2,13 +2,13 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
-TOY    ?= robin
+TOY    ?= locomotive
 SAMPLE := data/samples/$(TOY)
 
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
-	$(PY) -m data.synthetic --toy $(TOY) --views 60 --queries 6 --out data/samples
+	$(PY) -m data.synthetic --toy $(TOY) --views 60 --queries 6 --out $(SAMPLE)
 	$(PY) anomaly_nerf_lego.py --data_dir data/samples --obj $(TOY)
 	$(PY) auroc_test.py --data_dir data/samples --obj $(TOY)
 

@@ -13,7 +13,7 @@ from utils.options import config_text, make_parser, run_objects
 from utils.progress import Progress
 
 if TYPE_CHECKING:
-    from auroc_test import Model
+    from auroc_test import Faultless
     from nerf.voxel import VoxelField
     from retrieval.gallery import Gallery
     from utils.stopwatch import Stopwatch
@@ -61,7 +61,7 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
 
 def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], progress: Progress) -> None:
     """Views → field → gallery → calibration; each step is on record as soon as it is done."""
-    from auroc_test import Model
+    from auroc_test import Faultless
     from data.mad import load_views
     from utils.device import pick_device
     from utils.stopwatch import Stopwatch
@@ -87,7 +87,7 @@ def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], pr
     if not record.done("gallery", prints["gallery"], folder):
         finish("gallery", "gallery")
     if not record.done("calibration", prints["calibration"], folder):
-        model = Model(config, views.intrinsics, device, field, gallery)
+        model = Faultless(config, views.intrinsics, device, field, gallery)
         make_calibration(held_out, model, clock, progress)
         finish("calibration", "calibrate")
 
@@ -140,7 +140,7 @@ def make_gallery(
     return gallery
 
 
-def make_calibration(held_out: Views, model: Model, clock: Stopwatch, progress: Progress) -> None:
+def make_calibration(held_out: Views, model: Faultless, clock: Stopwatch, progress: Progress) -> None:
     """The calibration: how normal views differ from their references, all at poses found as a query's are found."""
     from auroc_test import find_reference
     from scoring.calibration import calibrate

@@ -31,15 +31,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Model:
-    """What training leaves of an object, in memory."""
+class Faultless:
+    """The object as it should be, ready to be rendered from any side."""
 
     config: Config
     intrinsics: Intrinsics
     device: torch.device
     field: VoxelField
     gallery: Gallery
-    calibration: Calibration | None = None  # None while it is being made
+
+
+@dataclass(frozen=True)
+class Model(Faultless):
+    """All that training leaves of an object."""
+
+    calibration: Calibration
 
 
 def detect(query: Tensor, name: str, model: Model, known: Detection | None = None) -> tuple[Detection, Tensor]:
@@ -68,7 +74,7 @@ def detect(query: Tensor, name: str, model: Model, known: Detection | None = Non
 
 
 def find_reference(
-    query: Tensor, model: Model, clock: Stopwatch, known: Detection | None = None
+    query: Tensor, model: Faultless, clock: Stopwatch, known: Detection | None = None
 ) -> tuple[Tensor, bool, Rendering]:
     """The query's pose, whether it can be trusted, and the faultless object rendered at it."""
     from inerf.refine import refine_pose
@@ -188,7 +194,7 @@ def measure(queries: list[Query], model: Model, record: TrainingRecord, journal:
     from utils.metrics import evaluate
     from utils.results import ObjectReport
 
-    masks = {query.name: query.mask_path for query in queries}
+    masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
     detections = [replace(journal.done[query.name], label=query.kind) for query in queries]
     evaluation = evaluate(
         detections,
@@ -221,8 +227,9 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
     by_name = {query.name: query for query in queries}
 
     def pictures_of(name: str) -> QueryPictures:
-        query = by_name[name]
-        reference = model.field.render(journal.done[name].camera_to_world.to(model.device), model.intrinsics)
+        query, pose = by_name[name], journal.done[name].camera_to_world
+        assert pose is not None  # detect() always gives one
+        reference = model.field.render(pose.to(model.device), model.intrinsics)
         return QueryPictures(
             query=to_bytes(read_query(query.path, model)),
             reference=to_bytes(reference.colour),
@@ -247,8 +254,8 @@ def print_summary(report: ObjectReport, config: Config) -> None:
         print(f"{report.object_name} {figures} report={config.result_dir / 'report.html'}")
         return
     print(f"{report.object_name:14}" + "".join(f"{name:>13}" for name in ("queries", *columns)))
-    for kind, figures in rows.items():
-        values = [str(figures.queries), *(show(getattr(figures, name)) for name in columns)]
+    for kind, row in rows.items():
+        values = [str(row.queries), *(show(getattr(row, name)) for name in columns)]
         print(f"  {kind:12}" + "".join(f"{value:>13}" for value in values))
     print(f"Report: {config.result_dir / 'report.html'}")
 

@@ -88,6 +88,7 @@ def inspect_photos(config: Config, photos: dict[str, Path]) -> int:
 
 def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:
     """A photo's JSON line."""
+    pose = detection.camera_to_world
     return {
         "photo": str(path),
         "object_name": model.config.object_name,
@@ -95,7 +96,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "anomaly_score": detection.anomaly_score,
         "threshold": model.calibration.threshold,
         "pose_found": detection.pose_found,
-        "camera_to_world": detection.camera_to_world.tolist(),
+        "camera_to_world": None if pose is None else pose.tolist(),
         "heat_map": str(heat_map),
         "seconds": round(detection.seconds, 4),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
