@@ -39,8 +39,7 @@ def _at_scale(toy: Toy, scale: float) -> Assembly:
     points = np.concatenate([part.solid.vertices for part in toy.parts])
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     solids = [
-        Solid((part.solid.vertices - centre) * scale, part.solid.faces, part.solid.corner_normals)
-        for part in toy.parts
+        Solid((part.solid.vertices - centre) * scale, part.solid.faces, part.solid.corner_normals) for part in toy.parts
     ]
     return Assembly(tuple(solids), tuple(part.colour for part in toy.parts), scale)
 
@@ -51,7 +50,8 @@ def coverage(assembly: Assembly, size: int = 64) -> np.ndarray:
     shares = []
     for angles in grid_angles()[3::6]:
         rays = camera_rays(scene, camera_at(*angles), intrinsics)
-        shares.append(pixel_share(rays, np.flatnonzero(scene.first_faces(rays.origins, rays.directions) >= 0), intrinsics).mean())
+        met = np.flatnonzero(scene.first_faces(rays.origins, rays.directions) >= 0)
+        shares.append(pixel_share(rays, met, intrinsics).mean())
     return np.array(shares)
 
 

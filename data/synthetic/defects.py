@@ -109,7 +109,8 @@ def _changes(sight: Sight, chosen: np.ndarray, part: int) -> float:
     scene, rays = sight.assembly.scene(without=part), sight.hits.rays[chosen]
     behind = scene.first_faces(sight.rays.origins[rays], sight.rays.directions[rays])
     faces = sight.hits.faces[chosen]
-    colour = np.abs(srgb_from_linear(scene.albedo_of_face[behind]) - srgb_from_linear(sight.scene.albedo_of_face[faces]))
+    before, after = sight.scene.albedo_of_face[faces], scene.albedo_of_face[behind]
+    colour = np.abs(srgb_from_linear(after) - srgb_from_linear(before))
     slant = np.einsum("ij,ij->i", scene.face_normals[behind], sight.scene.face_normals[faces])
     return float(((behind < 0) | (colour.max(axis=1) > 0.1) | (slant < 0.95)).mean())
 

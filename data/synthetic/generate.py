@@ -20,7 +20,7 @@ from data.synthetic.assembly import Assembly, assemble
 from data.synthetic.defects import Defect, Sight
 from data.synthetic.files import claim_folder, write_json, write_picture
 from data.synthetic.lighting import Lighting, make_lighting
-from data.synthetic.render import camera_rays, render
+from data.synthetic.render import render
 from data.synthetic.scene import Scene
 from data.synthetic.toys import read_toy, toy_path
 from data.synthetic.viewpoints import CAMERA_ANGLE_X, camera_at, grid_angles, random_camera, spread_views
@@ -215,7 +215,7 @@ def plan_defect(studio: Studio, task: Task, random: np.random.Generator) -> tupl
         if best is not None and (best_factor < 1.25 or attempt >= 12):
             return best
     raise ValueError(
-        f"toy '{studio.settings.toy}': no {task.kind} of {wanted:.4f} of the frame can be seen from {TRIES} viewpoints; "
+        f"toy '{studio.settings.toy}': no {task.kind} of {wanted:.4f} of the frame shows from {TRIES} viewpoints; "
         "a toy needs parts that show, and pictures of at least some 64 pixels"
     )
 
@@ -245,16 +245,13 @@ def photograph(studio: Studio, pose: torch.Tensor, defect: Defect, grain: int) -
         scene = assembly.scene(without=defect.missing)
     elif defect.burr is not None:
         scene = assembly.scene(extra=defect.burr, extra_colour=defect.burr_colour)
-    rays = camera_rays(scene, pose, studio.intrinsics)
-    picture = render(scene, studio.lighting, rays, studio.intrinsics, grain, defect.stain)
-    # A missing part is looked for in the intact toy; a burr or a stain in the toy that has it.
-    seen = studio.scene if defect.missing is not None else scene
-    sight = defects.look(assembly, seen, pose, studio.intrinsics)
-    parts = seen.part_of_face[sight.hits.faces]
-    if defect.missing is not None:
-        shows = parts == defect.missing
-    elif defect.stain is not None:
+    sight = defects.look(assembly, scene, pose, studio.intrinsics)
+    picture = render(scene, studio.lighting, sight.rays, sight.hits, studio.intrinsics, grain, defect.stain)
+    if defect.missing is not None:  # it is seen in the intact toy only
+        sight = defects.look(assembly, studio.scene, pose, studio.intrinsics)
+    if defect.stain is not None:
         shows = defect.stain.weight(sight.points) > 0.5
     else:
-        shows = parts == len(assembly.solids)
+        number = len(assembly.solids) if defect.missing is None else defect.missing
+        shows = sight.scene.part_of_face[sight.hits.faces] == number
     return picture, defects.mask_of(sight.rays, sight.hits.rays[shows], studio.intrinsics)

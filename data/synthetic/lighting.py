@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,8 +75,10 @@ def _quadratic(n: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, x * z], axis=1)
 
 
-def _area_light(azimuth: float, elevation: float, distance: float, half: tuple[float, float], power: float, tint):
-    """A rectangle at (azimuth, elevation) degrees that faces the origin; ``power`` = irradiance over pi it gives there."""
+def _area_light(
+    azimuth: float, elevation: float, distance: float, half: tuple[float, float], power: float, tint
+) -> AreaLight:
+    """A rectangle at (azimuth, elevation) degrees that faces the origin and gives irradiance over pi ``power`` there."""
     a, e = math.radians(azimuth), math.radians(elevation)
     toward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
     side = np.cross([0.0, 0.0, 1.0], toward)
@@ -118,8 +120,9 @@ def make_lighting(gloss: str) -> Lighting:
         )
     tones = [np.array(tone, dtype="f4") * np.float32(sky) for tone in
              [(0.36, 0.37, 0.39), (0.27, 0.275, 0.28), (0.19, 0.185, 0.18)]]  # fmt: skip
-    dark = Lighting(*tones, lights, reflectance, roughness, np.zeros((10, 3), dtype="f4"))
-    return Lighting(*tones, lights, reflectance, roughness, _fit_irradiance(dark))
+    zenith, horizon, nadir = tones
+    dark = Lighting(zenith, horizon, nadir, lights, reflectance, roughness, np.zeros((10, 3), dtype="f4"))
+    return replace(dark, bounce=_fit_irradiance(dark))
 
 
 def _fit_irradiance(lighting: Lighting) -> np.ndarray:

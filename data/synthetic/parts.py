@@ -114,8 +114,8 @@ def _wheel(width: int, length: int, height: float) -> Solid:
     edge, hub = radius * 0.86, radius * 0.55
     profile = (
         (0.0, 0.0), (hub, 0.0), (hub, 0.05), (hub + 0.06, 0.0), (edge, 0.0), (radius, half * 0.35),
-        (radius, height - half * 0.35), (edge, height), (hub + 0.06, height), (hub, height - 0.12), (0.3, height - 0.12),
-        (0.3, height), (0.0, height),
+        (radius, height - half * 0.35), (edge, height), (hub + 0.06, height), (hub, height - 0.12),
+        (0.3, height - 0.12), (0.3, height), (0.0, height),
     )  # fmt: skip
     return revolved(profile).shifted(width / 2, width / 2, 0.0)
 
@@ -155,7 +155,7 @@ KINDS = {
 ROUND_KINDS = ("round", "disc", "cone", "dome", "ball", "dish", "wheel")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def make_part(kind: str, size: str) -> Part:
     """The part ``kind`` of ``size``, such as ``("brick", "2x4")``.
 

@@ -43,9 +43,9 @@ def camera_rays(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrins
     pixels = (rows[:, None] * intrinsics.width + columns).reshape(-1)
     corners = np.stack(np.broadcast_arrays(columns, rows[:, None]), axis=-1).reshape(-1, 1, 2)
     points = torch.from_numpy((corners + OFFSETS).reshape(-1, 2).astype(np.float32))
-    origins, directions = world_rays(points, intrinsics, camera_to_world)
+    starts, directions = world_rays(points, intrinsics, camera_to_world)
     samples = np.tile(np.arange(SAMPLES), len(pixels))
-    origins = np.ascontiguousarray(origins.numpy())
+    origins = np.ascontiguousarray(starts.numpy())
     return CameraRays(np.repeat(pixels, SAMPLES), samples, origins, np.ascontiguousarray(directions.numpy()))
 
 
@@ -59,7 +59,13 @@ def _rectangle(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrinsi
 
 
 def render(
-    scene: Scene, lighting: Lighting, rays: CameraRays, intrinsics: Intrinsics, seed: int, stain: Stain | None = None
+    scene: Scene,
+    lighting: Lighting,
+    rays: CameraRays,
+    hits: Hits,
+    intrinsics: Intrinsics,
+    seed: int,
+    stain: Stain | None = None,
 ) -> np.ndarray:
     """The picture, RGB (height, width, 3) uint8, on a pure white background.
 
@@ -67,11 +73,11 @@ def render(
         scene: what is seen.
         lighting: its light.
         rays: from `camera_rays`.
+        hits: what they meet in ``scene``.
         intrinsics: the camera.
         seed: of the picture's grain.
         stain: discoloration on the surface.
     """
-    hits = scene.first_hits(rays.origins, rays.directions)
     light = _shade(scene, lighting, rays, hits, intrinsics, seed, stain)
     count = intrinsics.width * intrinsics.height
     pixels = rays.pixels[hits.rays]

@@ -60,25 +60,27 @@ def from_mesh(mesh: trimesh.Trimesh, crease: float = CREASE) -> Solid:
     return Solid(np.asarray(mesh.vertices), np.asarray(mesh.faces), corner_normals)
 
 
-def hull(points: list[tuple[float, float, float]] | np.ndarray, crease: float = 0.01) -> Solid:
+def hull(points: list[tuple[float, float, float]] | list[list[float]] | np.ndarray, crease: float = 0.01) -> Solid:
     """The convex hull of ``points`` (n, 3), flat shaded unless ``crease`` is large."""
     return from_mesh(trimesh.convex.convex_hull(np.asarray(points, dtype=float)), crease)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def box(width: float, length: float, height: float, bevel: float = BEVEL) -> Solid:
     """A box on the floor with its corner at the origin and bevelled edges."""
     size, points = (width, length, height), []
     for signs in np.ndindex(2, 2, 2):
         for flat in range(3):
-            points.append([
-                sign * size[axis] + (0.0 if axis == flat else (bevel if sign == 0 else -bevel))
-                for axis, sign in enumerate(signs)
-            ])
+            points.append(
+                [
+                    sign * size[axis] + (0.0 if axis == flat else (bevel if sign == 0 else -bevel))
+                    for axis, sign in enumerate(signs)
+                ]
+            )
     return hull(points)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def revolved(profile: tuple[tuple[float, float], ...], sections: int = SECTIONS) -> Solid:
     """The solid that ``profile``, (radius, height) from the bottom of the axis to its top, sweeps about the z axis."""
     mesh = trimesh.creation.revolve(np.array(profile, dtype=float), sections=sections)

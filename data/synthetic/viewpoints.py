@@ -20,8 +20,8 @@ FIRST_AZIMUTH, AZIMUTH_STEP = 120.0, 320.0 / 14.0  # degrees
 def camera_at(elevation: float, azimuth: float) -> Tensor:
     """``camera_to_world`` (4, 4) float32 of a camera at (elevation, azimuth) in degrees, z up, that sees the origin."""
     up, turn = math.radians(elevation), math.radians(azimuth)
-    eye = [math.cos(up) * math.cos(turn), math.cos(up) * math.sin(turn), math.sin(up)]
-    eye = torch.tensor(eye, dtype=torch.float64) * RADIUS
+    toward = [math.cos(up) * math.cos(turn), math.cos(up) * math.sin(turn), math.sin(up)]
+    eye = torch.tensor(toward, dtype=torch.float64) * RADIUS
     return look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)).float()
 
 
