@@ -78,7 +78,7 @@ def _quadratic(n: np.ndarray) -> np.ndarray:
 def _area_light(
     azimuth: float, elevation: float, distance: float, half: tuple[float, float], power: float, tint
 ) -> AreaLight:
-    """A rectangle at (azimuth, elevation) degrees that faces the origin and gives irradiance over pi ``power`` there."""
+    """A rectangle at (azimuth, elevation) degrees that faces the origin; ``power`` is the irradiance there, over pi."""
     a, e = math.radians(azimuth), math.radians(elevation)
     toward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
     side = np.cross([0.0, 0.0, 1.0], toward)
@@ -103,6 +103,7 @@ def make_lighting(gloss: str) -> Lighting:
     if gloss not in GLOSSES:
         raise ValueError(f"gloss '{gloss}': expected one of {', '.join(GLOSSES)}")
     warm, cool, plain = (1.04, 1.0, 0.94), (0.96, 1.0, 1.05), (1.0, 1.0, 1.0)
+    lights: tuple[AreaLight, ...]
     if gloss == "glaring":
         sky, reflectance, roughness = 0.6, 0.06, 0.035
         lights = (
