@@ -14,8 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from utils.camera import Intrinsics, camera_directions, pixel_centres
+from inerf.pictures import grown, smoothed, with_slopes
+from inerf.pyramid import Level
+from utils.camera import Intrinsics
 from utils.rendering import Rendering
+
+
+LEAST_PIXELS = 16  # of surface that a rendering must show
 
 
 @dataclass(frozen=True)
@@ -38,53 +43,43 @@ class Equations:
     count: int  # samples that fall into the query
 
 
-def with_derivatives(image: Tensor) -> Tensor:
-    """``image`` (height, width, 3) and its central differences along x and y: (height, width, 9)."""
-    padded = functional.pad(image.permute(2, 0, 1)[None], (1, 1, 1, 1), mode="replicate")[0].permute(1, 2, 0)
-    along_x = 0.5 * (padded[1:-1, 2:] - padded[1:-1, :-2])
-    along_y = 0.5 * (padded[2:, 1:-1] - padded[:-2, 1:-1])
-    return torch.cat([image, along_x, along_y], -1).contiguous()
-
-
-def spread_depth(rendering: Rendering, reach: int) -> Tensor:
+def spread_depth(depth: Tensor, opacity: Tensor, reach: int) -> Tensor:
     """Depth (height, width) in which the nearest surface within ``reach`` pixels wins, and 0 where there is none.
 
     So the pixels beside a silhouette, where half of the evidence lies, move with the surface that ends there.
     """
-    far = torch.where(rendering.opacity > 0.5, rendering.depth, torch.full_like(rendering.depth, torch.inf))
-    near = -functional.max_pool2d(-far[None, None], 2 * reach + 1, stride=1, padding=reach)[0, 0]
-    return torch.where(near.isinf(), torch.zeros_like(near), near)
+    nearness = torch.where(opacity > 0.5, 1.0 / depth.clamp(min=1e-6), 0.0)
+    nearness = grown(nearness, reach)
+    return torch.where(nearness > 0, 1.0 / nearness, 0.0)
 
 
-def reference_samples(rendering: Rendering, active: Tensor, intrinsics: Intrinsics, reach: int) -> Samples | None:
-    """Samples of a rendering, or None where it shows too little to align to.
+def reference_samples(rendering: Rendering, level: Level, reach: int) -> tuple[Samples, int] | None:
+    """Samples of a rendering in the camera of ``level``, and how many pixels query or reference show.
 
-    Args:
-        rendering: the reference.
-        active: (height, width) bool, the pixels that may take part. Those farther than ``reach`` pixels from the
-            surface get its median depth, so that what only the query shows is felt too.
-        intrinsics: camera of the rendering.
-        reach: pixels by which surface depth is carried outwards.
+    Pixels farther than ``reach`` from what either shows take no part. Those that only the query shows get the median
+    depth, so that they are felt too. None where the rendering shows too little to align to.
     """
-    depth = spread_depth(rendering, reach)
-    on_surface = depth[depth > 0]
-    if on_surface.numel() < 16:
+    solid = rendering.opacity > 0.5
+    either = level.shown | solid
+    active = grown(either.float(), reach) > 0
+    depth = spread_depth(rendering.depth, rendering.opacity, reach)[active]
+    on_surface = depth > 0
+    if int(on_surface.sum()) < LEAST_PIXELS:
         return None
-    depth = torch.where(depth > 0, depth, on_surface.median())
-    directions = camera_directions(pixel_centres(intrinsics, depth.device), intrinsics)
-    points = directions * depth[..., None]
-    surface = points[rendering.opacity > 0.5]
+    depth = torch.where(on_surface, depth, depth[on_surface].median())
+    points = level.directions[active] * depth[:, None]
+    surface = points[on_surface]
     centre = surface.mean(0)
     radius = float((surface - centre).square().sum(-1).mean().sqrt())
-    colours = with_derivatives(rendering.colour)[active]
-    return Samples((points[active] - centre).contiguous(), colours, centre.double().cpu(), max(radius, 1e-6))
+    colours = with_slopes(smoothed(rendering.colour))[active]
+    return Samples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6)), int(either.sum())
 
 
 def normal_equations(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Equations:
     """Normal equations of the robust difference of the moved samples to the query.
 
     Args:
-        query: (height, width, 9) float32, ``with_derivatives`` of the query.
+        query: (height, width, 9) float32, RGB and its slopes along x and y.
         samples: of the reference.
         intrinsics: camera of the query.
         motion: (4, 4) float64 on the CPU, from the reference's camera to the query's, about ``samples.centre``.

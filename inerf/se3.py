@@ -9,10 +9,13 @@ and 172-180, with series where the angle is small, so that values and gradients 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-_SMALL = 1e-2  # squared angle below which the series (error < 1e-12) replaces the quotient
+_SMALL = 1e-2  # squared angle below which the series (error < 1e-14) replaces the quotient
+_SERIES = [[(-1.0) ** term / math.factorial(2 * term + first) for term in range(6)] for first in (1, 2, 3)]
 
 
 def hat(vector: Tensor) -> Tensor:
@@ -25,21 +28,16 @@ def hat(vector: Tensor) -> Tensor:
 
 def _coefficients(squared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """sin(a)/a, (1 - cos a)/a^2 and (a - sin a)/a^3 of the squared angle a^2."""
+    table = torch.tensor(_SERIES, dtype=squared.dtype, device=squared.device)  # (functions, terms)
+    powers = squared[..., None] ** torch.arange(table.shape[1], device=squared.device)
+    series = powers @ table.T
     small = squared < _SMALL
     safe = torch.where(small, torch.ones_like(squared), squared)
     angle = safe.sqrt()
-    first = torch.where(small, _series(squared, (1.0, 6.0, 20.0, 42.0, 72.0, 110.0)), angle.sin() / angle)
-    second = torch.where(small, _series(squared, (2.0, 12.0, 30.0, 56.0, 90.0, 132.0)), (1.0 - angle.cos()) / safe)
-    third = torch.where(small, _series(squared, (6.0, 20.0, 42.0, 72.0, 110.0, 156.0)), (angle - angle.sin()) / (safe * angle))
+    sine = angle.sin()
+    closed = torch.stack([sine / angle, (1.0 - angle.cos()) / safe, (angle - sine) / (safe * angle)], -1)
+    first, second, third = torch.where(small[..., None], series, closed).unbind(-1)
     return first, second, third
-
-
-def _series(squared: Tensor, divisors: tuple[float, ...]) -> Tensor:
-    """1/d0 (1 - s/d1 (1 - s/d2 (...))), or with d0 = 1 the sine's own."""
-    value = torch.ones_like(squared)
-    for divisor in reversed(divisors[1:]):
-        value = 1.0 - squared / divisor * value
-    return value / divisors[0]
 
 
 def exp(twist: Tensor) -> Tensor:

@@ -27,9 +27,32 @@ def require(condition: bool, key: str, expected: str, found: object) -> None:
 class FieldConfig:
     """The radiance field and its training."""
 
-    steps: int = 1500  # optimiser steps in all
-    rays_per_step: int = 8192  # rays in one optimiser step
-    learning_rate: float = 0.05  # Adam's step size at the start; it decays to a tenth
+    resolution: int = 256  # voxels along the longest side of the object at the finest level
+    levels: int = 3  # levels, from coarse to fine; each halves the voxels' side
+    steps: int = 700  # optimiser steps in all; later levels get more of them
+    rays_per_step: int = 16384  # pixels in one optimiser step
+    density_rate: float = 1.0  # Adam's step size for raw densities at the start of a level
+    colour_rate: float = 0.03  # Adam's step size for colours at the start of a level
+    final_rate: float = 0.1  # step sizes at the end of a level, as a fraction of those at its start
+    smoothness: float = 0.03  # pull of a raw density to its neighbours' mean at each step, at the start of a level
+    vote: float = 0.95  # share of the views in whose silhouette a point must lie to belong to the visual hull
+
+    def __post_init__(self) -> None:
+        require(1 <= self.levels <= 6, "field_levels", "between 1 and 6", self.levels)
+        lowest = 8 << (self.levels - 1)
+        require(lowest <= self.resolution <= 1024, "field_resolution", f"between {lowest} and 1024", self.resolution)
+        require(self.steps >= self.levels, "field_steps", "at least one a level", self.steps)
+        require(self.rays_per_step >= 64, "field_rays_per_step", "at least 64", self.rays_per_step)
+        require(0 < self.vote <= 1, "field_vote", "above 0 and at most 1", self.vote)
+
+    def resolutions(self) -> list[int]:
+        """Voxels along the longest side at each level."""
+        return [self.resolution >> (self.levels - 1 - level) for level in range(self.levels)]
+
+    def level_ends(self) -> list[int]:
+        """The step at which each level ends: later levels get more steps."""
+        shares = [level + 2 for level in range(self.levels)]
+        return [round(self.steps * sum(shares[: level + 1]) / sum(shares)) for level in range(self.levels)]
 
 
 @dataclass(frozen=True)
@@ -42,14 +65,15 @@ class GalleryConfig:
 
 @dataclass(frozen=True)
 class RefineConfig:
-    """Refinement of a coarse pose against the rendered object."""
+    """Refinement of coarse poses against pictures of the object."""
 
-    renderings: int = 3  # pictures of the object a level of the image pyramid and coarse pose, at most
-    iterations: int = 4  # second-order steps between two pictures, at most
+    renderings: int = 2  # pictures of the object a level of the image pyramid and coarse pose, at most
+    iterations: int = 2  # second-order steps after each picture
     keep: int = 3  # coarse poses that go on after the coarsest level; one fewer after each further level
     give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped
+    robust_scale: float = 0.15  # colour difference (RGB norm) that counts half in weights at full resolution
     cost_scale: float = 0.1  # colour difference (RGB norm) that counts half in the robust difference
-    found_cost: float = 0.35  # mean robust difference (0 to 1) above which no pose counts as found
+    found_cost: float = 0.45  # mean robust difference (0 to 1) above which no pose counts as found
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inerf import photometric, se3
+from inerf import photometric, pyramid, se3
+from inerf.pictures import with_slopes
 from tests.inerf import scene
 from utils.camera import Intrinsics
 
@@ -12,9 +13,9 @@ def problem(angle: float) -> tuple:
     camera = Intrinsics.from_angle(60, 48, 0.69)
     rendering = scene.render(scene.camera(30, 20), camera)
     query = scene.render(scene.camera(30 + angle, 20), camera).colour
-    active = torch.ones_like(rendering.opacity, dtype=torch.bool)
-    samples = photometric.reference_samples(rendering, active, camera, 2)
-    return photometric.with_derivatives(query), samples, camera
+    level = pyramid.cut(query, camera, torch.ones(3), (0, 0, 60, 48), 1)
+    samples, _ = photometric.reference_samples(rendering, level, 20)
+    return level.query, samples, camera
 
 
 @pytest.mark.parametrize("scale", [0.03, 10.0])
@@ -32,7 +33,7 @@ def test_gradient_is_the_costs_derivative() -> None:
     query, samples, camera = problem(0.0)
     x = torch.linspace(0, 1, camera.width)[None, :, None] * torch.tensor([1.0, 0.5, 0.2])
     y = torch.linspace(0, 1, camera.height)[:, None, None] * torch.tensor([0.2, 0.7, -0.4])
-    query = photometric.with_derivatives(x + y)  # linear, so that bilinear sampling is exact
+    query = with_slopes(x + y)  # linear, so that bilinear sampling is exact
     inner = (samples.points.abs().amax(-1) < 0.5).nonzero().squeeze(-1)
     colours = samples.colours[inner].clone()
     colours[:, 3:] = query[5, 5, 3:]
@@ -50,9 +51,7 @@ def test_gradient_is_the_costs_derivative() -> None:
 
 
 def test_nearest_surface_wins_and_background_stays_zero() -> None:
-    from utils.rendering import Rendering
-
     depth = torch.zeros(9, 9)
     depth[4, 4], depth[4, 5] = 2.0, 1.0
-    spread = photometric.spread_depth(Rendering(torch.zeros(9, 9, 3), (depth > 0).float(), depth), 2)
+    spread = photometric.spread_depth(depth, (depth > 0).float(), 2)
     assert spread[4, 3] == 1.0 and spread[4, 2] == 2.0 and spread[4, 1] == 0.0 and spread[0, 0] == 0.0
