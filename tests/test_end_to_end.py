@@ -1,0 +1,202 @@
+"""The whole path on a little world of spheres in the MAD layout: train, test, inspect."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import anomaly_nerf_lego
+import auroc_test
+import detect
+from tests.inerf.scene import camera, render
+from tests.mad_folder import write_picture, write_transforms
+from utils.camera import Intrinsics, pose_errors
+from utils.errors import InputError, exit_code_of
+from utils.images import read_map, to_bytes
+
+CAMERA = Intrinsics.from_angle(96, 96, 0.69)
+RINGS = (-50, -25, 0, 25, 50, 75)
+QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
+
+
+def write_world(folder: Path) -> Path:
+    """48 views on rings; four queries each without fault, without a sphere and with a stain."""
+    frames = []
+    for number, (ring, step) in enumerate((ring, step) for ring in RINGS for step in range(8)):
+        pose = camera(45 * step + ring, ring)
+        write_picture(folder / f"train/good/{number}.png", to_bytes(render(pose, CAMERA).colour))
+        frames.append({"file_path": f"train/good/{number}.png", "transform_matrix": pose.tolist()})
+    write_transforms(folder, frames, angle=0.69)
+    truth = {}
+    for number, (azimuth, elevation) in enumerate(QUERIES):
+        pose = camera(azimuth, elevation, radius=3.1)
+        good = render(pose, CAMERA)
+        missing = render(pose, CAMERA, missing=(number % 2 + 1,)).colour
+        stained = good.colour.clone()
+        y, x = (int(value) for value in (good.opacity > 0.99).nonzero().float().median(0).values)
+        stained[y - 3 : y + 4, x - 3 : x + 4] = 1.0 - stained[y - 3 : y + 4, x - 3 : x + 4]
+        for kind, picture in (("good", good.colour), ("Missing", missing), ("Stains", stained)):
+            write_picture(folder / f"test/{kind}/{number}.png", to_bytes(picture))
+            truth[f"{kind}/{number}"] = pose.tolist()
+            mask = ((picture - good.colour).abs().amax(-1) > 0.02).float()
+            if kind != "good":
+                write_picture(folder / f"ground_truth/{kind}/{number}_mask.png", to_bytes(mask))
+    (folder / "poses_truth.json").write_text(json.dumps(truth))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained and tested object."""
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder / "data/balls")
+    assert anomaly_nerf_lego.main(words(folder)) == 0
+    assert auroc_test.main(words(folder)) == 0
+    return folder
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    names = {"data_dir": "data", "ckpt_dir": "ckpts", "output_dir": "output"}
+    paths = [word for key, name in names.items() for word in (f"--{key}", str(folder / name))]
+    return [*paths, "--obj", "balls", "--device", "cpu", "--quiet", *more]
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "output/balls/results.json").read_text())
+
+
+def scores(folder: Path) -> dict[str, float]:
+    return {query["name"]: query["anomaly_score"] for query in results(folder)["queries"]}
+
+
+def test_defects_outrank_faultless_queries(place: Path) -> None:
+    found = results(place)
+    assert found["image_auroc"] == 1.0 and set(found["per_defect"]) == {"Missing", "Stains"}
+    assert found["pixel_auroc"] > 0.98 and found["aupro"] > 0.8
+    assert found["psnr"] > 25
+
+
+def test_poses_are_found(place: Path) -> None:
+    found = results(place)
+    assert found["pose"]["found"] == 1.0 and found["pose"]["rotation_deg"]["median"] < 0.5
+    truth = json.loads((place / "data/balls/poses_truth.json").read_text())
+    for query in found["queries"]:
+        if query["label"] == "good":
+            angle, distance = pose_errors(torch.tensor(query["camera_to_world"]), torch.tensor(truth[query["name"]]))
+            assert angle < 0.02 and distance < 0.05
+
+
+def test_files_are_where_others_look_for_them(place: Path) -> None:
+    folder = place / "output/balls"
+    for kind in ("good", "Missing", "Stains"):
+        for number in range(4):
+            values = read_map(folder / f"anomaly_maps/test/{kind}/{number}.tiff")
+            assert values.shape == (96, 96) and values.dtype == torch.float32 and bool(values.isfinite().all())
+    assert (folder / "report.html").stat().st_size > 10_000 and (folder / "panels.png").stat().st_size > 1_000
+    found = results(place)
+    promised = (
+        "object_name image_auroc pixel_auroc aupro image_f1 threshold per_defect psnr pose seconds queries config"
+    )
+    assert set(promised.split()) <= set(found) and found["environment"]["torch"]
+    assert {"train", "gallery", "calibrate", "query_median", "query_p90"} <= set(found["seconds"])
+
+
+def test_same_scores_again_afresh_and_from_the_written_config(place: Path, tmp_path: Path) -> None:
+    before = scores(place)
+    shutil.copytree(place / "ckpts", tmp_path / "ckpts")
+    config = ["--config", str(place / "output/balls/config.txt")]
+    again = [*config, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"), "--quiet"]
+    assert auroc_test.main(again) == 0
+    assert scores(tmp_path) == before
+
+
+def test_done_work_is_skipped(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [path for folder in ("ckpts", "output") for path in (place / folder).rglob("*") if path.is_file()]
+    times = {path: path.stat().st_mtime_ns for path in files}
+    assert anomaly_nerf_lego.main(words(place)) == 0 and auroc_test.main(words(place)) == 0
+    assert {path: path.stat().st_mtime_ns for path in files} == times
+    assert "image_auroc=1.0000" in capsys.readouterr().out
+
+
+def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = results(place)
+
+    def searched(*arguments: object) -> None:
+        raise AssertionError("a pose was searched again")
+
+    monkeypatch.setattr("inerf.refine.refine_pose", searched)
+    assert auroc_test.main(words(place, "--rescore")) == 0
+    after = results(place)
+    assert [query["camera_to_world"] for query in after["queries"]] == [
+        query["camera_to_world"] for query in before["queries"]
+    ]
+    assert scores(place) == {query["name"]: query["anomaly_score"] for query in before["queries"]}
+
+
+def test_interrupted_test_loses_nothing_and_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, original, calls = results(place), auroc_test.detect, []
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(auroc_test, "detect", interrupted)
+    assert exit_code_of(lambda: auroc_test.main(words(place, "--seed", "5"))) == 130
+    assert results(place) == before
+    assert auroc_test.main(words(place, "--seed", "5")) == 0
+    assert len(calls) == 6 + 12 - 5
+    assert scores(place) == {query["name"]: query["anomaly_score"] for query in before["queries"]}
+
+
+def test_photos_get_verdicts(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = place / "data/balls/test"
+    output = ["--output_dir", str(tmp_path / "out")]
+    assert detect.main(words(place, *output, str(photos / "Stains"), str(photos / "Missing/0.png"))) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and all("\tdefective\t" in line and line.endswith("pose found") for line in lines)
+    entries = [json.loads(line) for line in (tmp_path / "out/balls/detect/detections.jsonl").open()]
+    assert len(entries) == 5 and all(Path(entry["heat_map"]).is_file() for entry in entries)
+    expected = scores(place)
+    assert [entry["anomaly_score"] for entry in entries[:4]] == [expected[f"Stains/{number}"] for number in range(4)]
+
+
+def test_faultless_photos_and_errors(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = results(place)
+    good = [query for query in found["queries"] if query["label"] == "good"]
+    best = min(good, key=lambda query: query["anomaly_score"])
+    photo = place / f"data/balls/test/{best['name']}.png"
+    assert detect.main(words(place, str(photo))) == (0 if best["verdict"] == "good" else 1)
+    (tmp_path / "empty.png").touch()
+    capsys.readouterr()
+    assert detect.main(words(place, str(tmp_path / "empty.png"), str(photo))) == 2
+    said = capsys.readouterr()
+    assert "empty.png cannot be read" in said.err and str(photo) in said.out
+    with pytest.raises(InputError, match="no file or folder"):
+        detect.main(words(place, str(tmp_path / "nothing.png")))
+
+
+@pytest.mark.parametrize("name", ["field", "gallery", "calibration"])
+def test_spoilt_checkpoints_are_told_and_kept(place: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(place / "ckpts", tmp_path / "ckpts")
+    path = tmp_path / f"ckpts/balls/{name}.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    spoilt = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"))
+    with pytest.raises(InputError, match=rf"{name}\.safetensors is not a whole checkpoint"):
+        auroc_test.main(spoilt)
+    path.unlink()
+    with pytest.raises((FileNotFoundError, InputError), match=r"anomaly_nerf_lego\.py"):
+        auroc_test.main(spoilt)
+
+
+def test_bad_field_is_told(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "ckpts", tmp_path / "ckpts")
+    (tmp_path / "ckpts/balls/gallery.safetensors").unlink()
+    bad = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--min_psnr", "90")
+    with pytest.raises(InputError, match=r"field of balls is bad: .* --allow_bad_field"):
+        anomaly_nerf_lego.main(bad)
