@@ -67,7 +67,7 @@ class GalleryConfig:
 class RefineConfig:
     """Refinement of coarse poses against pictures of the object."""
 
-    renderings: int = 2  # pictures of the object a level of the image pyramid and coarse pose, at most
+    renderings: int = 2  # pictures of the object a level of the image pyramid and coarse pose, at most (twice as many at the finest)
     iterations: int = 2  # second-order steps after each picture
     keep: int = 3  # coarse poses that go on after the coarsest level; one fewer after each further level
     give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped

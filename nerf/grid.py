@@ -1,0 +1,81 @@
+"""The sparse voxel grid: which vertices have parameters, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCK = 4  # cells along a side of the blocks by which empty space is skipped
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A cubic lattice of which only the vertices around the surface have parameters."""
+
+    origin: np.ndarray  # (3,) float32, world position of vertex (0, 0, 0)
+    voxel: float  # side of a cell, scene units
+    index: np.ndarray  # (nx, ny, nz) int32: a vertex's row in the parameter table, -1 where it has none
+    blocks: np.ndarray  # bool, one per BLOCK^3 cells: whether any of them is active
+
+    @property
+    def vertices(self) -> int:
+        """Number of vertices with parameters."""
+        return int(self.index.max()) + 1
+
+
+def cells_around(vertices: np.ndarray) -> np.ndarray:
+    """Cells (nx - 1, ny - 1, nz - 1) of which at least one corner is set in ``vertices`` (nx, ny, nz) bool."""
+    cells = np.zeros([count - 1 for count in vertices.shape], bool)
+    for corner in np.ndindex(2, 2, 2):
+        cells |= vertices[tuple(slice(c, count - 1 + c) for c, count in zip(corner, vertices.shape))]
+    return cells
+
+
+def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> Grid:
+    """The grid whose active cells are ``cells`` (bool); exactly their corners get parameters."""
+    corners = np.zeros([count + 1 for count in cells.shape], bool)
+    for corner in np.ndindex(2, 2, 2):
+        corners[tuple(slice(c, count + c) for c, count in zip(corner, cells.shape))] |= cells
+    index = np.full(corners.shape, -1, np.int32)
+    index[corners] = np.arange(int(corners.sum()), dtype=np.int32)
+    counts = [-(-count // BLOCK) for count in corners.shape]
+    padded = np.zeros([BLOCK * count for count in counts], bool)
+    padded[tuple(slice(0, count) for count in cells.shape)] = cells
+    blocks = padded.reshape(counts[0], BLOCK, counts[1], BLOCK, counts[2], BLOCK).any(axis=(1, 3, 5))
+    return Grid(np.asarray(origin, np.float32), float(voxel), index, blocks)
+
+
+def refine_grid(grid: Grid, keep: np.ndarray, resolution_ratio: float) -> tuple[Grid, np.ndarray]:
+    """A finer grid over the cells around the vertices to keep.
+
+    Args:
+        keep: (vertices,) bool, by row of the parameter table.
+        resolution_ratio: old voxel side / new voxel side, >= 1.
+    Returns:
+        The new grid, and the position (vertices, 3) of each of its vertices in units of the old lattice.
+    """
+    kept = np.zeros(grid.index.shape, bool)
+    kept[grid.index >= 0] = keep[grid.index[grid.index >= 0]]
+    cells = cells_around(kept)
+    counts = [int(np.floor(count * resolution_ratio + 1e-6)) for count in cells.shape]
+    parents = [
+        np.minimum(((np.arange(n) + 0.5) / resolution_ratio).astype(int), old - 1) for n, old in zip(counts, cells.shape)
+    ]
+    finer = make_grid(grid.origin, grid.voxel / resolution_ratio, cells[np.ix_(*parents)])
+    return finer, np.argwhere(finer.index >= 0).astype(np.float32) / np.float32(resolution_ratio)
+
+
+def interpolate(grid: Grid, table: np.ndarray, positions: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Trilinear values (points, columns) of ``table`` (vertices, columns) at ``positions`` (points, 3), lattice units.
+
+    Corners without parameters count as ``outside`` (columns,).
+    """
+    base = np.clip(np.floor(positions).astype(int), 0, np.array(grid.index.shape) - 2)
+    fraction = (positions - base).astype(np.float32)
+    values = np.zeros((len(positions), table.shape[1]), np.float32)
+    extended = np.concatenate([table, outside[None].astype(np.float32)])  # row -1
+    for corner in np.ndindex(2, 2, 2):
+        weight = np.prod(np.where(corner, fraction, 1 - fraction), axis=1)
+        values += weight[:, None] * extended[grid.index[tuple((base + corner).T)]]
+    return values

@@ -1,0 +1,168 @@
+"""Training of the voxel field, coarse to fine, from the visual hull of the views."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nerf.grid import Grid, cells_around, interpolate, make_grid, refine_grid
+from nerf.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
+from nerf.pixels import Pixels, training_pixels
+from nerf.voxel import VoxelField, active_cells
+from utils.checkpoint import load_metadata, load_tensors, save_tensors
+from utils.config import FieldConfig
+from utils.hull import inside_votes, lattice, object_bounds, silhouettes
+from utils.progress import Progress
+from utils.views import Views
+
+EMPTY = -5.0  # raw density outside the grid
+SAVE_EVERY = 200  # steps between two checkpoints
+
+
+@dataclass
+class State:
+    """Where training stands: all that a resumed run needs to end with the same result."""
+
+    grid: Grid
+    table: np.ndarray  # (vertices, 4) raw density, RGB
+    mean: np.ndarray  # Adam's first and second moments, like `table`
+    square: np.ndarray
+    peak: np.ndarray  # (vertices,) the largest compositing weight a vertex has had lately
+    step: int = 0
+
+
+def train_field(
+    views: Views,
+    config: FieldConfig,
+    device: torch.device,
+    seed: int,
+    checkpoint_path: Path | None,
+    progress: Progress,
+) -> VoxelField:
+    """A field trained on ``views``; continues from ``checkpoint_path`` where an interrupted training left one.
+
+    The visual hull, carved by vote, is opaque at first; Adam on its colours and densities carves what the silhouettes
+    left standing. After each level the grid is cut down to what the views see and refined.
+    """
+    masks = silhouettes(views)
+    first, ends = config.resolutions()[0], config.level_ends()
+    low, high = object_bounds(masks, views.camera_to_world, views.intrinsics, config.vote)
+    state = load_state(checkpoint_path) or carve(views, masks, low, high, first, config)
+    pixels = training_pixels(views, masks, low, high, config)
+    with progress.bar("train", ends[-1]) as bar:
+        bar.update(state.step)
+        for level, (resolution, end) in enumerate(zip(config.resolutions(), ends)):
+            if state.step >= end and level + 1 < len(ends):
+                continue
+            if state.grid.voxel > 1.01 * float((high - low).max()) / resolution:
+                state = refine(state, first_voxel(low, high, resolution))
+            train_level(state, views, pixels, config, level, device, seed, checkpoint_path, bar)
+    return finished(state, views, device)
+
+
+def first_voxel(low: torch.Tensor, high: torch.Tensor, resolution: int) -> float:
+    """Side of a voxel of which ``resolution`` span the box's longest side."""
+    return float((high - low).max()) / resolution
+
+
+def carve(
+    views: Views, masks: np.ndarray, low: torch.Tensor, high: torch.Tensor, resolution: int, config: FieldConfig
+) -> State:
+    """The state training begins with: the visual hull, opaque and grey."""
+    points, side, shape = lattice(low, high, resolution)
+    votes = inside_votes(points, masks, views.camera_to_world, views.intrinsics).reshape(shape).numpy()
+    cells = cells_around(grown(votes >= config.vote))
+    grid = make_grid(low.numpy(), side, cells)
+    table = np.full((grid.vertices, 4), 0.5, np.float32)
+    table[:, 0] = 1.0
+    return State(grid, table, np.zeros_like(table), np.zeros_like(table), np.zeros(grid.vertices, np.float32))
+
+
+def grown(vertices: np.ndarray) -> np.ndarray:
+    """``vertices`` (bool) and their neighbours along the axes."""
+    result = np.pad(vertices, 1)
+    grown_ = result.copy()
+    for axis in range(3):
+        grown_ |= np.roll(result, 1, axis) | np.roll(result, -1, axis)
+    return grown_[1:-1, 1:-1, 1:-1]
+
+
+def refine(state: State, voxel: float) -> State:
+    """The state on a grid with voxels of side ``voxel``, cut down to what was seen; Adam goes on with its moments."""
+    grid, positions = refine_grid(state.grid, state.peak > 0.05, state.grid.voxel / voxel)
+    outside = np.array([EMPTY, 0.5, 0.5, 0.5, *[0.0] * 8], np.float32)
+    everything = np.concatenate([state.table, state.mean, state.square], axis=1)
+    table, mean, square = (
+        np.ascontiguousarray(part) for part in np.split(interpolate(state.grid, everything, positions, outside), 3, axis=1)
+    )
+    return State(grid, table, mean, square, np.zeros(grid.vertices, np.float32), state.step)
+
+
+def train_level(
+    state: State,
+    views: Views,
+    pixels: Pixels,
+    config: FieldConfig,
+    level: int,
+    device: torch.device,
+    seed: int,
+    checkpoint_path: Path | None,
+    bar: object,
+) -> None:
+    """The optimiser steps of one level, in place."""
+    begin, end = ([0, *config.level_ends()])[level : level + 2]
+    optimiser: Optimiser = (
+        TorchOptimiser(state, views, config, device) if device.type != "cpu" else CompiledOptimiser(state, views, config)
+    )
+    errors: list[float] = []
+    for step in range(state.step, end):
+        done = (step - begin) / (end - begin)
+        batch, offsets = pixels.batch(config.rays_per_step, np.random.default_rng([seed, step]))
+        decay = config.final_rate**done
+        rates = np.array([config.density_rate, *[config.colour_rate] * 3], np.float32) * np.float32(decay)
+        errors.append(optimiser.step(batch, offsets, rates, config.smoothness * 0.05**done, mark=done >= 0.6))
+        bar.update()  # type: ignore[attr-defined]
+        if len(errors) == 20:
+            bar.set_postfix_str(f"PSNR {-10 * math.log10(sum(errors) / 20):.1f} dB")  # type: ignore[attr-defined]
+            errors.clear()
+        if checkpoint_path and (step + 1) % SAVE_EVERY == 0 and step + 1 < end:
+            optimiser.read_back(state)
+            state.step = step + 1
+            save_state(checkpoint_path, state)
+    optimiser.read_back(state)
+    state.step = end
+    if checkpoint_path:
+        save_state(checkpoint_path, state)
+
+
+def finished(state: State, views: Views, device: torch.device) -> VoxelField:
+    """The field without the vertices that no view sees."""
+    grid, _ = refine_grid(state.grid, state.peak > 0.002, 1.0)
+    rows = state.grid.index[grid.index >= 0]
+    return VoxelField(grid, torch.from_numpy(state.table[rows]).to(device), views.background)
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write a checkpoint of an unfinished training."""
+    cells = active_cells(state.grid)
+    arrays = {"table": state.table, "mean": state.mean, "square": state.square, "peak": state.peak}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    tensors["cells"] = torch.from_numpy(np.packbits(cells.reshape(-1)))
+    tensors["origin"] = torch.from_numpy(state.grid.origin)
+    save_tensors(path, tensors, {"voxel": state.grid.voxel, "cells": list(cells.shape), "step": state.step})
+
+
+def load_state(path: Path | None) -> State | None:
+    """The state that ``save_state`` wrote; None where there is none."""
+    if path is None or load_metadata(path) is None:
+        return None
+    tensors, metadata = load_tensors(path)
+    shape = metadata["cells"]
+    cells = np.unpackbits(tensors["cells"].numpy(), count=int(np.prod(shape))).astype(bool).reshape(shape)
+    grid = make_grid(tensors["origin"].numpy(), metadata["voxel"], cells)
+    arrays = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
+    return State(grid, *arrays, step=metadata["step"])

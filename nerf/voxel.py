@@ -1,0 +1,119 @@
+"""The voxel field: density and colour on a sparse grid, rendered along rays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nerf.grid import Grid, make_grid
+from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
+from utils.checkpoint import load_tensors, save_tensors
+from utils.rendering import Rendering
+
+STEP = 0.5  # distance between samples, in voxels
+CONTRAST = 0.04  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
+
+
+@dataclass(frozen=True)
+class VoxelField:
+    """A trained field; satisfies the ``field`` protocol: ``render``, ``save``."""
+
+    grid: Grid
+    table: Tensor  # (vertices, 4) float32: raw density, RGB
+    background: tuple[float, float, float]
+
+    def render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
+        """The object as seen from ``camera_to_world`` (4, 4); the answer lies on the field's device."""
+        window = self.window(camera_to_world, intrinsics)
+        shape, device = (intrinsics.height, intrinsics.width), self.table.device
+        colour = torch.tensor(self.background, device=device).repeat(*shape, 1)
+        opacity, depth = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+        if window is not None:
+            left, top, right, bottom = window
+            part = (slice(top, bottom), slice(left, right))
+            render = self._render_compiled if device.type == "cpu" else self._render_torch
+            render(camera_to_world, intrinsics, left, top, colour[part], opacity[part], depth[part])
+        return Rendering(colour.clamp_(0, 1), opacity, depth)
+
+    def window(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom pixel bounds of the grid's box in the picture; None where it is out of sight."""
+        low = torch.from_numpy(self.grid.origin)
+        extent = self.grid.voxel * (torch.tensor(self.grid.index.shape, dtype=torch.float32) - 1)
+        corners = torch.tensor(list(np.ndindex(2, 2, 2)), dtype=torch.float32) * extent + low
+        pixels, depth = project_points(corners, intrinsics, camera_to_world.cpu().float())
+        if bool((depth <= 0).all()):
+            return None
+        if bool((depth <= 0).any()):
+            return 0, 0, intrinsics.width, intrinsics.height
+        left, top = (int(value) for value in pixels.amin(0).floor().clamp(min=0))
+        right, bottom = (int(value) for value in pixels.amax(0).ceil())
+        right, bottom = min(right, intrinsics.width), min(bottom, intrinsics.height)
+        return (left, top, right, bottom) if left < right and top < bottom else None
+
+    def _render_compiled(
+        self, pose: Tensor, camera: Intrinsics, left: int, top: int, colour: Tensor, opacity: Tensor, depth: Tensor
+    ) -> None:
+        from nerf.kernels import render_window
+
+        lens = np.array([camera.focal_x, camera.focal_y, camera.centre_x, camera.centre_y], np.float32)
+        grid = self.grid
+        out = [np.empty(part.shape, np.float32) for part in (colour, opacity, depth)]
+        render_window(
+            pose.cpu().float().contiguous().numpy(), lens, left, top, *out, np.array(self.background, np.float32),
+            np.float32(STEP * grid.voxel), grid.origin, np.float32(grid.voxel), grid.index, grid.blocks,
+            self.table.numpy(), np.float32(CONTRAST),
+        )  # fmt: skip
+        for target, values in zip((colour, opacity, depth), out):
+            target.copy_(torch.from_numpy(values))
+
+    def _render_torch(
+        self, pose: Tensor, camera: Intrinsics, left: int, top: int, colour: Tensor, opacity: Tensor, depth: Tensor
+    ) -> None:
+        from nerf.torch_march import TorchGrid, render_pixels
+
+        device = self.table.device
+        pixels = pixel_centres(camera, device)[top : top + opacity.shape[0], left : left + opacity.shape[1]]
+        grid = TorchGrid.of(self.grid, device)
+        pose = pose.to(device).float()
+        colour[:], opacity[:], depth[:] = render_pixels(
+            pixels, lambda at: world_rays(at, camera, pose), grid, self.table, self.background, STEP, CONTRAST
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the field; ``load_field`` reads it back bit for bit."""
+        cells = active_cells(self.grid)
+        tensors = {
+            "table": self.table,
+            "cells": torch.from_numpy(np.packbits(cells.reshape(-1))),
+            "origin": torch.from_numpy(self.grid.origin),
+        }
+        metadata = {
+            "kind": "voxel",
+            "voxel": self.grid.voxel,
+            "shape": list(self.grid.index.shape),
+            "background": list(self.background),
+        }
+        save_tensors(path, tensors, metadata)
+
+
+def active_cells(grid: Grid) -> np.ndarray:
+    """Cells (nx - 1, ny - 1, nz - 1) whose eight corners all have parameters."""
+    has = grid.index >= 0
+    cells = np.ones([count - 1 for count in has.shape], bool)
+    for corner in np.ndindex(2, 2, 2):
+        cells &= has[tuple(slice(c, count - 1 + c) for c, count in zip(corner, has.shape))]
+    return cells
+
+
+def load_field(path: Path, device: torch.device | str = "cpu") -> VoxelField:
+    """The field that ``VoxelField.save`` wrote, on ``device``."""
+    tensors, metadata = load_tensors(path)
+    shape = metadata["shape"]
+    count = int(np.prod([side - 1 for side in shape]))
+    cells = np.unpackbits(tensors["cells"].numpy(), count=count).astype(bool).reshape([side - 1 for side in shape])
+    grid = make_grid(tensors["origin"].numpy(), metadata["voxel"], cells)
+    return VoxelField(grid, tensors["table"].to(device), tuple(metadata["background"]))

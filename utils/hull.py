@@ -1,0 +1,107 @@
+"""Silhouettes of posed views and the visual hull that they carve."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.camera import Intrinsics, project_points
+from utils.views import Views
+
+FOREGROUND_CONTRAST = 8  # 8-bit steps by which a pixel must differ from the background to be foreground
+
+
+def silhouette(image: Tensor, background: tuple[float, float, float], alpha: Tensor | None = None) -> np.ndarray:
+    """The object's outline, filled: (height, width) bool.
+
+    Alpha is trusted where there is one. Else foreground is what differs from the background, and regions of
+    background colour that the foreground encloses count as foreground too: a white face under glare looks like a hole.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        background: RGB in [0, 1].
+        alpha: (height, width) uint8, or None.
+    """
+    import cv2
+
+    if alpha is not None:
+        return alpha.cpu().numpy() > 127
+    colour = np.round(255 * np.asarray(background)).astype(np.int16)
+    mask = (np.abs(image.cpu().numpy().astype(np.int16) - colour).max(axis=-1) > FOREGROUND_CONTRAST).astype(np.uint8)
+    padded = np.pad(mask, 1)
+    cv2.floodFill(padded, None, (0, 0), 2)
+    return padded[1:-1, 1:-1] != 2
+
+
+def silhouettes(views: Views) -> np.ndarray:
+    """The silhouettes of all views: (views, height, width) bool."""
+    alphas = views.alphas if views.alphas is not None else [None] * len(views)
+    return np.stack([silhouette(image, views.background, alpha) for image, alpha in zip(views.images, alphas)])
+
+
+def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics) -> Tensor:
+    """The share of views, of those whose frame holds the point, in whose silhouette the point lies: (points,).
+
+    Voting instead of carving forgives a silhouette that is wrong in some views (Laurentini 1994's hull is a vote of 1).
+
+    Args:
+        points_world: (points, 3).
+        masks: (views, height, width) bool.
+        cameras: (views, 4, 4) camera_to_world.
+    """
+    inside = torch.zeros(len(points_world))
+    seen = torch.zeros(len(points_world))
+    for mask, camera in zip(torch.from_numpy(masks), cameras):
+        pixels, depth = project_points(points_world, intrinsics, camera)
+        column, row = pixels[:, 0].floor().long(), pixels[:, 1].floor().long()
+        framed = (depth > 0) & (column >= 0) & (row >= 0) & (column < intrinsics.width) & (row < intrinsics.height)
+        flat = torch.where(framed, row * intrinsics.width + column, 0)
+        seen += framed
+        inside += framed & mask.reshape(-1)[flat]
+    return torch.where(seen > 0, inside / seen.clamp(min=1), 0.0)
+
+
+def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple[int, int, int]]:
+    """Vertices of cubic cells over a box, ``cells`` of them along its longest side.
+
+    Returns:
+        Points (vertices, 3) in x-major order, the cell's side, and the number of vertices along each axis.
+    """
+    side = float((high - low).max()) / cells
+    counts = [max(2, int(np.ceil(float(extent) / side - 1e-6)) + 1) for extent in high - low]
+    axes = [low[axis] + side * torch.arange(count, dtype=torch.float32) for axis, count in enumerate(counts)]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+    return points, side, (counts[0], counts[1], counts[2])
+
+
+def common_point(cameras: Tensor) -> Tensor:
+    """The point nearest, in the least-squares sense, to the viewing axes of all cameras (views, 4, 4): (3,)."""
+    axis, centre = cameras[:, :3, 2].double(), cameras[:, :3, 3].double()
+    normal = torch.eye(3, dtype=torch.float64) - axis[:, :, None] * axis[:, None, :]
+    return torch.linalg.lstsq(normal.sum(0), (normal @ centre[:, :, None]).sum(0)).solution[:, 0].float()
+
+
+def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vote: float) -> tuple[Tensor, Tensor]:
+    """The box (low, high), each (3,), around the object, from cameras and silhouettes alone.
+
+    Errors:
+        ValueError where no point lies within the silhouettes of ``vote`` of the views.
+    """
+    centre = common_point(cameras)
+    distance = (cameras[:, :3, 3] - centre).norm(dim=1)
+    reach = 0.75 * float(distance.median()) * max(
+        intrinsics.width / intrinsics.focal_x, intrinsics.height / intrinsics.focal_y
+    )
+    low, high = centre - reach, centre + reach
+    every = max(1, len(cameras) // 64)
+    for _ in range(2):
+        points, side, _ = lattice(low, high, 40)
+        hull = points[inside_votes(points, masks[::every], cameras[::every], intrinsics) >= vote]
+        if len(hull) == 0:
+            raise ValueError(
+                f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and pictures do "
+                f"not fit, or the background is not of the expected colour; check transforms.json and --background."
+            )
+        low, high = hull.amin(0) - 1.5 * side, hull.amax(0) + 1.5 * side
+    return low, high
