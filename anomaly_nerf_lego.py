@@ -107,11 +107,13 @@ def make_field(
     """The field, read where it is done, else trained, from where an interrupted training stopped."""
     from nerf.train import train_field
     from nerf.voxel import load_field
+    from utils.checkpoint import as_checkpoint
     from utils.training_record import STEP_FILES
 
     folder = config.checkpoint_dir
     if record.done("field", wanted, folder):
-        return load_field(folder / STEP_FILES["field"], clock.device)
+        with as_checkpoint(folder / STEP_FILES["field"]):
+            return load_field(folder / STEP_FILES["field"], clock.device)
     unfinished = folder / f"field-{wanted[:8]}.unfinished.safetensors"
     for stale in folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or config.overwrite:
@@ -128,12 +130,13 @@ def make_gallery(
 ) -> Gallery:
     """The gallery, read where it is done, else made from views and renderings."""
     from retrieval.gallery import Gallery, build_gallery
-    from utils.checkpoint import load_tensors, save_tensors
+    from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
     from utils.training_record import STEP_FILES
 
     path = config.checkpoint_dir / STEP_FILES["gallery"]
     if record.done("gallery", wanted, config.checkpoint_dir):
-        return Gallery.from_state_dict(load_tensors(path)[0])
+        with as_checkpoint(path):
+            return Gallery.from_state_dict(load_tensors(path)[0])
     with clock.stage("gallery"):
         gallery = build_gallery(views, field.render, config.gallery)
         save_tensors(path, gallery.state_dict(), {"object_name": config.object_name})

@@ -137,7 +137,7 @@ def test_object(config: Config, own: argparse.Namespace) -> int:
 
 def load_model(config: Config) -> Model:
     """The trained object; an error says what is missing or was trained with other settings."""
-    from utils.checkpoint import load_tensors
+    from utils.checkpoint import as_checkpoint, load_tensors
     from utils.device import pick_device
     from utils.options import build, file_values
     from utils.training_record import STEP_FILES, TrainingRecord, check_trained
@@ -153,14 +153,14 @@ def load_model(config: Config) -> Model:
     from retrieval.gallery import Gallery
     from scoring.calibration import Calibration
 
-    return Model(
-        config=config,
-        intrinsics=record.camera(),
-        device=device,
-        field=load_field(folder / STEP_FILES["field"], device),
-        gallery=Gallery.from_state_dict(load_tensors(folder / STEP_FILES["gallery"])[0]),
-        calibration=Calibration.from_state_dict(load_tensors(folder / STEP_FILES["calibration"])[0]),
-    )
+    paths = {step: folder / name for step, name in STEP_FILES.items()}
+    with as_checkpoint(paths["field"]):
+        field = load_field(paths["field"], device)
+    with as_checkpoint(paths["gallery"]):
+        gallery = Gallery.from_state_dict(load_tensors(paths["gallery"])[0])
+    with as_checkpoint(paths["calibration"]):
+        calibration = Calibration.from_state_dict(load_tensors(paths["calibration"])[0])
+    return Model(config, record.camera(), device, field, gallery, calibration)
 
 
 def read_query(path: Path, model: Model) -> Tensor:

@@ -13,9 +13,9 @@ from retrieval.descriptors import describe
 from retrieval.viewpoints import about_axis, as_seen, looked_at, sight, turns, virtual_poses
 from utils.camera import Intrinsics
 from utils.config import GalleryConfig
+from utils.errors import InputError
 from utils.rendering import RenderFn
 from utils.views import Views
-
 
 _APART = math.radians(15.0)  # hypotheses closer than this are one
 PICTURE_SIDE = 64  # pixels of the longer side at which pictures are described
@@ -83,7 +83,7 @@ def build_gallery(views: Views, render_fn: RenderFn | None, config: GalleryConfi
     radius = torch.cat([frame.radius for _, frame in described])
     keep = radius > 0
     if not bool(keep.any()):
-        raise ValueError("no view shows anything that differs from the background; check the images and the background.")
+        raise InputError("No view shows anything that differs from the background; check the images and --background.")
     rays, sizes = sight(middle, radius, camera)
     rolls = turns(views.camera_to_world.float(), centre)
     return Gallery(descriptors[keep, 0], poses[keep], rays[keep], sizes[keep], centre, background, rolls)

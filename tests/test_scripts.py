@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import anomaly_nerf_lego
 import auroc_test
 import detect
-from tests.mad_folder import write_object
+from tests.mad_folder import write_object, write_picture
 from utils.errors import InputError, exit_code_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,14 @@ def test_missing_object(tmp_path: Path, script: object, capsys: pytest.CaptureFi
 def test_too_few_views(tmp_path: Path) -> None:
     write_object(tmp_path / "data/pump", views=3)
     with pytest.raises(InputError, match="3 training views"):
+        anomaly_nerf_lego.main([*places(tmp_path), "--obj", "pump", "--quiet"])
+
+
+def test_views_that_show_nothing(tmp_path: Path) -> None:
+    folder = write_object(tmp_path / "data/pump", views=9)
+    for index in range(9):
+        write_picture(folder / f"train/good/{index}.png", np.full((16, 16, 3), 255, dtype=np.uint8))
+    with pytest.raises(InputError, match="background"):
         anomaly_nerf_lego.main([*places(tmp_path), "--obj", "pump", "--quiet"])
 
 

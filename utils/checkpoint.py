@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,23 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}; run anomaly_nerf_lego.py for this object first.")
+    with as_checkpoint(path):
+        try:
+            with safe_open(str(path), framework="pt", device=str(device)) as file:
+                header = json.loads((file.metadata() or {})["json"])
+                return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(str(error)) from None
+
+
+@contextmanager
+def as_checkpoint(path: Path) -> Iterator[None]:
+    """Turns what goes wrong while ``path``'s content is taken for something that it is not into one sentence."""
     try:
-        with safe_open(str(path), framework="pt", device=str(device)) as file:
-            header = json.loads((file.metadata() or {})["json"])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a whole checkpoint of this program ({type(error).__name__}: {error}); delete it, or train "
             f"with --overwrite."

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from utils.camera import Intrinsics, project_points
+from utils.errors import InputError
 from utils.views import Views
 
 FOREGROUND_CONTRAST = 8  # 8-bit steps by which a pixel must differ from the background to be foreground
@@ -99,7 +100,7 @@ def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vo
         points, side, _ = lattice(low, high, 40)
         hull = points[inside_votes(points, masks[::every], cameras[::every], intrinsics) >= vote]
         if len(hull) == 0:
-            raise ValueError(
+            raise InputError(
                 f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and pictures do "
                 f"not fit, or the background is not of the expected colour; check transforms.json and --background."
             )
