@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from utils.config import Config, configured_objects
+from utils.config_readme import readme_text
 from utils.errors import InputError
-from utils.options import build, config_text, make_parser, options, parse, readme_text, values_of
+from utils.options import build, config_text, make_parser, options, parse, values_of
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -68,8 +68,8 @@ class RefineConfig:
     """Refinement of coarse poses against pictures of the object."""
 
     renderings: int = 2  # pictures of the object a level of the image pyramid and coarse pose, at most (twice as many at the finest)
-    iterations: int = 2  # second-order steps after each picture
-    keep: int = 3  # coarse poses that go on after the coarsest level; one fewer after each further level
+    iterations: int = 2  # second-order steps after each picture (twice as many at the finest level)
+    keep: int = 4  # coarse poses that go on after the first picture of each; one fewer after each further picture
     give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped
     robust_scale: float = 0.15  # colour difference (RGB norm) that counts half in weights at full resolution
     cost_scale: float = 0.1  # colour difference (RGB norm) that counts half in the robust difference
@@ -170,6 +170,6 @@ def configured_objects() -> list[str]:
 
 
 if __name__ == "__main__":
-    from utils.options import write_readme
+    from utils.config_readme import write_readme
 
     write_readme(ROOT / "configs" / "README.md")

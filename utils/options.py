@@ -38,7 +38,7 @@ class Option:
 def options() -> tuple[Option, ...]:
     """All settings, in the order in which they are declared."""
     found = []
-    for group, config in [("", Config), *_groups()]:
+    for group, config in [("", Config), *groups()]:
         types, comments = typing.get_type_hints(config), _comments(config)
         for entry in dataclasses.fields(config):
             if dataclasses.is_dataclass(types[entry.name]):
@@ -48,7 +48,8 @@ def options() -> tuple[Option, ...]:
     return tuple(found)
 
 
-def _groups() -> list[tuple[str, type]]:
+def groups() -> list[tuple[str, type]]:
+    """The groups of settings: field of ``Config`` and dataclass."""
     types = typing.get_type_hints(Config)
     return [(name, kind) for name, kind in types.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
 
@@ -165,9 +166,11 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="config file; may be given several times, later ones win",
     )
-    groups = {"": parser.add_argument_group("settings")}
+    sections = {"": parser.add_argument_group("settings")}
     for option in options():
-        group = groups.setdefault(option.group, parser.add_argument_group(option.group) if option.group else groups[""])
+        group = sections.setdefault(
+            option.group, parser.add_argument_group(option.group) if option.group else sections[""]
+        )
         names = [f"--{name}" for name in (option.key, *ALIASES.get(option.key, ()))]
         text = f"{option.help} (default: {write_value(option.default) or 'none'})".replace("%", "%%")
         if option.type is bool:
@@ -216,7 +219,8 @@ def parse(
             warnings.append(f"{path}: no longer needed, ignored: {', '.join(unused)}")
     values.update(given)
     if saved:
-        trained = build(values).checkpoint_dir / "config.txt"
+        named = {key: value for key, value in values.items() if key in ("ckpt_dir", "object_name")}
+        trained = build(named).checkpoint_dir / "config.txt"
         if trained.is_file():
             values = {**file_values(trained)[0], **values}
     return build(values), namespace, warnings
@@ -224,12 +228,12 @@ def parse(
 
 def build(values: dict[str, Any]) -> Config:
     """The settings with the ``values`` of some keys, the others at their defaults."""
-    groups: dict[str, dict[str, Any]] = {"": {}}
+    given: dict[str, dict[str, Any]] = {"": {}}
     for option in options():
         if option.key in values:
-            groups.setdefault(option.group, {})[option.name] = values[option.key]
-    nested = {name: kind(**groups[name]) for name, kind in _groups() if name in groups}
-    return Config(**groups[""], **nested)
+            given.setdefault(option.group, {})[option.name] = values[option.key]
+    nested = {name: kind(**given[name]) for name, kind in groups() if name in given}
+    return Config(**given[""], **nested)
 
 
 def values_of(config: Config) -> dict[str, Any]:
@@ -257,41 +261,6 @@ def config_text(config: Config) -> str:
         if key not in RUN_KEYS and value != ""
     ]
     return "\n".join(lines) + "\n"
-
-
-def readme_text() -> str:
-    """``configs/README.md``: every key with its type, default and meaning."""
-    lines = [
-        "# Settings",
-        "",
-        "Written by `python -m utils.config`; do not edit. Every key can stand in a config file (`key = value`) or on",
-        "the command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over config",
-        "files, later files over earlier ones, files over what the object was trained with, that over the defaults.",
-    ]
-    for group, config in [("", Config), *_groups()]:
-        title = (config.__doc__ or "").strip().split("\n")[0].rstrip(".")
-        lines += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-        for option in options():
-            if option.group == group:
-                kind = type_name(option.type).replace("|", " \\| ")
-                default = f"`{write_value(option.default)}`" if write_value(option.default) else ""
-                lines.append(f"| `{option.key}` | {kind} | {default} | {option.help} |")
-    lines += ["", "## Other names of keys", "", "| key | also |", "|---|---|"]
-    lines += [f"| `{key}` | {', '.join(f'`{alias}`' for alias in aliases)} |" for key, aliases in ALIASES.items()]
-    lines += [
-        "",
-        "The paper's config files work as they are: `half_res` sets `image_size` to 400 (True) or 800 (False),",
-        "`white_bkgd` sets `background`, `datadir` sets `data_dir` and `object_name`. Accepted without effect:",
-        "",
-        ", ".join(f"`{key}`" for key in sorted(NO_LONGER_NEEDED, key=str.lower)) + ".",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def write_readme(path: Path) -> None:
-    """Write ``configs/README.md``."""
-    path.write_text(readme_text(), encoding="utf-8")
 
 
 def run_objects(
