@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from utils.config import FieldConfig
-from utils.hull import inside_votes, lattice
+from utils.hull import dilated, inside_votes, lattice, reach_in_pixels
 from utils.camera import project_points
 from utils.views import Views
 
@@ -38,7 +38,9 @@ def training_pixels(
     import cv2
 
     points, side, _ = lattice(low, high, config.resolutions()[0])
-    hull = points[inside_votes(points, masks, views.camera_to_world, views.intrinsics) >= config.vote]
+    cameras, camera = views.camera_to_world, views.intrinsics
+    grown = dilated(masks, reach_in_pixels(side, points, cameras, camera))
+    hull = points[inside_votes(points, grown, cameras, camera) >= config.vote]
     cell = max(1, round(views.intrinsics.width / 100))
     kernel = np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)
     parts = []

@@ -15,7 +15,7 @@ from nerf.pixels import Pixels, training_pixels
 from nerf.voxel import VoxelField, active_cells
 from utils.checkpoint import load_metadata, load_tensors, save_tensors
 from utils.config import FieldConfig
-from utils.hull import inside_votes, lattice, object_bounds, silhouettes
+from utils.hull import dilated, inside_votes, lattice, object_bounds, reach_in_pixels, silhouettes
 from utils.progress import Progress
 from utils.views import Views
 
@@ -74,21 +74,13 @@ def carve(
 ) -> State:
     """The state training begins with: the visual hull, opaque and grey."""
     points, side, shape = lattice(low, high, resolution)
-    votes = inside_votes(points, masks, views.camera_to_world, views.intrinsics).reshape(shape).numpy()
-    cells = cells_around(grown(votes >= config.vote))
+    cameras, camera = views.camera_to_world, views.intrinsics
+    votes = inside_votes(points, dilated(masks, reach_in_pixels(side, points, cameras, camera)), cameras, camera)
+    cells = cells_around((votes >= config.vote).reshape(shape).numpy())
     grid = make_grid(low.numpy(), side, cells)
     table = np.full((grid.vertices, 4), 0.5, np.float32)
     table[:, 0] = 1.0
     return State(grid, table, np.zeros_like(table), np.zeros_like(table), np.zeros(grid.vertices, np.float32))
-
-
-def grown(vertices: np.ndarray) -> np.ndarray:
-    """``vertices`` (bool) and their neighbours along the axes."""
-    result = np.pad(vertices, 1)
-    grown_ = result.copy()
-    for axis in range(3):
-        grown_ |= np.roll(result, 1, axis) | np.roll(result, -1, axis)
-    return grown_[1:-1, 1:-1, 1:-1]
 
 
 def refine(state: State, voxel: float) -> State:

@@ -32,7 +32,7 @@ class FieldConfig:
     steps: int = 700  # optimiser steps in all; later levels get more of them
     rays_per_step: int = 16384  # pixels in one optimiser step
     density_rate: float = 1.0  # Adam's step size for raw densities at the start of a level
-    colour_rate: float = 0.03  # Adam's step size for colours at the start of a level
+    colour_rate: float = 0.1  # Adam's step size for colours at the start of a level
     final_rate: float = 0.1  # step sizes at the end of a level, as a fraction of those at its start
     smoothness: float = 0.03  # pull of a raw density to its neighbours' mean at each step, at the start of a level
     vote: float = 0.95  # share of the views in whose silhouette a point must lie to belong to the visual hull

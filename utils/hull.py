@@ -41,6 +41,23 @@ def silhouettes(views: Views) -> np.ndarray:
     return np.stack([silhouette(image, views.background, alpha) for image, alpha in zip(views.images, alphas)])
 
 
+def dilated(masks: np.ndarray, radius: float) -> np.ndarray:
+    """``masks`` (views, height, width) bool, grown by ``radius`` pixels, rounded up, in all directions."""
+    import cv2
+
+    size = 2 * int(np.ceil(radius)) + 1
+    return np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0 for mask in masks])
+
+
+def reach_in_pixels(side: float, points_world: Tensor, cameras: Tensor, intrinsics: Intrinsics) -> float:
+    """Pixels that half the diagonal of a cell of ``side`` spans, at the points' distance from the median camera.
+
+    Silhouettes grown by this much keep every vertex of a cell that the object touches, however thin it is there.
+    """
+    distance = (cameras[:, :3, 3] - points_world.mean(0)).norm(dim=1).median()
+    return 0.5 * 3**0.5 * side * max(intrinsics.focal_x, intrinsics.focal_y) / float(distance)
+
+
 def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics) -> Tensor:
     """The share of views, of those whose frame holds the point, in whose silhouette the point lies: (points,).
 
@@ -96,13 +113,14 @@ def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vo
     )
     low, high = centre - reach, centre + reach
     every = max(1, len(cameras) // 64)
-    for _ in range(2):
+    for _ in range(3):
         points, side, _ = lattice(low, high, 40)
-        hull = points[inside_votes(points, masks[::every], cameras[::every], intrinsics) >= vote]
+        grown = dilated(masks[::every], reach_in_pixels(side, points, cameras, intrinsics))
+        hull = points[inside_votes(points, grown, cameras[::every], intrinsics) >= vote]
         if len(hull) == 0:
             raise InputError(
                 f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and pictures do "
                 f"not fit, or the background is not of the expected colour; check transforms.json and --background."
             )
-        low, high = hull.amin(0) - 1.5 * side, hull.amax(0) + 1.5 * side
+        low, high = hull.amin(0) - side, hull.amax(0) + side
     return low, high
