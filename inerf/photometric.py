@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inerf.pictures import grown, smoothed, with_slopes
-from inerf.pyramid import Level
+from inerf.pyramid import Level, differs
 from utils.camera import Intrinsics
 from utils.rendering import Rendering
-
 
 LEAST_PIXELS = 16  # of surface that a rendering must show
 
@@ -31,6 +30,8 @@ class Samples:
     colours: Tensor  # (samples, 9) float32: RGB, its derivative along x, its derivative along y (per pixel)
     centre: Tensor  # (3,) float64 on the CPU, camera axes
     radius: float  # how far the visible surface reaches from `centre` (root mean square), scene units
+    pixels: int  # that query or reference show
+    overlap: float  # part of the pixels that either shows on its background which both show, in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def spread_depth(depth: Tensor, opacity: Tensor, reach: int) -> Tensor:
     return torch.where(nearness > 0, 1.0 / nearness, 0.0)
 
 
-def reference_samples(rendering: Rendering, level: Level, reach: int) -> tuple[Samples, int] | None:
-    """Samples of a rendering in the camera of ``level``, and how many pixels query or reference show.
+def reference_samples(rendering: Rendering, level: Level, reach: int) -> Samples | None:
+    """Samples of a rendering in the camera of ``level``.
 
     Pixels farther than ``reach`` from what either shows take no part. Those that only the query shows get the median
     depth, so that they are felt too. None where the rendering shows too little to align to.
@@ -72,10 +73,14 @@ def reference_samples(rendering: Rendering, level: Level, reach: int) -> tuple[S
     centre = surface.mean(0)
     radius = float((surface - centre).square().sum(-1).mean().sqrt())
     colours = with_slopes(smoothed(rendering.colour))[active]
-    return Samples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6)), int(either.sum())
+    shown = differs(rendering.colour, level.background)
+    overlap = float((shown & level.shown).sum() / (shown | level.shown).sum().clamp(min=1))
+    return Samples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6), int(either.sum()), overlap)
 
 
-def normal_equations(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Equations:
+def normal_equations(
+    query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float
+) -> Equations:
     """Normal equations of the robust difference of the moved samples to the query.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +25,7 @@ class Level:
     shown: Tensor  # (height, width) bool: differs from the background
     directions: Tensor  # (height, width, 3) unit rays, camera axes
     intrinsics: Intrinsics
+    background: Tensor  # (3,) RGB
     factor: int  # full pixels a pixel
 
 
@@ -61,9 +61,9 @@ def cut(query: Tensor, intrinsics: Intrinsics, background: Tensor, window: Windo
         centre_x=intrinsics.centre_x - x,
         centre_y=intrinsics.centre_y - y,
     ).resized(columns, rows)
-    shown = (part - background).abs().amax(-1) > DIFFERS
+    shown = differs(part, background)
     directions = camera_directions(pixel_centres(camera, query.device), camera)
-    return Level(with_slopes(smoothed(part)), shown, directions, camera, factor)
+    return Level(with_slopes(smoothed(part)), shown, directions, camera, background, factor)
 
 
 def shown_window(level: Level) -> Window:
@@ -74,6 +74,11 @@ def shown_window(level: Level) -> Window:
     top, left = max(int(rows[0]) - MARGIN, 0), max(int(columns[0]) - MARGIN, 0)
     bottom, right = min(int(rows[-1]) + 1 + MARGIN, height), min(int(columns[-1]) + 1 + MARGIN, width)
     return left * level.factor, top * level.factor, (right - left) * level.factor, (bottom - top) * level.factor
+
+
+def differs(image: Tensor, background: Tensor) -> Tensor:
+    """Where ``image`` (height, width, 3) shows something before its ``background`` (3,): (height, width) bool."""
+    return (image - background).abs().amax(-1) > DIFFERS
 
 
 def background_of(colour: Tensor, opacity: Tensor) -> Tensor:

@@ -16,10 +16,11 @@ from inerf.photometric import Samples, normal_equations, reference_samples
 from inerf.pyramid import Level, background_of, coarse_camera, cut, factors, shown_window
 from utils.camera import Intrinsics
 from utils.config import RefineConfig
-from utils.rendering import Rendering, RenderFn
+from utils.rendering import RenderFn, Rendering
 
 _REACH = 2  # pixels around the object that take part
 _DAMPING = 1e-3  # of Marquardt, relative to the Hessian's diagonal
+_CONVERGED = 0.5  # full pixels that the last step may have moved the picture
 _STILL = 0.1  # pixels of a level below which a step ends it
 _SAME = 0.05  # radians, and part of the distance, within which two poses are one
 
@@ -31,8 +32,9 @@ class Refinement:
     camera_to_world: Tensor  # (4, 4) float32
     found: bool  # the object, seen from this pose, explains the query
     converged: bool  # the pose stood still at the end
-    confidence: float  # in [0, 1]: part of the object that agrees with the query
-    cost: float  # mean robust difference over the object, in [0, 1]
+    confidence: float  # in [0, 1]: overlap * (1 - cost)
+    cost: float  # mean robust difference over what query or reference show, in [0, 1]
+    overlap: float  # of the silhouettes of query and reference, intersection over union
     hypothesis: int  # the coarse pose that led here
     renderings: int  # pictures asked of render_fn
 
@@ -42,7 +44,8 @@ class _Candidate:
     pose: Tensor  # (4, 4) float64 on the CPU
     hypothesis: int
     cost: float = 1.0
-    step: float = float("inf")  # last motion, full pixels
+    overlap: float = 0.0
+    step: float = float("inf")  # last motion at this level, full pixels
 
 
 class _Counter:
@@ -81,21 +84,26 @@ def refine_pose(
     empty = pictures(candidates[0].pose, coarse_camera(intrinsics))
     background = background_of(empty.colour, empty.opacity)
     window = (0, 0, intrinsics.width, intrinsics.height)
-    for stage, factor in enumerate(factors(intrinsics)):
+    keep = config.keep
+    for factor in factors(intrinsics):
         level = cut(query, intrinsics, background, window, factor)
-        if stage == 0 and not bool(level.shown.any()):
+        if not bool(level.shown.any()):
             break  # a blank query: nothing to find
-        candidates = [_align(candidate, level, pictures, config) for candidate in candidates]
-        candidates = _best(candidates, max(config.keep - stage, 1), config)
-        if stage == 0:
-            window = shown_window(level)
+        candidates = [replace(candidate, step=float("inf")) for candidate in candidates]
+        for _ in range(config.renderings if factor > 1 else 2 * config.renderings):
+            candidates = _best([_align(candidate, level, pictures, config) for candidate in candidates], keep, config)
+            keep = max(keep - 1, 1)
+            if all(candidate.step < _STILL * factor for candidate in candidates):
+                break
+        window = shown_window(level) if factor == factors(intrinsics)[0] else window
     best = candidates[0]
     return Refinement(
         camera_to_world=se3.renormalised(best.pose).float().to(query.device),
-        found=best.cost <= config.found_cost,
-        converged=best.step < 0.5,
-        confidence=1.0 - best.cost,
+        found=best.cost <= config.found_cost and best.overlap >= config.found_overlap,
+        converged=best.step < _CONVERGED,
+        confidence=best.overlap * (1.0 - best.cost),
         cost=best.cost,
+        overlap=best.overlap,
         hypothesis=best.hypothesis,
         renderings=pictures.count,
     )
@@ -106,26 +114,30 @@ def _check(query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics) -> None:
     if tuple(query.shape) != expected:
         raise ValueError(f"query must be {expected} as its intrinsics say, found {tuple(query.shape)}.")
     if coarse_poses.ndim != 3 or coarse_poses.shape[1:] != (4, 4) or len(coarse_poses) == 0:
-        raise ValueError(f"coarse_poses must be (hypotheses, 4, 4) with one at least, found {tuple(coarse_poses.shape)}.")
+        raise ValueError(
+            f"coarse_poses must be (hypotheses, 4, 4) with one at least, found {tuple(coarse_poses.shape)}."
+        )
     if not bool(coarse_poses.isfinite().all()) or not bool(query.isfinite().all()):
         raise ValueError("query and coarse_poses must be finite, found NaN or infinity.")
 
 
 def _align(candidate: _Candidate, level: Level, pictures: _Counter, config: RefineConfig) -> _Candidate:
-    """A candidate aligned at one level: picture, a few steps, picture again, until it stands still."""
-    scale = min(1.0, config.robust_scale * level.factor)
-    for _ in range(config.renderings):
-        found = reference_samples(pictures(candidate.pose, level.intrinsics), level, _REACH)
-        if found is None:
-            return replace(candidate, cost=1.0, step=float("inf"))
-        samples, pixels = found
-        motion = _steps(level, samples, scale, config.iterations)
-        step = _motion_pixels(motion, samples, level.intrinsics)
-        candidate = replace(candidate, pose=_moved(candidate.pose, motion, samples.centre), step=step * level.factor)
-        if step < _STILL:
-            break
+    """A candidate after one picture and the steps that follow from it; as it was, if it stands still already."""
+    if candidate.step < _STILL * level.factor:
+        return candidate
+    samples = reference_samples(pictures(candidate.pose, level.intrinsics), level, _REACH)
+    if samples is None:
+        return replace(candidate, cost=1.0, overlap=0.0)
+    iterations = config.iterations if level.factor > 1 else 2 * config.iterations
+    motion = _steps(level, samples, min(1.0, config.robust_scale * level.factor), iterations)
     cost = normal_equations(level.query, samples, level.intrinsics, motion, config.cost_scale).cost
-    return replace(candidate, cost=min(cost / max(pixels, 1), 1.0))
+    return replace(
+        candidate,
+        pose=_moved(candidate.pose, motion, samples.centre),
+        cost=min(cost / samples.pixels, 1.0),
+        overlap=samples.overlap,
+        step=_motion_pixels(motion, samples, level.intrinsics) * level.factor,
+    )
 
 
 def _steps(level: Level, samples: Samples, scale: float, iterations: int) -> Tensor:

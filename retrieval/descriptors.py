@@ -27,7 +27,7 @@ class Frame:
 
 
 def shown(images: Tensor, background: Tensor) -> Tensor:
-    """How surely each pixel (pictures, height, width) of ``images`` (pictures, height, width, 3) differs from ``background``."""
+    """How surely each pixel (pictures, height, width) of ``images`` (pictures, height, width, 3) is not background."""
     difference = (images - background).abs().amax(-1)
     return (difference / _DIFFERS - 0.5).clamp(0.0, 1.0)
 
@@ -68,7 +68,9 @@ def describe(images: Tensor, background: Tensor, rolls: Tensor | None = None) ->
     cosine, sine = rolls.cos()[:, None, None], rolls.sin()[:, None, None]
     grid = torch.stack([cosine * grid_x - sine * grid_y, sine * grid_x + cosine * grid_y], -1)  # (rolls, side, side, 2)
     half = (_REACH * frame.radius).clamp(min=1.0)
-    pixels = frame.middle[:, None, None, None] + half[:, None, None, None, None] * grid  # (pictures, rolls, side, side, 2)
+    pixels = (
+        frame.middle[:, None, None, None] + half[:, None, None, None, None] * grid
+    )  # (pictures, rolls, side, side, 2)
     pixels = pixels * torch.tensor([2.0 / width, 2.0 / height]) - 1
     small = functional.grid_sample(channels, pixels.flatten(1, 2), align_corners=False)  # zeros outside the picture
     small = small.reshape(pictures, 4, len(rolls), THUMBNAIL, THUMBNAIL).transpose(1, 2).flatten(0, 1)

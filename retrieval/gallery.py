@@ -140,7 +140,7 @@ def small_camera(intrinsics: Intrinsics, side: int) -> Intrinsics:
 
 
 def shrunk(images: Tensor, camera: Intrinsics) -> Tensor:
-    """``images`` (pictures, height, width, 3), uint8 or float, averaged down to the camera's size, float32 in [0, 1]."""
+    """``images`` (pictures, height, width, 3), uint8 or float, averaged down to the camera, float32 in [0, 1]."""
     values = images.float() / 255.0 if images.dtype == torch.uint8 else images.float()
     small = functional.interpolate(values.permute(0, 3, 1, 2), (camera.height, camera.width), mode="area")
     return small.permute(0, 2, 3, 1)

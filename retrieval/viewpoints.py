@@ -29,7 +29,7 @@ def looked_at(camera_to_world: Tensor) -> Tensor:
 
 
 def sight(middle: Tensor, radius: Tensor, intrinsics: Intrinsics) -> tuple[Tensor, Tensor]:
-    """Unit direction (..., 3), camera axes, of pixels ``middle`` (..., 2), and the tangent (...) of ``radius`` pixels."""
+    """Unit direction (..., 3), camera axes, of pixels ``middle`` (..., 2), and tangent (...) of ``radius`` pixels."""
     x = (middle[..., 0] - intrinsics.centre_x) / intrinsics.focal_x
     y = -(middle[..., 1] - intrinsics.centre_y) / intrinsics.focal_y
     ray = functional.normalize(torch.stack([x, y, -torch.ones_like(x)], -1), dim=-1)

@@ -73,7 +73,8 @@ class RefineConfig:
     give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped
     robust_scale: float = 0.15  # colour difference (RGB norm) that counts half in weights at full resolution
     cost_scale: float = 0.1  # colour difference (RGB norm) that counts half in the robust difference
-    found_cost: float = 0.45  # mean robust difference (0 to 1) above which no pose counts as found
+    found_cost: float = 0.65  # mean robust difference (0 to 1) above which no pose counts as found
+    found_overlap: float = 0.75  # overlap of the silhouettes (0 to 1) below which no pose counts as found
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ COLOURS = torch.tensor(
 )
 
 
-def render(camera_to_world: Tensor, intrinsics: Intrinsics, oversample: int = 2, missing: tuple[int, ...] = ()) -> Rendering:
+def render(
+    camera_to_world: Tensor, intrinsics: Intrinsics, oversample: int = 2, missing: tuple[int, ...] = ()
+) -> Rendering:
     """Picture of the spheres, anti-aliased by ``oversample`` x ``oversample`` rays a pixel."""
     fine = intrinsics.resized(intrinsics.width * oversample, intrinsics.height * oversample)
     y, x = torch.meshgrid(torch.arange(fine.height) + 0.5, torch.arange(fine.width) + 0.5, indexing="ij")
@@ -31,7 +33,8 @@ def render(camera_to_world: Tensor, intrinsics: Intrinsics, oversample: int = 2,
     offset = origins[..., None, :] - CENTRES[keep].double()  # (height, width, spheres, 3)
     along = (offset * directions[..., None, :]).sum(-1)
     inside = along.square() - offset.square().sum(-1) + RADII[keep].double().square()
-    depth = torch.where(inside > 0, -along - inside.clamp(min=0).sqrt(), torch.inf)
+    depth = -along - inside.clamp(min=0).sqrt()
+    depth = torch.where((inside > 0) & (depth > 0), depth, torch.inf)
     nearest, which = depth.min(-1)
     hit = nearest.isfinite()
     nearest = torch.where(hit, nearest, 0.0)
@@ -48,8 +51,12 @@ def render(camera_to_world: Tensor, intrinsics: Intrinsics, oversample: int = 2,
     return Rendering(colour, opacity.float(), torch.where(opacity > 0, mean_depth, 0.0).float())
 
 
-def camera(azimuth: float, elevation: float, radius: float = 3.0, target: tuple[float, float, float] = (0, 0, 0)) -> Tensor:
+def camera(
+    azimuth: float, elevation: float, radius: float = 3.0, target: tuple[float, float, float] = (0, 0, 0)
+) -> Tensor:
     """``camera_to_world`` of a camera on a sphere, angles in degrees, z up."""
     a, e = math.radians(azimuth), math.radians(elevation)
-    eye = radius * torch.tensor([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)], dtype=torch.float64)
+    eye = radius * torch.tensor(
+        [math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)], dtype=torch.float64
+    )
     return look_at(eye, torch.tensor(target, dtype=torch.float64), torch.tensor([0, 0, 1], dtype=torch.float64))

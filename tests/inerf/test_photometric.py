@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ def problem(angle: float) -> tuple:
     rendering = scene.render(scene.camera(30, 20), camera)
     query = scene.render(scene.camera(30 + angle, 20), camera).colour
     level = pyramid.cut(query, camera, torch.ones(3), (0, 0, 60, 48), 1)
-    samples, _ = photometric.reference_samples(rendering, level, 20)
+    samples = photometric.reference_samples(rendering, level, 20)
     return level.query, samples, camera
 
 
@@ -37,7 +39,7 @@ def test_gradient_is_the_costs_derivative() -> None:
     inner = (samples.points.abs().amax(-1) < 0.5).nonzero().squeeze(-1)
     colours = samples.colours[inner].clone()
     colours[:, 3:] = query[5, 5, 3:]
-    samples = photometric.Samples(samples.points[inner].contiguous(), colours, samples.centre, samples.radius)
+    samples = replace(samples, points=samples.points[inner].contiguous(), colours=colours)
     scale = 0.3
     motion = se3.exp(torch.tensor([0.01, 0.02, -0.03, 0.01, 0.02, 0.03], dtype=torch.float64))
     found = photometric.normal_equations(query, samples, camera, motion, scale).gradient

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from retrieval import viewpoints
+from tests.inerf import scene
+
+
+def test_cameras_meet_where_they_look() -> None:
+    target = (0.3, -0.2, 0.1)
+    poses = torch.stack([scene.camera(azimuth, 20, 3.0, target) for azimuth in (0, 100, 200)]).float()
+    torch.testing.assert_close(viewpoints.looked_at(poses), torch.tensor(target), atol=2e-2, rtol=0)
+
+
+def test_one_camera_looks_near_the_origin() -> None:
+    centre = viewpoints.looked_at(scene.camera(30, 20)[None].float())
+    assert centre.norm() < 1e-3
+
+
+def test_shortest_rotation() -> None:
+    source = torch.nn.functional.normalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
+    target = torch.cat([source.roll(1, 0)[:18], source[18:19], -source[19:]])
+    rotation = viewpoints.shortest_rotation(source, target)
+    torch.testing.assert_close((rotation @ source[..., None])[..., 0], target, atol=1e-5, rtol=0)
+    torch.testing.assert_close(rotation @ rotation.transpose(1, 2), torch.eye(3).expand(20, 3, 3), atol=1e-5, rtol=0)
+    cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2).clamp(-1, 1)
+    torch.testing.assert_close(cosine, (source * target).sum(-1), atol=1e-5, rtol=0)
+
+
+def test_lattice_is_even() -> None:
+    points = viewpoints.sphere(400)
+    torch.testing.assert_close(points.norm(dim=-1), torch.ones(400))
+    cosine = points @ points.T
+    cosine.fill_diagonal_(-1)
+    spacing = cosine.max(1).values.acos()
+    assert math.degrees(spacing.min()) > 5.0 and math.degrees(spacing.max()) < 12.0
+
+
+def test_virtual_cameras_keep_distance_and_look_at_the_same_place() -> None:
+    poses = torch.stack(
+        [scene.camera(azimuth, elevation) for azimuth in range(0, 360, 40) for elevation in (10, 50)]
+    ).float()
+    virtual = viewpoints.virtual_poses(poses, torch.zeros(3), 200)
+    torch.testing.assert_close(virtual[:, :3, 3].norm(dim=-1), torch.full((len(virtual),), 3.0))
+    torch.testing.assert_close(virtual[:, :3, 3], 3.0 * virtual[:, :3, 2], atol=1e-4, rtol=0)
+    lowest = torch.rad2deg((virtual[:, 2, 3] / 3.0).asin()).min()
+    assert 60 < len(virtual) < 200 and lowest > -40  # none far below the views
+
+
+def test_upright_views_need_few_turns() -> None:
+    poses = torch.stack([scene.camera(azimuth, 30) for azimuth in range(0, 360, 20)]).float()
+    assert len(viewpoints.turns(poses, torch.zeros(3))) <= 5
+    assert len(viewpoints.turns(poses[:1], torch.zeros(3))) == 3
