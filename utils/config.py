@@ -60,7 +60,7 @@ class GalleryConfig:
     """The gallery of posed views in which a query's coarse poses are looked up."""
 
     hypotheses: int = 6  # coarse poses a query, each verified by refinement
-    virtual_views: int = 800  # viewpoints between the cameras at which the object is rendered for the gallery, at most
+    virtual_views: int = 400  # viewpoints between the cameras at which the object is rendered for the gallery, at most
 
 
 @dataclass(frozen=True)
