@@ -43,7 +43,7 @@ def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> Grid:
     padded = np.zeros([BLOCK * count for count in counts], bool)
     padded[tuple(slice(0, count) for count in cells.shape)] = cells
     blocks = padded.reshape(counts[0], BLOCK, counts[1], BLOCK, counts[2], BLOCK).any(axis=(1, 3, 5))
-    return Grid(np.asarray(origin, np.float32), float(voxel), index, blocks)
+    return Grid(np.asarray(origin, np.float32), float(voxel), index, np.asarray(blocks))
 
 
 def refine_grid(grid: Grid, keep: np.ndarray, resolution_ratio: float) -> tuple[Grid, np.ndarray]:
@@ -59,9 +59,8 @@ def refine_grid(grid: Grid, keep: np.ndarray, resolution_ratio: float) -> tuple[
     kept[grid.index >= 0] = keep[grid.index[grid.index >= 0]]
     cells = cells_around(kept)
     counts = [int(np.floor(count * resolution_ratio + 1e-6)) for count in cells.shape]
-    parents = [
-        np.minimum(((np.arange(n) + 0.5) / resolution_ratio).astype(int), old - 1) for n, old in zip(counts, cells.shape)
-    ]
+    middles = [(np.arange(count) + 0.5) / resolution_ratio for count in counts]
+    parents = [np.minimum(middle.astype(int), old - 1) for middle, old in zip(middles, cells.shape)]
     finer = make_grid(grid.origin, grid.voxel / resolution_ratio, cells[np.ix_(*parents)])
     return finer, np.argwhere(finer.index >= 0).astype(np.float32) / np.float32(resolution_ratio)
 

@@ -72,7 +72,8 @@ def march(camera, dx, dy, dz, offset, step, origin, voxel, index, blocks, table,
     """
     nx, ny, nz = index.shape
     scale = ONE / voxel
-    ax, ay, az = (camera[0, 3] - origin[0]) * scale, (camera[1, 3] - origin[1]) * scale, (camera[2, 3] - origin[2]) * scale
+    ax, ay = (camera[0, 3] - origin[0]) * scale, (camera[1, 3] - origin[1]) * scale
+    az = (camera[2, 3] - origin[2]) * scale
     sx, sy, sz = dx * scale, dy * scale, dz * scale
     near, far = slab(ax, sx, np.float32(nx - 1), ZERO, FAR)
     near, far = slab(ay, sy, np.float32(ny - 1), near, far)
@@ -141,7 +142,7 @@ def composite(values, samples, first, last):
 def accumulate_gradient(
     pixels, offsets, cameras, lens, images, background, step, origin, voxel, index, blocks, table, gradient, peak, mark
 ):
-    """Adds the gradient of the squared colour error, summed over pixels and channels / 2; returns the mean squared error.
+    """Adds the gradient of half the summed squared colour error; returns the mean squared error.
 
     ``pixels`` (pixels, 4) int32: view, column, row, rays (1: through the centre, 4: averaged over a 2 x 2 pattern).
     Each of the ``gradient`` (chunks, vertices, 4) buffers takes a fixed share of the pixels, so that the sum does not
@@ -309,11 +310,11 @@ def render_window(
             for line in prange(height):
                 for column in range(width):
                     for side in range(4):
-                        y = line + (1 if side == 0 else -1 if side == 1 else 0)
-                        x = column + (1 if side == 2 else -1 if side == 3 else 0)
-                        if 0 <= y < height and 0 <= x < width:
-                            gap = abs(opacity[y, x] - opacity[line, column])
+                        beside = line + (1 if side == 0 else -1 if side == 1 else 0)
+                        along = column + (1 if side == 2 else -1 if side == 3 else 0)
+                        if 0 <= beside < height and 0 <= along < width:
+                            gap = abs(opacity[beside, along] - opacity[line, column])
                             for c in range(3):
-                                gap = max(gap, abs(colour[y, x, c] - colour[line, column, c]))
+                                gap = max(gap, abs(colour[beside, along, c] - colour[line, column, c]))
                             if gap > contrast:
                                 again[line, column] = 1

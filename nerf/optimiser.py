@@ -133,7 +133,8 @@ class TorchOptimiser:
         raw = self.table[:, 0]
         pairs = self.neighbours.reshape(-1, 3, 2)
         both = (pairs >= 0).all(-1)
-        bend = torch.where(both, raw[pairs.clamp(min=0)].mean(-1) - raw[:, None], torch.zeros_like(raw)[:, None]).sum(-1)
+        bends = raw[pairs.clamp(min=0)].mean(-1) - raw[:, None]
+        bend = torch.where(both, bends, torch.zeros_like(bends)).sum(-1)
         return (raw + amount * bend / both.sum(-1).clamp(min=1)).clamp(-DENSITY_BOUND, DENSITY_BOUND)
 
     def read_back(self, state: State) -> None:

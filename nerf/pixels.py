@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from utils.camera import project_points
 from utils.config import FieldConfig
 from utils.hull import dilated, inside_votes, lattice, reach_in_pixels
-from utils.camera import project_points
 from utils.views import Views
 
 RUN = 64  # neighbouring pixels drawn together: their rays meet the same voxels, which the cache rewards
@@ -46,8 +46,7 @@ def training_pixels(
     parts = []
     for view, mask in enumerate(masks):
         image = views.images[view].numpy()
-        wanted = cv2.dilate(mask.astype(np.uint8), kernel)
-        wanted |= shadow(hull, views, view, cell)
+        wanted = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) | (shadow(hull, views, view, cell) > 0)
         contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(-1)
         row, column = np.nonzero(wanted)
         rays = np.where(contrast[row, column] > EDGE_CONTRAST, 4, 1)
@@ -56,7 +55,7 @@ def training_pixels(
 
 
 def shadow(hull: torch.Tensor, views: Views, view: int, cell: int) -> np.ndarray:
-    """Mask (height, width) uint8 of the picture's cells of ``cell`` pixels that hold a point of the hull or touch one."""
+    """Mask (height, width) uint8: squares of ``cell`` pixels that hold a point of the hull, or touch one that does."""
     import cv2
 
     camera = views.intrinsics
@@ -66,5 +65,5 @@ def shadow(hull: torch.Tensor, views: Views, view: int, cell: int) -> np.ndarray
     framed = (column >= 0) & (row >= 0) & (column < width) & (row < height)
     small = np.zeros((height, width), np.uint8)
     small[row[framed].numpy(), column[framed].numpy()] = 1
-    small = cv2.dilate(small, np.ones((3, 3), np.uint8))
-    return small.repeat(cell, axis=0).repeat(cell, axis=1)[: camera.height, : camera.width]
+    grown = np.asarray(cv2.dilate(small, np.ones((3, 3), np.uint8)))
+    return grown.repeat(cell, axis=0).repeat(cell, axis=1)[: camera.height, : camera.width]

@@ -88,7 +88,9 @@ def sample_positions(
     return ray[active], distance[active], rows[active], weights[active]
 
 
-def march_rays(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float) -> Marched:
+def march_rays(
+    origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float
+) -> Marched:
     """Composited colour, opacity and depth of rays; differentiable in ``table`` (vertices, 4).
 
     NeRF's eq. 3 with transmittance from the shifted cumulative optical depth; see ``nerf/kernels.py``.

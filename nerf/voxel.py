@@ -62,7 +62,7 @@ class VoxelField:
         lens = np.array([camera.focal_x, camera.focal_y, camera.centre_x, camera.centre_y], np.float32)
         grid = self.grid
         out = [np.empty(part.shape, np.float32) for part in (colour, opacity, depth)]
-        render_window(
+        render_window(  # type: ignore[call-arg]
             pose.cpu().float().contiguous().numpy(), lens, left, top, *out, np.array(self.background, np.float32),
             np.float32(STEP * grid.voxel), grid.origin, np.float32(grid.voxel), grid.index, grid.blocks,
             self.table.numpy(), np.float32(CONTRAST),

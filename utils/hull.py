@@ -108,9 +108,8 @@ def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vo
     """
     centre = common_point(cameras)
     distance = (cameras[:, :3, 3] - centre).norm(dim=1)
-    reach = 0.75 * float(distance.median()) * max(
-        intrinsics.width / intrinsics.focal_x, intrinsics.height / intrinsics.focal_y
-    )
+    widest = max(intrinsics.width / intrinsics.focal_x, intrinsics.height / intrinsics.focal_y)
+    reach = 0.75 * float(distance.median()) * widest
     low, high = centre - reach, centre + reach
     every = max(1, len(cameras) // 64)
     for _ in range(3):
