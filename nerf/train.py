@@ -88,9 +88,8 @@ def refine(state: State, voxel: float) -> State:
     grid, positions = refine_grid(state.grid, state.peak > 0.05, state.grid.voxel / voxel)
     outside = np.array([EMPTY, 0.5, 0.5, 0.5, *[0.0] * 8], np.float32)
     everything = np.concatenate([state.table, state.mean, state.square], axis=1)
-    table, mean, square = (
-        np.ascontiguousarray(part) for part in np.split(interpolate(state.grid, everything, positions, outside), 3, axis=1)
-    )
+    parts = np.split(interpolate(state.grid, everything, positions, outside), 3, axis=1)
+    table, mean, square = (np.ascontiguousarray(part) for part in parts)
     return State(grid, table, mean, square, np.zeros(grid.vertices, np.float32), state.step)
 
 
@@ -107,9 +106,11 @@ def train_level(
 ) -> None:
     """The optimiser steps of one level, in place."""
     begin, end = ([0, *config.level_ends()])[level : level + 2]
-    optimiser: Optimiser = (
-        TorchOptimiser(state, views, config, device) if device.type != "cpu" else CompiledOptimiser(state, views, config)
-    )
+    optimiser: Optimiser
+    if device.type == "cpu":
+        optimiser = CompiledOptimiser(state, views, config)
+    else:
+        optimiser = TorchOptimiser(state, views, config, device)
     errors: list[float] = []
     for step in range(state.step, end):
         done = (step - begin) / (end - begin)
@@ -156,5 +157,5 @@ def load_state(path: Path | None) -> State | None:
     shape = metadata["cells"]
     cells = np.unpackbits(tensors["cells"].numpy(), count=int(np.prod(shape))).astype(bool).reshape(shape)
     grid = make_grid(tensors["origin"].numpy(), metadata["voxel"], cells)
-    arrays = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
-    return State(grid, *arrays, step=metadata["step"])
+    table, mean, square, peak = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
+    return State(grid, table, mean, square, peak, metadata["step"])
