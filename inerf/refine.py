@@ -20,6 +20,7 @@ from utils.rendering import RenderFn, Rendering
 
 _REACH = 2  # pixels around the object that take part
 _DAMPING = 1e-3  # of Marquardt, relative to the Hessian's diagonal
+_SILHOUETTE = 3.0  # say of the silhouettes, relative to the colours, in ranking candidates
 _CONVERGED = 0.5  # full pixels that the last step may have moved the picture
 _STILL = 0.1  # pixels of a level below which a step ends it
 _SAME = 0.05  # radians, and part of the distance, within which two poses are one
@@ -46,6 +47,11 @@ class _Candidate:
     cost: float = 1.0
     overlap: float = 0.0
     step: float = float("inf")  # last motion at this level, full pixels
+
+    @property
+    def badness(self) -> float:
+        """What candidates are ranked by: lights may whiten whole faces, but leave the silhouette as it is."""
+        return self.cost + _SILHOUETTE * (1.0 - self.overlap)
 
 
 class _Counter:
@@ -174,11 +180,11 @@ def _moved(pose: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
 
 
 def _best(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
-    """The best candidates by cost, none of them twice, none of them hopeless beside the best."""
-    ordered = sorted(candidates, key=lambda one: (one.cost, one.hypothesis))
+    """The best candidates, none of them twice, none of them hopeless beside the best."""
+    ordered = sorted(candidates, key=lambda one: (one.badness, one.hypothesis))
     chosen: list[_Candidate] = []
     for candidate in ordered:
-        hopeless = candidate.cost > config.give_up * ordered[0].cost + 0.01
+        hopeless = candidate.badness > config.give_up * ordered[0].badness + 0.01
         if len(chosen) < keep and not hopeless and not any(_same(candidate.pose, other.pose) for other in chosen):
             chosen.append(candidate)
     return chosen
