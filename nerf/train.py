@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,14 @@ import torch
 from nerf.grid import Grid, cells_around, interpolate, make_grid, refine_grid
 from nerf.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
 from nerf.pixels import Pixels, training_pixels
-from nerf.voxel import VoxelField, active_cells
+from nerf.voxel import VoxelField, grid_of, grid_tensors
 from utils.checkpoint import load_metadata, load_tensors, save_tensors
 from utils.config import FieldConfig
 from utils.hull import dilated, inside_votes, lattice, object_bounds, reach_in_pixels, silhouettes
 from utils.progress import Progress
 from utils.views import Views
 
+FOG = -1.5  # raw density of the hull at first: thin, so that what lies behind learns too
 EMPTY = -5.0  # raw density outside the grid
 SAVE_EVERY = 200  # steps between two checkpoints
 
@@ -33,6 +34,7 @@ class State:
     square: np.ndarray
     peak: np.ndarray  # (vertices,) the largest compositing weight a vertex has had lately
     step: int = 0
+    coarser: tuple[VoxelField, ...] = ()  # what earlier levels ended with
 
 
 def train_field(
@@ -45,7 +47,7 @@ def train_field(
 ) -> VoxelField:
     """A field trained on ``views``; continues from ``checkpoint_path`` where an interrupted training left one.
 
-    The visual hull, carved by vote, is opaque at first; Adam on its colours and densities carves what the silhouettes
+    The visual hull, carved by vote, is a fog at first; Adam on its colours and densities carves what the silhouettes
     left standing. After each level the grid is cut down to what the views see and refined.
     """
     masks = silhouettes(views)
@@ -59,9 +61,12 @@ def train_field(
             if state.step >= end and level + 1 < len(ends):
                 continue
             if state.grid.voxel > 1.01 * float((high - low).max()) / resolution:
+                coarser = (*state.coarser, finished(state, views))
                 state = refine(state, first_voxel(low, high, resolution))
+                state.coarser = coarser
             train_level(state, views, pixels, config, level, device, seed, checkpoint_path, bar)
-    return finished(state, views, device)
+    field = finished(state, views)
+    return replace(on(field, device), coarser=tuple(on(level, device) for level in state.coarser))
 
 
 def first_voxel(low: torch.Tensor, high: torch.Tensor, resolution: int) -> float:
@@ -72,14 +77,14 @@ def first_voxel(low: torch.Tensor, high: torch.Tensor, resolution: int) -> float
 def carve(
     views: Views, masks: np.ndarray, low: torch.Tensor, high: torch.Tensor, resolution: int, config: FieldConfig
 ) -> State:
-    """The state training begins with: the visual hull, opaque and grey."""
+    """The state training begins with: the visual hull, a grey fog."""
     points, side, shape = lattice(low, high, resolution)
     cameras, camera = views.camera_to_world, views.intrinsics
     votes = inside_votes(points, dilated(masks, reach_in_pixels(side, points, cameras, camera)), cameras, camera)
     cells = cells_around((votes >= config.vote).reshape(shape).numpy())
     grid = make_grid(low.numpy(), side, cells)
     table = np.full((grid.vertices, 4), 0.5, np.float32)
-    table[:, 0] = 1.0
+    table[:, 0] = FOG
     return State(grid, table, np.zeros_like(table), np.zeros_like(table), np.zeros(grid.vertices, np.float32))
 
 
@@ -132,21 +137,30 @@ def train_level(
         save_state(checkpoint_path, state)
 
 
-def finished(state: State, views: Views, device: torch.device) -> VoxelField:
-    """The field without the vertices that no view sees."""
-    grid, _ = refine_grid(state.grid, state.peak > 0.002, 1.0)
+def finished(state: State, views: Views) -> VoxelField:
+    """The field, on the CPU, without the vertices that no view sees."""
+    grid, _ = refine_grid(state.grid, state.peak > 0.01, 1.0)
     rows = state.grid.index[grid.index >= 0]
-    return VoxelField(grid, torch.from_numpy(state.table[rows]).to(device), views.background)
+    return VoxelField(grid, torch.from_numpy(state.table[rows]), views.background)
+
+
+def on(field: VoxelField, device: torch.device) -> VoxelField:
+    """The field with its parameters on ``device``."""
+    return replace(field, table=field.table.to(device))
 
 
 def save_state(path: Path, state: State) -> None:
     """Write a checkpoint of an unfinished training."""
-    cells = active_cells(state.grid)
     arrays = {"table": state.table, "mean": state.mean, "square": state.square, "peak": state.peak}
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    tensors["cells"] = torch.from_numpy(np.packbits(cells.reshape(-1)))
-    tensors["origin"] = torch.from_numpy(state.grid.origin)
-    save_tensors(path, tensors, {"voxel": state.grid.voxel, "cells": list(cells.shape), "step": state.step})
+    tensors, header = grid_tensors(state.grid)
+    tensors |= {name: torch.from_numpy(array) for name, array in arrays.items()}
+    levels = []
+    for number, level in enumerate(state.coarser):
+        own, level_header = grid_tensors(level.grid)
+        tensors |= {f"{number}.{name}": tensor for name, tensor in {"table": level.table, **own}.items()}
+        levels.append(level_header)
+    background = [list(level.background) for level in state.coarser]
+    save_tensors(path, tensors, {**header, "step": state.step, "levels": levels, "background": background})
 
 
 def load_state(path: Path | None) -> State | None:
@@ -154,8 +168,9 @@ def load_state(path: Path | None) -> State | None:
     if path is None or load_metadata(path) is None:
         return None
     tensors, metadata = load_tensors(path)
-    shape = metadata["cells"]
-    cells = np.unpackbits(tensors["cells"].numpy(), count=int(np.prod(shape))).astype(bool).reshape(shape)
-    grid = make_grid(tensors["origin"].numpy(), metadata["voxel"], cells)
-    table, mean, square, peak = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
-    return State(grid, table, mean, square, peak, metadata["step"])
+    levels = []
+    for number, (header, background) in enumerate(zip(metadata["levels"], metadata["background"])):
+        own = {name: tensors[f"{number}.{name}"] for name in ("table", "cells", "origin")}
+        levels.append(VoxelField(grid_of(own, header), own["table"], tuple(background)))
+    arrays = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
+    return State(grid_of(tensors, metadata), *arrays, step=metadata["step"], coarser=tuple(levels))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from utils.checkpoint import load_tensors, save_tensors
 from utils.rendering import Rendering
 
 STEP = 0.5  # distance between samples, in voxels
+VOXEL_PER_PIXEL = 1.3  # the largest voxel, in pixels, from which a picture is rendered, where the field has a choice
 CONTRAST = 0.04  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
 
 
@@ -25,9 +27,20 @@ class VoxelField:
     grid: Grid
     table: Tensor  # (vertices, 4) float32: raw density, RGB
     background: tuple[float, float, float]
+    coarser: tuple[VoxelField, ...] = ()  # the same object with larger voxels, from coarse to fine
 
     def render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
-        """The object as seen from ``camera_to_world`` (4, 4); the answer lies on the field's device."""
+        """The object as seen from ``camera_to_world`` (4, 4); the answer lies on the field's device.
+
+        Small pictures are rendered from the coarsest level whose voxels a pixel does not outgrow.
+        """
+        centre = torch.from_numpy(self.grid.origin + 0.5 * self.grid.voxel * np.array(self.grid.index.shape, np.float32))
+        distance = float((camera_to_world[:3, 3].cpu().float() - centre).norm())
+        pixel = distance / max(intrinsics.focal_x, intrinsics.focal_y)
+        level = next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)
+        return level._render(camera_to_world, intrinsics)
+
+    def _render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         window = self.window(camera_to_world, intrinsics)
         shape, device = (intrinsics.height, intrinsics.width), self.table.device
         colour = torch.tensor(self.background, device=device).repeat(*shape, 1)
@@ -85,19 +98,13 @@ class VoxelField:
 
     def save(self, path: Path) -> None:
         """Write the field; ``load_field`` reads it back bit for bit."""
-        cells = active_cells(self.grid)
-        tensors = {
-            "table": self.table,
-            "cells": torch.from_numpy(np.packbits(cells.reshape(-1))),
-            "origin": torch.from_numpy(self.grid.origin),
-        }
-        metadata = {
-            "kind": "voxel",
-            "voxel": self.grid.voxel,
-            "shape": list(self.grid.index.shape),
-            "background": list(self.background),
-        }
-        save_tensors(path, tensors, metadata)
+        tensors: dict[str, Tensor] = {}
+        levels = []
+        for number, level in enumerate((*self.coarser, self)):
+            arrays, header = grid_tensors(level.grid)
+            tensors |= {f"{number}.{name}": array for name, array in {"table": level.table, **arrays}.items()}
+            levels.append(header)
+        save_tensors(path, tensors, {"kind": "voxel", "levels": levels, "background": list(self.background)})
 
 
 def active_cells(grid: Grid) -> np.ndarray:
@@ -109,11 +116,30 @@ def active_cells(grid: Grid) -> np.ndarray:
     return cells
 
 
+def grid_tensors(grid: Grid) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a file keeps of a grid: tensors and header; ``grid_of`` reads them."""
+    cells = active_cells(grid)
+    tensors = {
+        "cells": torch.from_numpy(np.packbits(cells.reshape(-1))),
+        "origin": torch.from_numpy(grid.origin.copy()),  # levels share one origin in memory
+    }
+    return tensors, {"voxel": grid.voxel, "cells": list(cells.shape)}
+
+
+def grid_of(tensors: dict[str, Tensor], header: dict[str, Any]) -> Grid:
+    """The grid that ``grid_tensors`` took apart."""
+    shape = header["cells"]
+    cells = np.unpackbits(tensors["cells"].numpy(), count=int(np.prod(shape))).astype(bool).reshape(shape)
+    return make_grid(tensors["origin"].numpy(), header["voxel"], cells)
+
+
 def load_field(path: Path, device: torch.device | str = "cpu") -> VoxelField:
     """The field that ``VoxelField.save`` wrote, on ``device``."""
     tensors, metadata = load_tensors(path)
-    shape = metadata["shape"]
-    count = int(np.prod([side - 1 for side in shape]))
-    cells = np.unpackbits(tensors["cells"].numpy(), count=count).astype(bool).reshape([side - 1 for side in shape])
-    grid = make_grid(tensors["origin"].numpy(), metadata["voxel"], cells)
-    return VoxelField(grid, tensors["table"].to(device), tuple(metadata["background"]))
+    background = tuple(metadata["background"])
+    levels: list[VoxelField] = []
+    for number, header in enumerate(metadata["levels"]):
+        prefix = f"{number}."
+        own = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        levels.append(VoxelField(grid_of(own, header), own["table"].to(device), background))
+    return replace(levels[-1], coarser=tuple(levels[:-1]))

@@ -27,9 +27,9 @@ def require(condition: bool, key: str, expected: str, found: object) -> None:
 class FieldConfig:
     """The radiance field and its training."""
 
-    resolution: int = 256  # voxels along the longest side of the object at the finest level
+    resolution: int = 192  # voxels along the longest side of the object at the finest level
     levels: int = 3  # levels, from coarse to fine; each halves the voxels' side
-    steps: int = 700  # optimiser steps in all; later levels get more of them
+    steps: int = 1200  # optimiser steps in all; later levels get more of them
     rays_per_step: int = 16384  # pixels in one optimiser step
     density_rate: float = 1.0  # Adam's step size for raw densities at the start of a level
     colour_rate: float = 0.1  # Adam's step size for colours at the start of a level

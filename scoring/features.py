@@ -1,0 +1,41 @@
+"""The channels in which the comparator sees a query beside its reference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoring.residuals import beyond_range, gaussian_blur, neighbourhood_range, shading
+
+CHANNELS = 15
+GAIN = 8.0  # residuals are small: this brings them to the order of one
+
+
+def features(query: Tensor, reference: Tensor, opacity: Tensor) -> Tensor:
+    """What the comparator looks at: (CHANNELS, height, width).
+
+    Args:
+        query, reference: (3, height, width) RGB in [0, 1].
+        opacity: (height, width) of the reference.
+    """
+    light = shading(query - reference, opacity)
+    query = query - light
+    difference = query - reference
+    near, far = beyond_range(query, reference, 1), beyond_range(query, reference, 2)
+    lost = beyond_range(reference, query, 1)
+    low, high = neighbourhood_range(reference, 1)
+    query_low, query_high = neighbourhood_range(query, 1)
+    grain = (query - gaussian_blur(query, 1.0)).norm(dim=0)
+    fine = torch.stack(
+        [
+            near.norm(dim=0),
+            far.norm(dim=0),
+            lost.norm(dim=0),
+            gaussian_blur(near, 2.0).norm(dim=0),
+            (high - low).norm(dim=0) / 2,
+            (query_high - query_low).norm(dim=0) / 2,
+            grain,
+            light.norm(dim=0),
+        ]
+    )
+    return torch.cat([GAIN * difference, GAIN * fine, reference, opacity[None]])
