@@ -30,6 +30,7 @@ from tests.nerf.scene import (
 from utils.camera import Intrinsics
 from utils.config import FieldConfig
 from utils.errors import InputError
+from utils.hull import object_bounds, silhouettes
 from utils.progress import Progress
 from utils.views import Views
 
@@ -49,6 +50,11 @@ def saved(field: VoxelField, folder: Path) -> bytes:
 @pytest.fixture(scope="module")
 def views() -> Views:
     return ball_views()
+
+
+@pytest.fixture(scope="module")
+def bounds(views: Views) -> tuple[torch.Tensor, torch.Tensor]:
+    return object_bounds(silhouettes(views), views.camera_to_world, views.intrinsics, CONFIG.vote)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +94,16 @@ def test_same_seed_same_numbers_other_seed_others(views: Views, field: VoxelFiel
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_interrupted_training_ends_with_the_same_field(
-    views: Views, field: VoxelField, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    views: Views,
+    bounds: tuple[torch.Tensor, torch.Tensor],
+    field: VoxelField,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
 ) -> None:
     """Killed at its ``stop``-th checkpoint: within the first level, at a level's end, within the last level."""
     monkeypatch.setattr(nerf.train, "SAVE_EVERY", 10)
+    monkeypatch.setattr(nerf.train, "object_bounds", lambda *arguments: bounds)  # the same again: saves time
     checkpoint, original, count = tmp_path / "training.safetensors", save_state, []
 
     def interrupted(path: Path, state: State) -> None:
