@@ -1,0 +1,84 @@
+"""``RESULTS.md``: sections that one benchmark each writes and that stay when another one runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "benchmarks" / "RESULTS.md"
+HEAD = """# Results
+
+Measured by the programs in this folder, nothing typed in by hand. Each section says with which command, commit,
+machine and date it was made, and is replaced when its program runs again.
+"""
+
+
+def write_section(path: Path, name: str, body: str) -> None:
+    """Put ``body`` in the place of the section ``name`` of a Markdown page, or at its end; all else stays as it is.
+
+    Args:
+        path: the page, made with a heading where there is none; replaced as a whole or not at all.
+        name: of the section, a word; hidden comments with it mark where the section begins and ends.
+        body: Markdown.
+    Raises:
+        InputError: where the page has the section's beginning without its end, or twice.
+    """
+    from utils.checkpoint import write_text
+    from utils.errors import InputError
+
+    page = path.read_text(encoding="utf-8") if path.is_file() else HEAD
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    section = f"{begin}\n{body.strip()}\n{end}"
+    if (page.count(begin), page.count(end)) == (0, 0):
+        write_text(path, f"{page.rstrip()}\n\n{section}\n")
+        return
+    pieces = re.split(f"{re.escape(begin)}.*?{re.escape(end)}", page, flags=re.DOTALL)
+    if len(pieces) != 2:
+        raise InputError(f"{path} must have one pair of the marks {begin} and {end}, found others; mend or delete it.")
+    write_text(path, section.join(pieces))
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first column stands left, the others right.
+
+    >>> print(markdown_table(["a", "b"], [["x", "1"]]))
+    | a | b |
+    |---|---:|
+    | x | 1 |
+    """
+    lines = [head, *rows]
+    text = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([text[0], "|---" + "|---:" * (len(head) - 1) + "|", *text[1:]])
+
+
+def circumstances(environment: Mapping[str, Any], seed: int, config: Path | None) -> str:
+    """One paragraph: when, of which commit, where and how something was measured.
+
+    Args:
+        environment: as ``results.json`` keeps it.
+        seed: of the run.
+        config: a file of settings that differ from the defaults.
+    """
+    where = environment["cpu"] if environment["device"] == "cpu" else f"{environment['device']}, {environment['cpu']}"
+    settings = "default settings"
+    if config is not None:
+        lines = [line.split("#")[0].strip() for line in config.read_text(encoding="utf-8").splitlines()]
+        settings = f"settings that differ from the defaults: `{'; '.join(line for line in lines if line)}`"
+    return (
+        f"{environment['date'][:10]}, commit {environment['commit'] or 'unknown'}{changes()}, seed {seed}, {settings}; "
+        f"{where}, {environment['cores']} cores, Python {environment['python']}, torch {environment['torch']}."
+    )
+
+
+def changes() -> str:
+    """A remark where tracked files differ from the commit."""
+    command = ["git", "status", "--porcelain", "--untracked-files=no"]
+    try:
+        answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return " with uncommitted changes" if answer.returncode == 0 and answer.stdout.strip() else ""
