@@ -81,7 +81,7 @@ def march(camera, dx, dy, dz, offset, step, origin, voxel, index, blocks, table,
     distance, passed, count, thickness = near + offset * step, ONE, 0, step * scale
     while distance < far:
         x, y, z = ax + sx * distance, ay + sy * distance, az + sz * distance
-        i, j, k = int(x), int(y), int(z)
+        i, j, k = min(int(x), nx - 2), min(int(y), ny - 2), min(int(z), nz - 2)
         if not blocks[i >> 2, j >> 2, k >> 2]:
             leave = min(block_exit(x, sx, i), block_exit(y, sy, j), block_exit(z, sz, k))
             distance += np.float32(int(leave / step) + 1) * step

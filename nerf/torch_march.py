@@ -104,9 +104,10 @@ def march_rays(
     optical = torch.nn.functional.softplus(values[:, 0]) * (step / grid.voxel)
     count = torch.bincount(ray, minlength=len(origins))
     first = torch.cumsum(count, 0) - count  # each ray's first sample
-    total = torch.cumsum(optical.double(), 0)
-    before = torch.cat([total.new_zeros(1), total[:-1]])
-    inside = before - before[first[ray]] if len(ray) else before[:0]
+    place = torch.arange(len(ray), device=ray.device) - first[ray]
+    # A row a ray: a running sum across rays would leak one ray's rounding into another's gradient.
+    by_ray = optical.new_zeros(len(origins), int(count.max()) if len(ray) else 1).index_put((ray, place), optical)
+    inside = (torch.cumsum(by_ray, 1) - by_ray)[ray, place]
     passed = torch.exp(-inside.clamp(min=0)).to(values.dtype)
     alive = passed >= OPAQUE
     after = passed * torch.exp(-optical)

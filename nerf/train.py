@@ -12,7 +12,7 @@ import torch
 from nerf.grid import Grid, cells_around, interpolate, make_grid, refine_grid
 from nerf.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
 from nerf.pixels import Pixels, training_pixels
-from nerf.voxel import VoxelField, grid_of, grid_tensors
+from nerf.voxel import VoxelField, active_cells, grid_of, grid_tensors
 from utils.checkpoint import load_metadata, load_tensors, save_tensors
 from utils.config import FieldConfig
 from utils.hull import dilated, inside_votes, lattice, object_bounds, reach_in_pixels, silhouettes
@@ -20,7 +20,7 @@ from utils.progress import Progress
 from utils.views import Views
 
 FOG = -1.5  # raw density of the hull at first: thin, so that what lies behind learns too
-EMPTY = -5.0  # raw density outside the grid
+EMPTY = -7.0  # raw density outside the grid
 SAVE_EVERY = 200  # steps between two checkpoints
 
 
@@ -139,7 +139,9 @@ def train_level(
 
 def finished(state: State, views: Views) -> VoxelField:
     """The field, on the CPU, without the vertices that no view sees."""
-    grid, _ = refine_grid(state.grid, state.peak > 0.01, 1.0)
+    seen = np.zeros(state.grid.index.shape, bool)
+    seen[state.grid.index >= 0] = (state.peak > 0.01)[state.grid.index[state.grid.index >= 0]]
+    grid = make_grid(state.grid.origin, state.grid.voxel, cells_around(seen) & active_cells(state.grid))
     rows = state.grid.index[grid.index >= 0]
     return VoxelField(grid, torch.from_numpy(state.table[rows]), views.background)
 

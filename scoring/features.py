@@ -21,10 +21,11 @@ def features(query: Tensor, reference: Tensor, opacity: Tensor) -> Tensor:
     light = shading(query - reference, opacity)
     query = query - light
     difference = query - reference
-    near, far = beyond_range(query, reference, 1), beyond_range(query, reference, 2)
-    lost = beyond_range(reference, query, 1)
     low, high = neighbourhood_range(reference, 1)
     query_low, query_high = neighbourhood_range(query, 1)
+    near = beyond_range(query, low, high)
+    far = beyond_range(query, *neighbourhood_range(reference, 2))
+    lost = beyond_range(reference, query_low, query_high)
     grain = (query - gaussian_blur(query, 1.0)).norm(dim=0)
     fine = torch.stack(
         [

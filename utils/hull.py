@@ -10,6 +10,7 @@ from utils.camera import Intrinsics, project_points
 from utils.errors import InputError
 from utils.views import Views
 
+FRAMED = 1 / 3  # share of the views that must frame a point before their silhouettes can vouch for it
 FOREGROUND_CONTRAST = 8  # 8-bit steps by which a pixel must differ from the background to be foreground
 
 
@@ -61,6 +62,7 @@ def reach_in_pixels(side: float, points_world: Tensor, cameras: Tensor, intrinsi
 def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics) -> Tensor:
     """The share of views, of those whose frame holds the point, in whose silhouette the point lies: (points,).
 
+    A point that fewer than a share of ``FRAMED`` of all views frame gets 0: few views carve too little.
     Voting instead of carving forgives a silhouette that is wrong in some views (Laurentini 1994's hull is a vote of 1).
 
     Args:
@@ -77,7 +79,7 @@ def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intri
         flat = torch.where(framed, row * intrinsics.width + column, 0)
         seen += framed
         inside += framed & mask.reshape(-1)[flat]
-    return torch.where(seen > 0, inside / seen.clamp(min=1), 0.0)
+    return torch.where(seen >= FRAMED * len(masks), inside / seen.clamp(min=1), 0.0)
 
 
 def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple[int, int, int]]:
