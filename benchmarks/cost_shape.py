@@ -65,7 +65,8 @@ def main(arguments: list[str]) -> int:
             if case not in points:
                 points[case] = measure(case, sample, work, options)
     tables = [[points[case] for case in sweep] for sweep in sweeps(own)]
-    where = circumstances(next(iter(points.values())).results["environment"], 0, own.config)
+    results = tables[0][0].results
+    where = circumstances(results["environment"], results["config"], varied=["image_size"])
     write_section(page, "cost", section(own.toy, tables, where))
     print(f"Table: {page}")
     return 0

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         measured = [measure(folder, own.work or Path(temporary), options) for folder in own.objects]
     page = own.page or PAGE
-    write_section(page, own.section, section(measured, own.seed, own.config))
+    write_section(page, own.section, section(measured))
     print(f"Table: {page}")
     return 0
 
@@ -71,14 +71,14 @@ def measure(object_dir: Path, work: Path, options: Sequence[str]) -> Measured:
     return Measured(results, record["views"], training, testing)
 
 
-def section(measured: Sequence[Measured], seed: int, config: Path | None) -> str:
+def section(measured: Sequence[Measured]) -> str:
     """The section's Markdown: circumstances, and a table with a column for each object."""
     from benchmarks.page import circumstances, markdown_table
 
     names = [one.results["object_name"] for one in measured]
     kinds = list(dict.fromkeys(kind for one in measured for kind in one.results["per_defect"]))
     rows = [[label, *(value(one) for one in measured)] for label, value in [*figures(kinds), *costs()]]
-    where = circumstances(measured[0].results["environment"], seed, config)
+    where = circumstances(measured[0].results["environment"], measured[0].results["config"])
     return (
         f"## Whole path\n\n`python benchmarks/main_table.py` on {', '.join(names)}: {where}\n\n"
         f"{markdown_table(['', *names], rows)}\n\n"

@@ -55,22 +55,26 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([text[0], "|---" + "|---:" * (len(head) - 1) + "|", *text[1:]])
 
 
-def circumstances(environment: Mapping[str, Any], seed: int, config: Path | None) -> str:
-    """One paragraph: when, of which commit, where and how something was measured.
+def circumstances(environment: Mapping[str, Any], settings: Mapping[str, Any], varied: Sequence[str] = ()) -> str:
+    """One sentence: when, of which commit, with which settings and where something was measured.
 
     Args:
         environment: as ``results.json`` keeps it.
-        seed: of the run.
-        config: a file of settings that differ from the defaults.
+        settings: each key with its value, as ``results.json`` keeps them.
+        varied: keys that the table itself tells of.
     """
+    from utils.config import RUN_KEYS, Config
+    from utils.options import values_of
+
+    apart = {"object_name", "data_dir", "ckpt_dir", "output_dir", "seed", "device", *RUN_KEYS, *varied}
+    defaults = values_of(Config())
+    changed = [f"`{key} = {value}`" for key, value in settings.items() if key not in apart and value != defaults[key]]
+    told = f"default settings but {', '.join(changed)}" if changed else "default settings"
     where = environment["cpu"] if environment["device"] == "cpu" else f"{environment['device']}, {environment['cpu']}"
-    settings = "default settings"
-    if config is not None:
-        lines = [line.split("#")[0].strip() for line in config.read_text(encoding="utf-8").splitlines()]
-        settings = f"settings that differ from the defaults: `{'; '.join(line for line in lines if line)}`"
     return (
-        f"{environment['date'][:10]}, commit {environment['commit'] or 'unknown'}{changes()}, seed {seed}, {settings}; "
-        f"{where}, {environment['cores']} cores, Python {environment['python']}, torch {environment['torch']}."
+        f"{environment['date'][:10]}, commit {environment['commit'] or 'unknown'}{changes()}, {told}, "
+        f"seed {settings['seed']}; {where}, {environment['cores']} cores, Python {environment['python']}, "
+        f"torch {environment['torch']}."
     )
 
 

@@ -48,7 +48,7 @@ class TimedRender:
 def main(arguments: list[str]) -> int:
     """Profile queries of the object that the command line names; returns the exit code."""
     from benchmarks.page import PAGE, circumstances, write_section
-    from utils.options import find_name, make_parser, parse
+    from utils.options import find_name, make_parser, parse, values_of
 
     parser = make_parser("Seconds of a query by stage, on a trained object.")
     parser.add_argument("--queries", type=int, default=24, help="queries, evenly out of the test folder")
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     chosen = [queries[index * len(queries) // count] for index in range(count)]
     spent(chosen[0].path, model)  # what is compiled is compiled now
     rows = [spent(query.path, model) for query in chosen]
-    where = circumstances(environment(model.device), config.seed, None)
+    where = circumstances(environment(model.device), values_of(config))
     body = section(config.object_name, rows, where)
     write_section(own.page, "query", body)
     print(body)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.page import HEAD, circumstances, write_section
+from utils.config import Config
 from utils.errors import InputError
+from utils.options import values_of
 
 
 def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:
@@ -31,14 +33,15 @@ def test_a_spoilt_page_is_told_and_kept(tmp_path: Path, spoilt: str) -> None:
     assert page.read_text() == spoilt
 
 
-def test_circumstances_tell_machine_commit_date_and_settings(tmp_path: Path) -> None:
+def test_circumstances_tell_machine_commit_date_and_settings() -> None:
     environment = {
         "date": "2026-01-02T03:04:05Z", "commit": "abc123", "device": "cpu", "cpu": "A chip", "cores": 2,
         "python": "3.11.1", "torch": "2.14.1",
     }  # fmt: skip
-    said = circumstances(environment, 7, None)
+    settings = values_of(Config(object_name="pump", data_dir="somewhere", seed=7))
+    said = circumstances(environment, settings)
     assert all(word in said for word in ("2026-01-02", "abc123", "A chip", "2 cores", "seed 7", "default settings"))
-    config = tmp_path / "config.txt"
-    config.write_text("# a remark\nfield_steps = 10  # few\n")
-    said = circumstances({**environment, "device": "A GPU"}, 7, config)
-    assert "`field_steps = 10`" in said and "A GPU, A chip" in said
+    assert "somewhere" not in said and "but" not in said
+    settings = {**settings, "field_steps": 10, "image_size": 96}
+    said = circumstances({**environment, "device": "A GPU"}, settings, varied=["image_size"])
+    assert "default settings but `field_steps = 10`, seed" in said and "A GPU, A chip" in said

@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks import command, cost_shape, main_table, profile_query
 from benchmarks.command import Cost
+from utils.config import Config
 from utils.errors import InputError
+from utils.options import values_of
 from utils.results import Detection, Evaluation, Figures, ObjectReport, PoseFigures, Spread, write_results
 
 ENVIRONMENT = {
@@ -33,7 +35,14 @@ def write_fake_run(words: list[str]) -> Cost:
     queries = [Detection("good/0", 1.0, "good", True, None, 0.4, "good"), Detection("Burrs/0", 2.0, "defective", True,
                None, 0.6, "Burrs")]  # fmt: skip
     report = ObjectReport(
-        name, 1.5, Evaluation(figures, {"Burrs": figures}, pose), queries, 39.876, {"train": 9.0}, {}, ENVIRONMENT
+        name,
+        1.5,
+        Evaluation(figures, {"Burrs": figures}, pose),
+        queries,
+        39.876,
+        {"train": 9.0},
+        values_of(Config()),
+        ENVIRONMENT,
     )
     write_results(Path(options["--output_dir"]) / name / "results.json", report)
     return Cost(4.5, None)
