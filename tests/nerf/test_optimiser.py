@@ -91,12 +91,11 @@ def test_steps_equal_their_twin(views: Views) -> None:
         assert float((gap > 1e-3).mean()) < 0.01, name
 
 
-NOISE = "the torch march's running sum over all rays leaves rounding where the slope is zero, and Adam enlarges it"
 
 
 @pytest.mark.parametrize(
     "compiled",
-    [True, pytest.param(False, marks=pytest.mark.xfail(strict=True, reason=NOISE))],
+    [True, False],
     ids=["compiled", "torch"],
 )
 def test_what_no_ray_touches_stays(views: Views, compiled: bool) -> None:

@@ -67,7 +67,6 @@ def new_poses() -> list[torch.Tensor]:
     return [camera(azimuth, elevation) for azimuth, elevation in ((33, 30), (111, -10), (200, 0), (280, -35))]
 
 
-@pytest.mark.xfail(strict=True, reason="the hull holds ghosts in corners that a few views see; see test_hull.py")
 def test_new_views_are_rendered_well(field: VoxelField) -> None:
     for pose in new_poses():
         rendering, truth = field.render(pose.float(), CAMERA), render(pose, CAMERA)
@@ -187,7 +186,6 @@ def test_refining_drops_what_no_view_saw() -> None:
     assert bool((finer.grid.index[:5] >= 0).all()) and bool((finer.grid.index[5:] == -1).all())
 
 
-@pytest.mark.xfail(strict=True, reason="cells at the rim get corners without parameters, which take the last vertex's")
 def test_finishing_changes_no_picture() -> None:
     """What no view saw may go; nothing may come in its place."""
     cells = ball_cells(14)

@@ -109,7 +109,6 @@ def test_thin_rods_stay() -> None:
     assert not bool(hull[points[:, :2].norm(dim=1) > 4 * side].any())
 
 
-@pytest.mark.xfail(strict=True, reason="a point that very few views frame is in the hull by their word alone")
 def test_corners_that_few_views_see_are_not_hull() -> None:
     poses = cameras()
     points, side, _ = lattice(torch.full((3,), -1.6), torch.full((3,), 1.6), 16)
