@@ -58,7 +58,7 @@ def learn(examples: list[Example], steps: int, seed: int, progress: Progress) ->
             optimiser.step()
             schedule.step()
             bar.update()
-            bar.set_postfix_str(f"loss {float(loss):.3f}")
+            bar.set_postfix_str(f"loss {loss.item():.3f}")
     return Comparator.of(layers.state_dict())
 
 
