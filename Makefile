@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
-TOY    ?= locomotive
+TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
 .PHONY: demo test lint clean
