@@ -174,5 +174,5 @@ def load_state(path: Path | None) -> State | None:
     for number, (header, background) in enumerate(zip(metadata["levels"], metadata["background"])):
         own = {name: tensors[f"{number}.{name}"] for name in ("table", "cells", "origin")}
         levels.append(VoxelField(grid_of(own, header), own["table"], tuple(background)))
-    arrays = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
-    return State(grid_of(tensors, metadata), *arrays, step=metadata["step"], coarser=tuple(levels))
+    table, mean, square, peak = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
+    return State(grid_of(tensors, metadata), table, mean, square, peak, metadata["step"], tuple(levels))

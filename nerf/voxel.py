@@ -34,7 +34,9 @@ class VoxelField:
 
         Small pictures are rendered from the coarsest level whose voxels a pixel does not outgrow.
         """
-        centre = torch.from_numpy(self.grid.origin + 0.5 * self.grid.voxel * np.array(self.grid.index.shape, np.float32))
+        centre = torch.from_numpy(
+            self.grid.origin + 0.5 * self.grid.voxel * np.array(self.grid.index.shape, np.float32)
+        )
         distance = float((camera_to_world[:3, 3].cpu().float() - centre).norm())
         pixel = distance / max(intrinsics.focal_x, intrinsics.focal_y)
         level = next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)

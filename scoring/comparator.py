@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +26,10 @@ def network() -> nn.Sequential:
     layers: list[nn.Module] = []
     channels = CHANNELS
     for dilation in DILATIONS:
-        layers += [nn.Conv2d(channels, WIDTH, 3, padding=dilation, dilation=dilation, padding_mode="replicate"), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels, WIDTH, 3, padding=dilation, dilation=dilation, padding_mode="replicate"),
+            nn.ReLU(),
+        ]
         channels = WIDTH
     return nn.Sequential(*layers, nn.Conv2d(WIDTH, 1, 3, padding=1, padding_mode="replicate"))
 

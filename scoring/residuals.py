@@ -82,12 +82,12 @@ def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     radius = max(1, int(3 * sigma + 0.5))
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).tolist()
+    weights = (kernel / kernel.sum()).tolist()
     result = functional.pad(image[None], [radius] * 4, mode="replicate")[0]
     for axis in (1, 2):
         parts = shifts(result, radius, axis)
-        result = parts[0] * kernel[0]
-        for part, weight in zip(parts[1:], kernel[1:]):
+        result = parts[0] * weights[0]
+        for part, weight in zip(parts[1:], weights[1:]):
             result.add_(part, alpha=weight)
     return result
 

@@ -67,7 +67,7 @@ class GalleryConfig:
 class RefineConfig:
     """Refinement of coarse poses against pictures of the object."""
 
-    renderings: int = 2  # pictures of the object a level of the image pyramid and coarse pose, at most (twice as many at the finest)
+    renderings: int = 2  # pictures of the object a level and coarse pose, at most (twice as many at the finest)
     iterations: int = 2  # second-order steps after each picture (twice as many at the finest level)
     keep: int = 4  # coarse poses that go on after the first picture of each; one fewer after each further picture
     give_up: float = 2.0  # coarse poses whose robust difference exceeds the best one's by this factor are dropped

@@ -26,7 +26,8 @@ def test_natural_order_is_the_order_of_numbers(numbers: list[int]) -> None:
 @given(st.lists(st.text(max_size=8)))
 def test_natural_key_orders_any_names(names: list[str]) -> None:
     ordered = sorted(names, key=natural_key)
-    assert sorted(reversed(ordered), key=natural_key) == ordered or len(set(names)) < len(names)
+    shuffled = [*ordered[1::2], *ordered[::2]]
+    assert sorted(shuffled, key=natural_key) == ordered or len(set(names)) < len(names)
 
 
 def test_views_are_the_files(tmp_path: Path) -> None:

@@ -91,8 +91,6 @@ def test_steps_equal_their_twin(views: Views) -> None:
         assert float((gap > 1e-3).mean()) < 0.01, name
 
 
-
-
 @pytest.mark.parametrize(
     "compiled",
     [True, False],

@@ -44,8 +44,12 @@ def test_learning_is_reproducible_and_finds_new_defects() -> None:
     again = taught()
     assert all(torch.equal(a, b) for a, b in zip(comparator.state().values(), again.state().values()))
     calibration = Calibration(0.0, 1.0, 1.0, comparator)
-    scores = [[anomaly_score(anomaly_map(*pair(s, d)[:2], calibration), calibration) for s in range(20, 24)] for d in (0, 1)]
-    assert min(scores[1]) > max(scores[0])
+
+    def scores(defect: bool) -> list[float]:
+        maps = [anomaly_map(*pair(seed, defect)[:2], calibration) for seed in range(20, 24)]
+        return [anomaly_score(map_, calibration) for map_ in maps]
+
+    assert min(scores(True)) > max(scores(False))
     query, reference, mask = pair(30, True)
     peak = int(anomaly_map(query, reference, calibration).argmax())
     near = torch.nn.functional.max_pool2d(mask[None].float(), 5, 1, 2)[0]
@@ -101,5 +105,5 @@ def test_the_map_is_zero_far_from_the_object() -> None:
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="weights .* are missing"):
+    with pytest.raises(InputError, match=r"weights .* are missing"):
         load_comparator(tmp_path / "none.safetensors")
