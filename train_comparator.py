@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("objects", nargs="+", type=Path, help="folders of generated toys, in the MAD layout")
     parser.add_argument("--out", type=Path, default=Path("ckpts/comparator.safetensors"), help="file to write")
-    parser.add_argument("--steps", type=int, default=6000, help="optimiser steps")
+    parser.add_argument("--steps", type=int, default=5000, help="optimiser steps")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     own = parser.parse_args(arguments)
