@@ -20,6 +20,7 @@ from utils.progress import Progress
 from utils.views import Views
 
 FOG = -1.5  # raw density of the hull at first: thin, so that what lies behind learns too
+FAINT = -4.0  # raw density below which a sample takes less than a hundredth of the light
 EMPTY = -7.0  # raw density outside the grid
 SAVE_EVERY = 200  # steps between two checkpoints
 
@@ -138,10 +139,13 @@ def train_level(
 
 
 def finished(state: State, views: Views) -> VoxelField:
-    """The field, on the CPU, without the vertices that no view sees."""
-    seen = np.zeros(state.grid.index.shape, bool)
-    seen[state.grid.index >= 0] = (state.peak > 0.01)[state.grid.index[state.grid.index >= 0]]
-    grid = make_grid(state.grid.origin, state.grid.voxel, cells_around(seen) & active_cells(state.grid))
+    """The field, on the CPU, without the cells that no view sees or that are empty at all corners."""
+    has = state.grid.index >= 0
+    seen, solid = np.zeros(has.shape, bool), np.zeros(has.shape, bool)
+    seen[has] = (state.peak > 0.01)[state.grid.index[has]]
+    solid[has] = (state.table[:, 0] > FAINT)[state.grid.index[has]]
+    cells = cells_around(seen) & cells_around(solid) & active_cells(state.grid)
+    grid = make_grid(state.grid.origin, state.grid.voxel, cells)
     rows = state.grid.index[grid.index >= 0]
     return VoxelField(grid, torch.from_numpy(state.table[rows]), views.background)
 

@@ -17,7 +17,7 @@ from utils.rendering import Rendering
 
 STEP = 0.5  # distance between samples, in voxels
 VOXEL_PER_PIXEL = 1.3  # the largest voxel, in pixels, from which a picture is rendered, where the field has a choice
-CONTRAST = 0.04  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
+CONTRAST = 0.08  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
 
 
 @dataclass(frozen=True)
