@@ -8,8 +8,6 @@ import numpy as np
 import torch
 
 from utils.camera import project_points
-from utils.config import FieldConfig
-from utils.hull import dilated, inside_votes, lattice, reach_in_pixels
 from utils.views import Views
 
 RUN = 64  # neighbouring pixels drawn together: their rays meet the same voxels, which the cache rewards
@@ -31,16 +29,10 @@ class Pixels:
         return self.where[chosen], generator.random(len(chosen), np.float32)
 
 
-def training_pixels(
-    views: Views, masks: np.ndarray, low: torch.Tensor, high: torch.Tensor, config: FieldConfig
-) -> Pixels:
-    """All pixels near the silhouettes, or through which a ray meets the visual hull."""
+def training_pixels(views: Views, masks: np.ndarray, hull: torch.Tensor) -> Pixels:
+    """All pixels near the silhouettes ``masks``, or through which a ray meets the visual hull's points (points, 3)."""
     import cv2
 
-    points, side, _ = lattice(low, high, config.resolutions()[0])
-    cameras, camera = views.camera_to_world, views.intrinsics
-    grown = dilated(masks, reach_in_pixels(side, points, cameras, camera))
-    hull = points[inside_votes(points, grown, cameras, camera) >= config.vote]
     cell = max(1, round(views.intrinsics.width / 100))
     kernel = np.ones((2 * MARGIN + 1, 2 * MARGIN + 1), np.uint8)
     parts = []

@@ -15,7 +15,7 @@ from nerf.pixels import Pixels, training_pixels
 from nerf.voxel import VoxelField, active_cells, grid_of, grid_tensors
 from utils.checkpoint import load_metadata, load_tensors, save_tensors
 from utils.config import FieldConfig
-from utils.hull import dilated, inside_votes, lattice, object_bounds, reach_in_pixels, silhouettes
+from utils.hull import Hull, object_bounds, silhouettes, visual_hull
 from utils.progress import Progress
 from utils.views import Views
 
@@ -54,8 +54,9 @@ def train_field(
     masks = silhouettes(views)
     first, ends = config.resolutions()[0], config.level_ends()
     low, high = object_bounds(masks, views.camera_to_world, views.intrinsics, config.vote)
-    state = load_state(checkpoint_path) or carve(views, masks, low, high, first, config)
-    pixels = training_pixels(views, masks, low, high, config)
+    hull = visual_hull(masks, views.camera_to_world, views.intrinsics, (low, high), first, config.vote)
+    state = load_state(checkpoint_path) or fog(hull)
+    pixels = training_pixels(views, masks, hull.points)
     with progress.bar("train", ends[-1]) as bar:
         bar.update(state.step)
         for level, (resolution, end) in enumerate(zip(config.resolutions(), ends)):
@@ -75,15 +76,9 @@ def first_voxel(low: torch.Tensor, high: torch.Tensor, resolution: int) -> float
     return float((high - low).max()) / resolution
 
 
-def carve(
-    views: Views, masks: np.ndarray, low: torch.Tensor, high: torch.Tensor, resolution: int, config: FieldConfig
-) -> State:
+def fog(hull: Hull) -> State:
     """The state training begins with: the visual hull, a grey fog."""
-    points, side, shape = lattice(low, high, resolution)
-    cameras, camera = views.camera_to_world, views.intrinsics
-    votes = inside_votes(points, dilated(masks, reach_in_pixels(side, points, cameras, camera)), cameras, camera)
-    cells = cells_around((votes >= config.vote).reshape(shape).numpy())
-    grid = make_grid(low.numpy(), side, cells)
+    grid = make_grid(hull.low.numpy(), hull.side, cells_around(hull.inside.numpy()))
     table = np.full((grid.vertices, 4), 0.5, np.float32)
     table[:, 0] = FOG
     return State(grid, table, np.zeros_like(table), np.zeros_like(table), np.zeros(grid.vertices, np.float32))

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from scoring.calibration import Calibration
 from scoring.comparator import Comparator
-from scoring.features import features
-from scoring.residuals import object_crop
+from scoring.features import cropped_features
 from utils.rendering import Rendering
 
 
@@ -25,11 +24,8 @@ def anomaly_map(query: Tensor, reference: Rendering, calibration: Calibration) -
 
 def response_map(query: Tensor, reference: Rendering, comparator: Comparator) -> Tensor:
     """The comparator's response (height, width); pixels far from the object have the lowest one can be, 0."""
-    crop = object_crop(query, reference)
+    crop, channels = cropped_features(query, reference)
     result = torch.zeros_like(reference.opacity)
-    channels = features(
-        crop.of(query).permute(2, 0, 1), crop.of(reference.colour).permute(2, 0, 1), crop.of(reference.opacity)
-    )
     crop.of(result).copy_(comparator.respond(channels))
     return result
 

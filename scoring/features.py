@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoring.residuals import beyond_range, gaussian_blur, neighbourhood_range, shading
+from scoring.residuals import Crop, beyond_range, gaussian_blur, neighbourhood_range, object_crop, shading
+from utils.rendering import Rendering
 
 CHANNELS = 15
 GAIN = 8.0  # residuals are small: this brings them to the order of one
@@ -40,6 +41,18 @@ def features(query: Tensor, reference: Tensor, opacity: Tensor) -> Tensor:
         ]
     )
     return torch.cat([GAIN * difference, GAIN * fine, reference, opacity[None]])
+
+
+def cropped_features(query: Tensor, reference: Rendering) -> tuple[Crop, Tensor]:
+    """The part of the picture that shows the object, and ``features`` there.
+
+    Args:
+        query: (height, width, 3) RGB in [0, 1].
+        reference: of the same size.
+    """
+    crop = object_crop(query, reference)
+    pair = [crop.of(picture).permute(2, 0, 1) for picture in (query, reference.colour)]
+    return crop, features(pair[0], pair[1], crop.of(reference.opacity))
 
 
 def length(image: Tensor) -> Tensor:

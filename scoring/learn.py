@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scoring.comparator import Comparator, network
-from scoring.features import features
-from scoring.residuals import object_crop
+from scoring.features import cropped_features
 from utils.progress import Progress
 from utils.rendering import Rendering
 
@@ -30,10 +29,7 @@ class Example:
     @staticmethod
     def of(query: Tensor, reference: Rendering, mask: Tensor | None) -> Example:
         """The example of a query (height, width, 3), its reference and its mask (height, width), None if normal."""
-        crop = object_crop(query, reference)
-        channels = features(
-            crop.of(query).permute(2, 0, 1), crop.of(reference.colour).permute(2, 0, 1), crop.of(reference.opacity)
-        )
+        crop, channels = cropped_features(query, reference)
         cut = torch.zeros(channels.shape[1:]) if mask is None else crop.of(mask).float()
         return Example(channels.half(), cut)
 

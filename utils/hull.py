@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -93,6 +95,30 @@ def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple
     axes = [low[axis] + side * torch.arange(count, dtype=torch.float32) for axis, count in enumerate(counts)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
     return points, side, (counts[0], counts[1], counts[2])
+
+
+@dataclass(frozen=True)
+class Hull:
+    """The visual hull of an object on a lattice of cubic cells."""
+
+    low: Tensor  # (3,) position of the first vertex
+    side: float  # of a cell
+    inside: Tensor  # (nx, ny, nz) bool, by vertex
+
+    @property
+    def points(self) -> Tensor:
+        """World positions (points, 3) of the vertices inside."""
+        return self.low + self.side * self.inside.nonzero().float()
+
+
+def visual_hull(
+    masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, bounds: tuple[Tensor, Tensor], cells: int, vote: float
+) -> Hull:
+    """The hull within ``bounds`` (low, high), ``cells`` along the longest side; thin parts stay, see ``dilated``."""
+    points, side, shape = lattice(*bounds, cells)
+    grown = dilated(masks, reach_in_pixels(side, points, cameras, intrinsics))
+    votes = inside_votes(points, grown, cameras, intrinsics)
+    return Hull(bounds[0], side, (votes >= vote).reshape(shape))
 
 
 def common_point(cameras: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 
 from nerf.pixels import EDGE_CONTRAST, MARGIN, RUN, Pixels, shadow, training_pixels
 from tests.nerf.scene import CONFIG, ball_views
-from utils.hull import object_bounds, silhouettes
+from utils.hull import object_bounds, silhouettes, visual_hull
 from utils.views import Views
 
 
@@ -19,8 +19,10 @@ def views() -> Views:
 @pytest.fixture(scope="module")
 def pixels(views: Views) -> Pixels:
     masks = silhouettes(views)
-    low, high = object_bounds(masks, views.camera_to_world, views.intrinsics, CONFIG.vote)
-    return training_pixels(views, masks, low, high, CONFIG)
+    cameras, camera = views.camera_to_world, views.intrinsics
+    bounds = object_bounds(masks, cameras, camera, CONFIG.vote)
+    hull = visual_hull(masks, cameras, camera, bounds, CONFIG.resolutions()[0], CONFIG.vote)
+    return training_pixels(views, masks, hull.points)
 
 
 def test_every_pixel_near_the_object_is_trained_once(views: Views, pixels: Pixels) -> None:
