@@ -138,7 +138,7 @@ def make_gallery(
         with as_checkpoint(path):
             return Gallery.from_state_dict(load_tensors(path)[0])
     with clock.stage("gallery"):
-        gallery = build_gallery(views, field.render, config.gallery)
+        gallery = build_gallery(views, field.render, config.retrieval)
         save_tensors(path, gallery.state_dict(), {"object_name": config.object_name})
     return gallery
 

@@ -82,7 +82,7 @@ def find_reference(
 
     if known is None or known.camera_to_world is None:
         with clock.stage("retrieve"):
-            coarse_poses = retrieve(model.gallery, query, model.intrinsics, model.config.gallery.hypotheses)
+            coarse_poses = retrieve(model.gallery, query, model.intrinsics, model.config.retrieval.hypotheses)
         with clock.stage("refine"):
             refinement = refine_pose(query, coarse_poses, model.intrinsics, model.field.render, model.config.refine)
         pose, found = refinement.camera_to_world, refinement.found

@@ -62,7 +62,7 @@ def examples_of(folder: Path, seed: int, progress: Progress) -> list[Example]:
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
     device = torch.device("cpu")
     field = train_field(train, config.field, device, seed, None, progress)
-    gallery = build_gallery(train, field.render, config.gallery)
+    gallery = build_gallery(train, field.render, config.retrieval)
     model = Model(config, views.intrinsics, device, field, gallery)
     examples = [example(held_out.image(index), None, model) for index in range(len(held_out))]
     for query in progress.track(list_queries(folder), folder.name):

@@ -12,7 +12,7 @@ from torch.nn import functional
 from retrieval.descriptors import describe
 from retrieval.viewpoints import about_axis, as_seen, looked_at, sight, turns, virtual_poses
 from utils.camera import Intrinsics
-from utils.config import GalleryConfig
+from utils.config import RetrievalConfig
 from utils.errors import InputError
 from utils.rendering import RenderFn
 from utils.views import Views
@@ -56,7 +56,7 @@ class Gallery:
         return gallery
 
 
-def build_gallery(views: Views, render_fn: RenderFn | None, config: GalleryConfig) -> Gallery:
+def build_gallery(views: Views, render_fn: RenderFn | None, config: RetrievalConfig) -> Gallery:
     """Gallery of the training views and, where ``render_fn`` is given, of viewpoints spread between them.
 
     Args:

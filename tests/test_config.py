@@ -62,7 +62,8 @@ def test_paper_file_is_accepted_as_it_is(tmp_path: Path) -> None:
     config, _, warnings = parse(make_parser("test"), ["--config", str(path), "--class_name", "02Unicorn"])
     assert config.object_name == "02Unicorn" and config.data_dir == "./somewhere" and config.ckpt_dir == "./weights"
     assert config.image_size == 400 and config.background == "white" and config.output_dir == "./results"
-    assert len(warnings) == 1 and "use_viewdirs" in warnings[0] and "obs_img_num" in warnings[0]
+    assert len(warnings) == 1 and "use_viewdirs" not in warnings[0] and "obs_img_num" in warnings[0]
+    assert config.nerf.N_importance == 64 and config.inerf.batch_size == 3072 and config.inerf.lrate == 0.01
     assert "white_bkgd" not in warnings[0]
 
 

@@ -22,7 +22,7 @@ CAMERA = Intrinsics.from_angle(96, 96, 0.69)
 RINGS = (-50, -25, 0, 25, 50, 75)
 SMALL = [
     *("--field_resolution", "64", "--field_levels", "2", "--field_steps", "150", "--field_rays_per_step", "4096"),
-    *("--gallery_virtual_views", "200"),
+    *("--retrieval_virtual_views", "200"),
 ]
 QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
 

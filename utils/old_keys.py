@@ -9,12 +9,9 @@ from utils.errors import InputError
 # Keys of the old programs that this one has no use for; a file that sets them gets one line of warning.
 NO_LONGER_NEEDED = frozenset(
     """
-    N_importance N_rand N_samples amount chunk ckpt_name crop_size data_type dataset_type delta_brightness delta_phi
-    delta_psi delta_t delta_theta dil_iter expname factor ft_path grayscale i_embed i_img i_print i_testset i_video
-    i_weights img_resize kernel_size lindisp llffhold lrate_decay multires multires_views netchunk netdepth
-    netdepth_fine netwidth netwidth_fine no_batching no_ndc no_reload noise obs_img_num perturb precrop_frac
-    precrop_iters raw_noise_std render_factor render_only render_test sampling_strategy shape sigma spherify testskip
-    use_viewdirs batch_size lrate
+    amount ckpt_name crop_size data_type dataset_type delta_brightness delta_phi delta_psi delta_t delta_theta expname
+    factor grayscale i_embed i_img i_print i_testset i_video i_weights img_resize lindisp llffhold netchunk no_ndc
+    no_reload noise obs_img_num render_factor render_only render_test shape sigma spherify testskip
     """.split()
 )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.config import ALIASES, ALL_OBJECTS, RUN_KEYS, Config, configured_objects, object_config_file
+from utils.config import ALIASES, ALL_OBJECTS, PAPER_GROUPS, RUN_KEYS, Config, configured_objects, object_config_file
 from utils.errors import EXIT_INTERRUPTED, InputError, exit_code_of, nearest
 from utils.old_keys import NO_LONGER_NEEDED, flag, translate
 
@@ -43,9 +43,20 @@ def options() -> tuple[Option, ...]:
         for entry in dataclasses.fields(config):
             if dataclasses.is_dataclass(types[entry.name]):
                 continue
-            key = f"{group}_{entry.name}" if group else entry.name
+            key = option_key(group, entry.name)
             found.append(Option(key, group, entry.name, types[entry.name], entry.default, comments[entry.name]))
     return tuple(found)
+
+
+def option_key(group: str, name: str) -> str:
+    """What a field of a group is called on the command line and in files.
+
+    >>> option_key("field", "steps"), option_key("field", "method"), option_key("nerf", "N_rand")
+    ('field_steps', 'field', 'N_rand')
+    """
+    if name == "method":
+        return group
+    return name if group in ("", *PAPER_GROUPS) else f"{group}_{name}"
 
 
 def groups() -> list[tuple[str, type]]:

@@ -1,8 +1,9 @@
-"""What a field renders, and the callable by which everything else asks for it."""
+"""What a field renders, and the callables by which everything else asks for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -23,3 +24,30 @@ class RenderFn(Protocol):
     """Renders the object as seen from ``camera_to_world`` (4, 4) by a camera with ``intrinsics``."""
 
     def __call__(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering: ...
+
+
+class RenderPixelsFn(Protocol):
+    """Renders single pixels, differentiably in the pose.
+
+    Args:
+        pixels: (pixels, 2) x, y; pixel (0, 0) has its centre at (0.5, 0.5).
+        camera_to_world: (4, 4); gradients flow to it, and to nothing else.
+        intrinsics: the camera.
+    Returns:
+        (pixels, 3) float32 RGB, composited on the background.
+    """
+
+    def __call__(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor: ...
+
+
+class Field(Protocol):
+    """A trained radiance field, whatever it is made of."""
+
+    @property
+    def render(self) -> RenderFn: ...
+
+    @property
+    def render_pixels(self) -> RenderPixelsFn: ...
+
+    def save(self, path: Path) -> None:
+        """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

@@ -10,20 +10,14 @@ from typing import Any
 
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
-from utils.config import Config
+from utils.config import RUN_KEYS, Config
 from utils.errors import InputError
-from utils.options import values_of
+from utils.options import options, values_of
 
 FILE = "training.json"
 VERSION = 1  # raise it when a step's result changes for the same data and settings
 
-# Settings that each step depends on, besides the steps before it; a prefix ending in "_" stands for a whole group.
-STEP_KEYS = {
-    "field": ("image_size", "background", "held_out_every", "seed", "field_"),
-    "gallery": ("gallery_",),
-    "calibration": ("refine_", "score_"),
-}
-STEP_FILES = {step: f"{step}.safetensors" for step in STEP_KEYS}
+STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "calibration")}
 
 
 @dataclass
@@ -73,12 +67,34 @@ def step_fingerprints(config: Config, data: str) -> dict[str, str]:
         config: the settings.
         data: hash of the views.
     """
-    values, before, prints = values_of(config), f"{VERSION} {data}", {}
-    for step, names in STEP_KEYS.items():
-        chosen = {key: value for key, value in values.items() if _chosen(key, names)}
-        before = hash_of([before, step, chosen])
+    before, prints = f"{VERSION} {data}", {}
+    for step, settings in step_settings(config).items():
+        before = hash_of([before, step, settings])
         prints[step] = before
     return prints
+
+
+def step_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """For each step the settings that its result depends on, besides the steps before it."""
+    own = {
+        "field": ("nerf",) if config.field.method == "mlp" else ("field",),
+        "gallery": ("retrieval",),
+        "calibration": ("refine", *(["inerf"] if config.refine.method == "adam" else []), "score"),
+    }
+    keys = {
+        "field": {"image_size", "background", "held_out_every", "seed", "field"},
+        "gallery": {"random_weights"} if config.retrieval.method != "thumbnails" else set(),
+        "calibration": {"refine", *(["random_weights"] if config.score.method == "paper" else [])},
+    }
+    values = values_of(config)
+    return {
+        step: {
+            option.key: values[option.key]
+            for option in options()
+            if (option.group in own[step] or option.key in keys[step]) and option.key not in RUN_KEYS
+        }
+        for step in STEP_FILES
+    }
 
 
 def hash_of(content: Any) -> str:
@@ -93,15 +109,13 @@ def check_trained(config: Config, trained: Config, record: TrainingRecord) -> No
             f"The training of {config.object_name} in {config.checkpoint_dir} is not finished; run "
             f"anomaly_nerf_lego.py --obj {config.object_name} to finish it."
         )
-    now, then = values_of(config), values_of(trained)
-    names = tuple(name for names in STEP_KEYS.values() for name in names if name != "seed")
-    for key in now:
-        if _chosen(key, names) and now[key] != then[key]:
+    now, then = (
+        {key: value for settings in step_settings(one).values() for key, value in settings.items()}
+        for one in (config, trained)
+    )
+    for key in [key for key in now if key != "seed"]:
+        if now[key] != then.get(key, now[key]):
             raise InputError(
                 f"{config.object_name} was trained with {key} = {then[key]}, found {now[key]}; leave it out, or run "
                 f"anomaly_nerf_lego.py with it first."
             )
-
-
-def _chosen(key: str, names: tuple[str, ...]) -> bool:
-    return any(key.startswith(name) if name.endswith("_") else key == name for name in names)

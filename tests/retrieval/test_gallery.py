@@ -10,7 +10,7 @@ from retrieval.gallery import Gallery, build_gallery, retrieve
 from retrieval.viewpoints import about_axis
 from tests.inerf import scene
 from utils.camera import Intrinsics, pose_errors
-from utils.config import GalleryConfig
+from utils.config import RetrievalConfig
 from utils.views import Views
 
 CAMERA = Intrinsics.from_angle(96, 96, 0.69)
@@ -36,12 +36,12 @@ def views() -> Views:
 
 @pytest.fixture(scope="module")
 def gallery(views: Views) -> Gallery:
-    return build_gallery(views, None, GalleryConfig())
+    return build_gallery(views, None, RetrievalConfig())
 
 
 @pytest.fixture(scope="module")
 def dense(views: Views) -> Gallery:
-    return build_gallery(views, scene.render, GalleryConfig(virtual_views=300))
+    return build_gallery(views, scene.render, RetrievalConfig(virtual_views=300))
 
 
 def nearest_error(poses: Tensor, truth: Tensor) -> float:
@@ -95,7 +95,7 @@ def test_varied_rolls_among_the_views_open_all_rolls() -> None:
     poses = grid()
     angles = torch.rand(len(poses), generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 * math.pi
     poses[:, :3, :3] = poses[:, :3, :3] @ about_axis(angles)
-    rolled = build_gallery(views_at(poses), None, GalleryConfig())
+    rolled = build_gallery(views_at(poses), None, RetrievalConfig())
     assert len(rolled.rolls) == 30
     truth = scene.camera(33, 22)
     truth[:3, :3] = truth[:3, :3] @ about_axis(torch.tensor(2.0, dtype=torch.float64))
@@ -130,9 +130,9 @@ def test_blank_pictures(views: Views, gallery: Gallery) -> None:
         torch.full_like(views.images, 255), None, views.camera_to_world, CAMERA, views.names, views.background
     )
     with pytest.raises(ValueError, match="view shows anything"):
-        build_gallery(blank, None, GalleryConfig())
+        build_gallery(blank, None, RetrievalConfig())
     with pytest.raises(ValueError, match="at least one view"):
-        build_gallery(views.subset([]), None, GalleryConfig())
+        build_gallery(views.subset([]), None, RetrievalConfig())
 
 
 def test_wrong_size_is_told(gallery: Gallery) -> None:

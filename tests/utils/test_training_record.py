@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from utils.camera import Intrinsics
-from utils.config import Config, GalleryConfig, ScoreConfig
+from utils.config import Config, RetrievalConfig, ScoreConfig
 from utils.errors import InputError
 from utils.training_record import STEP_FILES, TrainingRecord, check_trained, step_fingerprints
 
@@ -22,7 +22,7 @@ def test_a_change_redoes_the_steps_that_depend_on_it() -> None:
     assert changed_steps(CONFIG) == []
     assert changed_steps(CONFIG, "other data") == ["field", "gallery", "calibration"]
     assert changed_steps(replace(CONFIG, image_size=200)) == ["field", "gallery", "calibration"]
-    assert changed_steps(replace(CONFIG, gallery=GalleryConfig(hypotheses=2))) == ["gallery", "calibration"]
+    assert changed_steps(replace(CONFIG, retrieval=RetrievalConfig(hypotheses=2))) == ["gallery", "calibration"]
     assert changed_steps(replace(CONFIG, score=ScoreConfig(false_positive_rate=0.2))) == ["calibration"]
     assert changed_steps(replace(CONFIG, quiet=True, device="cpu", output_dir="x", data_dir="y")) == []
 
