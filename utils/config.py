@@ -149,6 +149,7 @@ class InerfConfig:
             require(getattr(self, key) >= 1, key, "at least 1", getattr(self, key))
         require(self.dil_iter >= 0, "dil_iter", "0 or more", self.dil_iter)
         require(self.lrate > 0, "lrate", "above 0", self.lrate)
+        require(self.early_stop >= 0, "early_stop", "0 or more", self.early_stop)
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ class Config:
     quiet: bool = False  # print results only, no progress
     weights_dir: str = ""  # folder in which pretrained weights are looked for first
     random_weights: bool = False  # take random weights in place of pretrained ones; results say so
+    # whose EfficientNet-B4 is used: that of the paper's code (efficientnet_pytorch), or torchvision's
+    efficientnet_weights: Literal["paper", "torchvision"] = "paper"
     field: FieldConfig = FieldConfig()
     nerf: NerfConfig = NerfConfig()
     retrieval: RetrievalConfig = RetrievalConfig()

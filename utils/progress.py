@@ -29,8 +29,21 @@ class Progress:
                 yield item
                 bar.update()
 
-    def bar(self, what: str, total: int | None = None) -> Any:
-        """A tqdm bar, to be used in a ``with`` statement: ``update(steps)``, ``set_postfix_str(text)``."""
+    def bar(self, what: str, total: int | None = None, unit: str = "it") -> Any:
+        """A tqdm bar, to be used in a ``with`` statement: ``update(steps)``, ``set_postfix_str(text)``.
+
+        Steps of unit "B" are bytes, shown in thousands and millions.
+        """
         from tqdm import tqdm
 
-        return tqdm(total=total, desc=what, disable=self.quiet, file=sys.stderr, leave=False, dynamic_ncols=True)
+        scale = unit == "B"
+        return tqdm(
+            total=total,
+            desc=what,
+            disable=self.quiet,
+            file=sys.stderr,
+            leave=False,
+            dynamic_ncols=True,
+            unit=unit,
+            unit_scale=scale,
+        )

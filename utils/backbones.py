@@ -1,0 +1,114 @@
+"""Networks trained on ImageNet that more than one room looks through."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from utils.weights import Weights, fill
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_STAGES = (1, 2, 3, 5)  # torchvision's stages whose ends are the levels
+_REPEATS = (2, 4, 4, 6, 6)  # blocks of each stage, as they are numbered through in the paper's file
+_PAPER_EPSILON = 1e-3  # of batch normalisation
+
+
+def imagenet_normalised(images: Tensor) -> Tensor:
+    """RGB pictures (N, height, width, 3) in [0, 1] as ImageNet's networks want them: (N, 3, height, width)."""
+    mean, std = images.new_tensor(IMAGENET_MEAN), images.new_tensor(IMAGENET_STD)
+    return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+class Levels(nn.Module):
+    """The first stages of an EfficientNet-B4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import efficientnet_b4 as whole
+
+        with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and not kept
+            self.features = whole(weights=None).features[: _STAGES[-1] + 1]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, height, width), ``imagenet_normalised`` → 4 levels of 24, 32, 56, 160 channels, strides 2 to 16."""
+        levels = []
+        for stage, layers in enumerate(self.features):
+            images = layers(images)
+            if stage in _STAGES:
+                levels.append(images)
+        return levels
+
+
+def efficientnet_b4(weights: Weights) -> nn.Module:
+    """EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block: pictures to the levels that the paper compares.
+
+    ``weights.efficientnet`` says whose: the paper's code has TensorFlow's padding and epsilon, torchvision its own;
+    each file of weights was trained with its own.
+    """
+    network = Levels()
+    if weights.efficientnet == "torchvision":
+        return fill(network, "efficientnet_b4_torchvision", weights)
+    _pad_like_tensorflow(network)
+    return fill(network, "efficientnet_b4", weights, _from_paper)
+
+
+def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:
+    """ResNet-50 (arXiv:1512.03385) without its last layer: (N, 3, height, width) → (N, 2048).
+
+    Args:
+        name: of the registered weights: "resnet50", "resnet50_v2" or "resnet50_retrieval".
+    """
+    from torchvision.models import resnet50 as whole
+
+    with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and not kept
+        network = whole(weights=None)
+    network.fc = nn.Identity()
+    return fill(network, name, weights)
+
+
+def _pad_like_tensorflow(network: nn.Module) -> None:
+    """Padding and epsilon of the paper's network.
+
+    Its padding was worked out once, for pictures of 380 pixels: there 3 x 3 convolutions of stride 2 meet even sizes,
+    and pad right and below only. All others pad evenly, as torchvision's do.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = _PAPER_EPSILON
+        elif isinstance(layer, nn.Conv2d) and layer.stride == (2, 2) and layer.kernel_size == (3, 3):
+            layer.padding = (0, 0)
+            layer.register_forward_pre_hook(lambda _, inputs: functional.pad(inputs[0], (0, 1, 0, 1)))
+
+
+def _from_paper(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The paper's tensors under torchvision's names; those of later stages and of the head are left out."""
+    places = [(stage + 1, block) for stage, repeats in enumerate(_REPEATS) for block in range(repeats)]
+    stem = {"_conv_stem.": "features.0.0.", "_bn0.": "features.0.1."}
+    renamed = {}
+    for name, value in tensors.items():
+        match = re.match(r"_blocks\.(\d+)\.(\w+)\.(.+)", name)
+        if match and int(match[1]) < len(places):
+            stage, block = places[int(match[1])]
+            renamed[f"features.{stage}.{block}.block.{_part(match[2], stage)}.{match[3]}"] = value
+        for old, new in stem.items():
+            if name.startswith(old):
+                renamed[new + name[len(old) :]] = value
+    return renamed
+
+
+def _part(part: str, stage: int) -> str:
+    """Where torchvision keeps a part of a block; the first stage's blocks do not expand."""
+    first = 0 if stage == 1 else 1
+    return {
+        "_expand_conv": "0.0",
+        "_bn0": "0.1",
+        "_depthwise_conv": f"{first}.0",
+        "_bn1": f"{first}.1",
+        "_se_reduce": f"{first + 1}.fc1",
+        "_se_expand": f"{first + 1}.fc2",
+        "_project_conv": f"{first + 2}.0",
+        "_bn2": f"{first + 2}.1",
+    }[part]
