@@ -18,10 +18,10 @@ from utils.camera import Intrinsics
 from utils.config import RefineConfig
 from utils.rendering import RenderFn, Rendering
 
-_REACH = 2  # pixels around the object that take part
+REACH = 2  # pixels around the object that take part
 _DAMPING = 1e-3  # of Marquardt, relative to the Hessian's diagonal
 _SILHOUETTE = 3.0  # say of the silhouettes, relative to the colours, in ranking candidates
-_CONVERGED = 0.5  # full pixels that the last step may have moved the picture
+CONVERGED = 0.5  # full pixels that the last step may have moved the picture
 _STILL = 0.1  # pixels of a level below which a step ends it
 _SAME = 0.05  # radians, and part of the distance, within which two poses are one
 
@@ -38,6 +38,7 @@ class Refinement:
     overlap: float  # of the silhouettes of query and reference, intersection over union
     hypothesis: int  # the coarse pose that led here
     renderings: int  # pictures asked of render_fn
+    trail: Tensor  # (poses, 4, 4) float32: the way from the coarse pose, first, to this pose, last
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class _Candidate:
     cost: float = 1.0
     overlap: float = 0.0
     step: float = float("inf")  # last motion at this level, full pixels
+    before: tuple[Tensor, ...] = ()  # the poses that it had
 
     @property
     def badness(self) -> float:
@@ -84,7 +86,7 @@ def refine_pose(
     Raises:
         ValueError: where query, intrinsics and coarse poses do not fit together.
     """
-    _check(query, coarse_poses, intrinsics)
+    check_inputs(query, coarse_poses, intrinsics)
     pictures = _Counter(render_fn, query.device)
     candidates = [_Candidate(pose, index) for index, pose in enumerate(se3.renormalised(coarse_poses.double().cpu()))]
     empty = pictures(candidates[0].pose, coarse_camera(intrinsics))
@@ -106,16 +108,18 @@ def refine_pose(
     return Refinement(
         camera_to_world=se3.renormalised(best.pose).float().to(query.device),
         found=best.cost <= config.found_cost and best.overlap >= config.found_overlap,
-        converged=best.step < _CONVERGED,
+        converged=best.step < CONVERGED,
         confidence=best.overlap * (1.0 - best.cost),
         cost=best.cost,
         overlap=best.overlap,
         hypothesis=best.hypothesis,
         renderings=pictures.count,
+        trail=se3.renormalised(torch.stack([*best.before, best.pose])).float().to(query.device),
     )
 
 
-def _check(query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics) -> None:
+def check_inputs(query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics) -> None:
+    """ValueError where query, intrinsics and coarse poses do not fit together."""
     expected = (intrinsics.height, intrinsics.width, 3)
     if tuple(query.shape) != expected:
         raise ValueError(f"query must be {expected} as its intrinsics say, found {tuple(query.shape)}.")
@@ -131,7 +135,7 @@ def _align(candidate: _Candidate, level: Level, pictures: _Counter, config: Refi
     """A candidate after one picture and the steps that follow from it; as it was, if it stands still already."""
     if candidate.step < _STILL * level.factor:
         return candidate
-    samples = reference_samples(pictures(candidate.pose, level.intrinsics), level, _REACH)
+    samples = reference_samples(pictures(candidate.pose, level.intrinsics), level, REACH)
     if samples is None:
         return replace(candidate, cost=1.0, overlap=0.0)
     iterations = config.iterations if level.factor > 1 else 2 * config.iterations
@@ -142,7 +146,8 @@ def _align(candidate: _Candidate, level: Level, pictures: _Counter, config: Refi
         pose=_moved(candidate.pose, motion, samples.centre),
         cost=min(cost / samples.pixels, 1.0),
         overlap=samples.overlap,
-        step=_motion_pixels(motion, samples, level.intrinsics) * level.factor,
+        step=motion_pixels(motion, samples, level.intrinsics) * level.factor,
+        before=(*candidate.before, candidate.pose),
     )
 
 
@@ -164,7 +169,7 @@ def _limited(twist: Tensor, samples: Samples) -> Tensor:
     return twist / length.clamp(min=1.0)
 
 
-def _motion_pixels(motion: Tensor, samples: Samples, intrinsics: Intrinsics) -> float:
+def motion_pixels(motion: Tensor, samples: Samples, intrinsics: Intrinsics) -> float:
     """About how many pixels a motion moves the picture of the surface."""
     distance = max(-float(samples.centre[2]), 1e-6)
     turn = (motion[:3, :3] - torch.eye(3, dtype=motion.dtype)).norm() / 2.0**0.5

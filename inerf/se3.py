@@ -10,6 +10,7 @@ and 172-180, with series where the angle is small, so that values and gradients 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,9 +27,16 @@ def hat(vector: Tensor) -> Tensor:
     return torch.stack(rows, -2)
 
 
+@lru_cache
+def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The series' terms (functions, terms), carried to a device once: that waits for all that it has to do."""
+    with torch.inference_mode(False):
+        return torch.tensor(_SERIES, dtype=dtype, device=device)
+
+
 def _coefficients(squared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """sin(a)/a, (1 - cos a)/a^2 and (a - sin a)/a^3 of the squared angle a^2."""
-    table = torch.tensor(_SERIES, dtype=squared.dtype, device=squared.device)  # (functions, terms)
+    table = _table(squared.dtype, squared.device)
     powers = squared[..., None] ** torch.arange(table.shape[1], device=squared.device)
     series = powers @ table.T
     small = squared < _SMALL
@@ -58,7 +66,7 @@ def exp(twist: Tensor) -> Tensor:
     eye = torch.eye(3, dtype=twist.dtype, device=twist.device)
     rotation = eye + first * cross + second * square
     translation = (eye + second * cross + third * square) @ rho[..., None]
-    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=twist.dtype, device=twist.device)
+    bottom = torch.eye(4, dtype=twist.dtype, device=twist.device)[3]
     top = torch.cat([rotation, translation], -1)
     return torch.cat([top, bottom.expand(*top.shape[:-2], 1, 4)], -2)
 

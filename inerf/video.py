@@ -1,0 +1,44 @@
+"""A film of a refinement: what the object looks like from each pose on the way, laid over the query."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+from torch.nn import functional
+
+from utils.camera import Intrinsics
+from utils.checkpoint import write_atomically
+from utils.images import to_bytes, working_size
+from utils.rendering import RenderFn
+
+LONGER_SIDE = 200  # pixels of a frame, at most
+RENDERING_SHARE = 0.7  # of the rendering in a frame; the query has the rest
+FRAME_MILLISECONDS = 250
+
+
+def write_video(path: Path, query: Tensor, trail: Tensor, intrinsics: Intrinsics, render: RenderFn) -> None:
+    """Write one frame a pose as an animated GIF, as a whole or not at all.
+
+    Args:
+        path: the ``.gif`` file.
+        query: (height, width, 3) float32 RGB in [0, 1].
+        trail: (poses, 4, 4) camera_to_world, first to last.
+        intrinsics: camera of the query.
+        render: renders the object.
+    """
+    from PIL import Image
+
+    width, height = working_size(intrinsics.width, intrinsics.height, LONGER_SIDE)
+    camera = intrinsics.resized(width, height)
+    small = functional.interpolate(query.permute(2, 0, 1)[None], (height, width), mode="area")[0].permute(1, 2, 0)
+    frames = [
+        Image.fromarray(to_bytes(RENDERING_SHARE * render(pose, camera).colour + (1 - RENDERING_SHARE) * small))
+        for pose in trail
+    ]
+    write_atomically(
+        path,
+        lambda temporary: frames[0].save(
+            temporary, format="GIF", save_all=True, append_images=frames[1:], duration=FRAME_MILLISECONDS, loop=0
+        ),
+    )
