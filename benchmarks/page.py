@@ -65,6 +65,7 @@ def circumstances(environment: Mapping[str, Any], settings: Mapping[str, Any], v
     """
     from utils.config import RUN_KEYS, Config
     from utils.options import values_of
+    from utils.results import remark_on
 
     apart = {"object_name", "data_dir", "ckpt_dir", "output_dir", "seed", "device", *RUN_KEYS, *varied}
     defaults = values_of(Config())
@@ -74,8 +75,8 @@ def circumstances(environment: Mapping[str, Any], settings: Mapping[str, Any], v
     return (
         f"{environment['date'][:10]}, commit {environment['commit'] or 'unknown'}{changes()}, {told}, "
         f"seed {settings['seed']}; {where}, {environment['cores']} cores, Python {environment['python']}, "
-        f"torch {environment['torch']}."
-    )
+        f"torch {environment['torch']}. {remark_on(settings)}"
+    ).strip()
 
 
 def changes() -> str:

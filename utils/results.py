@@ -97,6 +97,25 @@ class ObjectReport:
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def remark(self) -> str:
+        """What every table of these figures must say besides; empty where there is nothing to say."""
+        return remark_on(self.config)
+
+
+def remark_on(settings: Mapping[str, Any]) -> str:
+    """What figures made with ``settings`` must not be shown without.
+
+    >>> remark_on({"random_weights": True, "score": "paper"})
+    'Random weights stood in for pretrained ones: these figures say nothing about the method.'
+    >>> remark_on({"random_weights": True, "score": "calibrated", "retrieval": "thumbnails"})
+    ''
+    """
+    networks = settings.get("retrieval", "thumbnails") != "thumbnails" or settings.get("score") == "paper"
+    if settings.get("random_weights") and networks:
+        return "Random weights stood in for pretrained ones: these figures say nothing about the method."
+    return ""
+
 
 def verdict_at(anomaly_score: float, threshold: float) -> str:
     """DEFECTIVE where the score is above the threshold, else GOOD.
