@@ -5,6 +5,7 @@ A pose is ``exp(twist) @ start``: the twist moves the camera in the world's fram
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,11 +48,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Way:
-    """How far a coarse pose came: up to where the loss was lowest, among the poses of the trail."""
+    """How a coarse pose came to its end."""
 
-    trail: Tensor  # (poses, 4, 4) float64: the coarse pose, those after each 50 steps, the lowest
-    before: Tensor  # (4, 4) float64: the pose 20 steps before the lowest
-    loss: float  # the lowest; infinity where none was finite
+    trail: Tensor  # (poses, 4, 4) float64: the coarse pose, those after each 50 steps, the last one
+    before: Tensor  # (4, 4) float64: the pose 20 steps before the last one
+    loss: float  # at the last one
     hypothesis: int
 
 
@@ -69,8 +70,8 @@ def descend_poses(
 ) -> Refinement:
     """Pose from which ``field`` explains the query best, descended from several coarse poses.
 
-    All coarse poses see the same batches of pixels. The poses that each reached are compared on one further batch; the
-    lowest loss wins. Whether it is found is judged as for Gauss-Newton, in a picture of 50 pixels.
+    All coarse poses see the same batches of pixels. The last pose of each is compared on one further batch; the lowest
+    loss wins. Whether it is found is judged as for Gauss-Newton, in a picture of 50 pixels.
 
     Args, raises: as ``inerf.refiners.refine``.
     """
@@ -83,7 +84,8 @@ def descend_poses(
         for hypothesis, start in enumerate(se3.renormalised(coarse_poses.double()).to(device)):
             twists = descend(start, problem, settings, generator(config.seed, name, device), _shown_on(bar))
             ways.append(_way(twists, start, hypothesis, problem, common))
-    return _refinement(min(ways, key=lambda way: way.loss), query, intrinsics, field.render, config)
+    best = min(ways, key=lambda way: (math.isnan(way.loss), way.loss))
+    return _refinement(best, query, intrinsics, field.render, config)
 
 
 def descend(
@@ -133,14 +135,10 @@ def _shown_on(bar: Any) -> Callable[[Tensor], None]:
 
 @torch.no_grad()
 def _way(twists: Tensor, start: Tensor, hypothesis: int, problem: Problem, common: Tensor) -> Way:
-    """Where a descent was lowest, seen at the pixels ``common``."""
+    """What a descent led to, with the loss at the pixels ``common``."""
     last = len(twists) - 1
-    steps = [*range(0, last, TRAIL_STEPS), last]
-    trail = se3.exp(twists[steps]) @ start
-    losses = torch.stack([problem.loss(pose, common) for pose in trail]).nan_to_num(nan=torch.inf)
-    lowest = int(losses.argmin())
-    before = se3.exp(twists[max(steps[lowest] - STILL_STEPS, 0)]) @ start
-    return Way(trail[: lowest + 1], before, float(losses[lowest]), hypothesis)
+    poses = se3.exp(twists[[*range(0, last, TRAIL_STEPS), last, max(last - STILL_STEPS, 0)]]) @ start
+    return Way(poses[:-1], poses[-1], float(problem.loss(poses[-2], common)), hypothesis)
 
 
 def _refinement(way: Way, query: Tensor, intrinsics: Intrinsics, render: RenderFn, config: Config) -> Refinement:
@@ -152,7 +150,7 @@ def _refinement(way: Way, query: Tensor, intrinsics: Intrinsics, render: RenderF
     return Refinement(
         camera_to_world=trail[-1],
         found=cost <= limits.found_cost and overlap >= limits.found_overlap,
-        converged=len(trail) > 1 and samples is not None and _moved_pixels(way, samples, intrinsics) < CONVERGED,
+        converged=samples is not None and _moved_pixels(way, samples, intrinsics) < CONVERGED,
         confidence=overlap * (1.0 - cost),
         cost=cost,
         overlap=overlap,
