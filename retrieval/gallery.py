@@ -1,23 +1,24 @@
-"""The gallery: every viewpoint that a query may have been taken from, with its descriptor."""
+"""The gallery of thumbnails: every viewpoint that a query may have been taken from, with its descriptor."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from retrieval.descriptors import describe
-from retrieval.viewpoints import about_axis, as_seen, looked_at, sight, turns, virtual_poses
+from retrieval.viewpoints import about_axis, as_seen, diverse, looked_at, sight, turns, virtual_poses
 from utils.camera import Intrinsics
+from utils.checkpoint import save_tensors
 from utils.config import RetrievalConfig
 from utils.errors import InputError
 from utils.rendering import RenderFn
 from utils.views import Views
 
-_APART = math.radians(15.0)  # hypotheses closer than this are one
+KIND = "thumbnails"
 PICTURE_SIDE = 64  # pixels of the longer side at which pictures are described
 
 
@@ -35,6 +36,14 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.descriptors)
+
+    def retrieve(self, query: Tensor, intrinsics: Intrinsics, top_k: int) -> Tensor:
+        """Coarse poses of a query, best first; see ``retrieve`` below."""
+        return retrieve(self, query, intrinsics, top_k)
+
+    def save(self, path: Path) -> None:
+        """Write the gallery to a ``.safetensors`` file."""
+        save_tensors(path, self.state_dict(), {"kind": KIND})
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors by name."""
@@ -112,25 +121,12 @@ def retrieve(gallery: Gallery, query: Tensor, intrinsics: Intrinsics, top_k: int
     poses = gallery.camera_to_world.clone()
     poses[:, :3, :3] = poses[:, :3, :3] @ spin
     rays = (gallery.rays[:, None] @ spin)[:, 0]
-    order = _diverse(score, poses, top_k)
+    order = diverse(score, poses, top_k)
     poses, rays, sizes = poses[order], rays[order], gallery.sizes[order]
     if float(frame.radius) > 0:
         ray, size = sight(frame.middle, frame.radius, camera)
         poses = as_seen(poses, rays, sizes, gallery.centre, ray[0], float(size))
     return poses.to(query.device)
-
-
-def _diverse(score: Tensor, poses: Tensor, top_k: int) -> Tensor:
-    """Indices of at most ``top_k`` entries, best first, whose cameras differ by more than ``_APART``."""
-    chosen: list[int] = []
-    rotations = poses[:, :3, :3]
-    for index in score.argsort(descending=True, stable=True).tolist():
-        trace = (rotations[chosen] * rotations[index]).sum((1, 2))
-        if bool((trace < 1.0 + 2.0 * math.cos(_APART)).all()):
-            chosen.append(index)
-            if len(chosen) == top_k:
-                break
-    return torch.tensor(chosen)
 
 
 def small_camera(intrinsics: Intrinsics, side: int) -> Intrinsics:

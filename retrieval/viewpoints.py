@@ -1,4 +1,4 @@
-"""Viewpoints: what cameras look at, cameras between cameras, and cameras that see an object where a query sees it."""
+"""Viewpoints: what cameras look at, cameras between and apart from cameras, and as a query sees the object."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from utils.camera import Intrinsics
 
+_APART = math.radians(15.0)  # hypotheses closer than this are one
 _TURN = math.radians(12.0)  # step between the rolls that are tried
 
 
@@ -122,6 +123,22 @@ def turns(camera_to_world: Tensor, centre: Tensor) -> Tensor:
     if largest > math.radians(60.0):
         return torch.arange(round(2 * math.pi / _TURN)) * _TURN
     return torch.arange(-steps, steps + 1) * _TURN
+
+
+def diverse(score: Tensor, camera_to_world: Tensor, top_k: int) -> Tensor:
+    """Indices of at most ``top_k`` cameras (cameras, 4, 4), best ``score`` (cameras,) first, 15 degrees or more apart.
+
+    The first is the best of all; among equals, the one that comes first.
+    """
+    chosen: list[int] = []
+    rotations = camera_to_world[:, :3, :3]
+    for index in score.argsort(descending=True, stable=True).tolist():
+        trace = (rotations[chosen] * rotations[index]).sum((1, 2))
+        if bool((trace < 1.0 + 2.0 * math.cos(_APART)).all()):
+            chosen.append(index)
+            if len(chosen) == top_k:
+                break
+    return torch.tensor(chosen)
 
 
 def as_seen(poses: Tensor, rays: Tensor, sizes: Tensor, centre: Tensor, ray: Tensor, size: float) -> Tensor:
