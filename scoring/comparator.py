@@ -9,16 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scoring.features import CHANNELS
+from scoring.features import CHANNELS, cropped_features
 from utils.checkpoint import load_tensors
 from utils.errors import InputError
+from utils.rendering import Rendering
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "ckpts" / "comparator.safetensors"
 WIDTH = 16
 DILATIONS = (1, 2, 4)
+STORED = "comparator."  # before the names of its weights in an object's file
 
 
 def network() -> nn.Sequential:
@@ -50,6 +53,25 @@ class Comparator:
     def state(self) -> dict[str, Tensor]:
         """Weights by name."""
         return dict(self.layers.state_dict())
+
+    def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
+        """The response (height, width) to a query (height, width, 3), and its maximum.
+
+        Pixels far from the object have the lowest response there can be, 0.
+        """
+        crop, channels = cropped_features(query, reference)
+        result = torch.zeros_like(reference.opacity)
+        crop.of(result).copy_(self.respond(channels))
+        return result, float(result.max())
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """All that another machine needs to give the same scores."""
+        return {STORED + name: value for name, value in self.state().items()}, {"kind": "calibrated"}
+
+    @staticmethod
+    def of_stored(tensors: dict[str, Tensor]) -> Comparator:
+        """The comparator whose ``stored`` tensors these are."""
+        return Comparator.of({name.removeprefix(STORED): value for name, value in tensors.items()})
 
     def respond(self, channels: Tensor) -> Tensor:
         """Response (height, width), softplus of the logit, to ``features`` (CHANNELS, height, width)."""

@@ -50,9 +50,14 @@ def efficientnet_b4(weights: Weights) -> nn.Module:
     """
     network = Levels()
     if weights.efficientnet == "torchvision":
-        return fill(network, "efficientnet_b4_torchvision", weights)
+        return fill(network, efficientnet_b4_file(weights), weights)
     _pad_like_tensorflow(network)
-    return fill(network, "efficientnet_b4", weights, _from_paper)
+    return fill(network, efficientnet_b4_file(weights), weights, _from_paper)
+
+
+def efficientnet_b4_file(weights: Weights) -> str:
+    """The registered name of the file that ``efficientnet_b4`` is filled from."""
+    return "efficientnet_b4" if weights.efficientnet == "paper" else "efficientnet_b4_torchvision"
 
 
 def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:

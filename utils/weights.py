@@ -32,7 +32,7 @@ class WeightFile:
     name: str  # what the program calls it
     file_name: str  # what it is called on disk
     sources: tuple[str, ...]  # addresses of this very file, tried in turn
-    sha256: str  # its digest, or the first digits where no more is known; empty where nothing is
+    sha256: str  # its digest, or the first digits of it; empty where unknown
     size: int | None  # bytes; None where unknown
     licence: str
     purpose: str
@@ -52,7 +52,7 @@ FILES = {
             sources=(
                 "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b4-6ed6700e.pth",
             ),
-            sha256="6ed6700e",
+            sha256="6ed6700e361e3878dc53f285f3df4abf9f39f6da23545cac065b7dc9467a8959",
             size=None,
             licence="Apache-2.0",
             purpose="EfficientNet-B4 of the paper's code, ImageNet: score = paper, retrieval = efficientnet_b4",
@@ -61,6 +61,7 @@ FILES = {
         WeightFile(
             name="efficientnet_b4_torchvision",
             file_name="efficientnet_b4_rwightman-23ab8bcd.pth",
+            also_named="efficientnet_b4_rwightman-7eb33cd5.pth",  # by older versions of torchvision
             sources=(_TORCH + "efficientnet_b4_rwightman-23ab8bcd.pth",),
             sha256="23ab8bcd5bdbef61a7a43b91adcad81f622fd7f36fb4935a569828d77888c44e",
             size=None,
@@ -82,8 +83,8 @@ FILES = {
             name="resnet50_v2",
             file_name="resnet50-11ad3fa6.pth",
             sources=(_TORCH + "resnet50-11ad3fa6.pth",),
-            sha256="11ad3fa6",
-            size=None,
+            sha256="11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
+            size=102540417,
             licence="BSD-3-Clause (torchvision)",
             purpose="ResNet-50, ImageNet, second recipe",
             by_hand=f"{_TORCH}resnet50-11ad3fa6.pth is its address",
@@ -112,12 +113,13 @@ FILES = {
         WeightFile(
             name="loftr_outdoor",
             file_name="loftr_outdoor.ckpt",
+            also_named="outdoor_ds.ckpt",
             sources=tuple(address + "loftr_outdoor.ckpt" for address in _KORNIA),
             sha256="21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
-            size=None,
+            size=46341978,
             licence="Apache-2.0",
             purpose="LoFTR trained on MegaDepth",
-            by_hand="kornia fetches it for LoFTR('outdoor')",
+            by_hand="github.com/zju3dv/LoFTR links to it as outdoor_ds.ckpt",
         ),
     )
 }

@@ -1,0 +1,112 @@
+"""The paper's comparison (arXiv:2310.07716): colours and EfficientNet-B4 features, differences squared and added.
+
+As in the paper's code, both pictures are scaled to ``score_size``, and the score is the largest value of the smoothed
+map at that size. The pictures stay floats all along, where the paper's are rounded to 8 bits in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from utils.backbones import efficientnet_b4, efficientnet_b4_file, imagenet_normalised
+from utils.config import Config, ScoreConfig
+from utils.errors import InputError
+from utils.rendering import Rendering
+from utils.weights import fingerprint, weights_of
+
+TRUNCATE = 4.0  # standard deviations at which the Gaussian ends, as in scipy
+
+
+@dataclass(frozen=True)
+class PaperComparison:
+    """The paper's comparison, ready to run."""
+
+    network: nn.Module  # pictures (N, 3, height, width) to a list of feature levels
+    weights: str  # fingerprint of the network's weights
+    config: ScoreConfig
+
+    @staticmethod
+    def of(config: Config, device: torch.device) -> PaperComparison:
+        """The comparison that the settings name.
+
+        Raises:
+            InputError: where the network's weights are missing.
+        """
+        weights = weights_of(config)
+        network = efficientnet_b4(weights).to(device)
+        return PaperComparison(network, fingerprint(efficientnet_b4_file(weights), weights), config.score)
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Which weights they are; the weights themselves stay in their own file."""
+        return {}, {"kind": "paper", "weights": self.weights}
+
+    def check(self, weights: str) -> None:
+        """An InputError unless the calibration was made with the same ``weights``."""
+        if weights != self.weights:
+            raise InputError(
+                f"The object was calibrated with EfficientNet-B4 weights {weights}, found {self.weights}; give the "
+                f"same weights (--weights_dir, --random_weights) or train with --overwrite."
+            )
+
+    def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
+        """The anomaly map, scaled back to the query's size, and the score: the map's maximum before that."""
+        pictures = scaled(torch.stack([query, reference.colour]), self.config.size)
+        images = imagenet_normalised(pictures)
+        small = smoothed(difference_map(images, self.network(images)), self.config.sigma)
+        large = functional.interpolate(small[None, None], size=query.shape[:2], mode="bilinear", align_corners=False)
+        return large[0, 0], float(small.max())
+
+
+def scaled(pictures: Tensor, size: int) -> Tensor:
+    """Pictures (N, height, width, 3) with a shorter side of ``size`` pixels and the same aspect.
+
+    Bilinear with antialiasing, and the longer side cut to whole pixels, as torchvision scales 8-bit pictures.
+    """
+    height, width = pictures.shape[1:3]
+    shorter = min(height, width)
+    target = (int(size * height / shorter), int(size * width / shorter))
+    if target == (height, width):
+        return pictures
+    channels_first = pictures.permute(0, 3, 1, 2)
+    result = functional.interpolate(channels_first, size=target, mode="bilinear", align_corners=False, antialias=True)
+    return result.permute(0, 2, 3, 1)
+
+
+def difference_map(images: Tensor, levels: list[Tensor]) -> Tensor:
+    """Squared differences of colours and of each level of features, summed over channels and over levels.
+
+    Args:
+        images: (2, 3, height, width) query and reference, normalised.
+        levels: features (2, channels, height / stride, width / stride) of both.
+    Returns:
+        (height, width), 0 or more.
+    """
+    total = (images[0] - images[1]).square().sum(0)
+    for level in levels:
+        difference = (level[0] - level[1]).square().sum(0)[None, None]
+        total = total + functional.interpolate(difference, size=total.shape, mode="bilinear", align_corners=False)[0, 0]
+    return total
+
+
+def smoothed(map_: Tensor, sigma: float) -> Tensor:
+    """``map_`` (height, width) smoothed by a Gaussian of ``sigma`` pixels, mirrored at the edges."""
+    rows, columns = (smoothing(length, sigma).to(map_) for length in map_.shape)
+    return rows @ map_ @ columns.T
+
+
+def smoothing(length: int, sigma: float) -> Tensor:
+    """The matrix (length, length), float64, that smooths a signal as scipy's gaussian_filter does by default.
+
+    Each row sums to 1; beyond its ends the signal goes on mirrored (d c b a | a b c d | d c b a).
+    """
+    reach = int(TRUNCATE * sigma + 0.5)
+    offsets = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-0.5 * (offsets.double() / sigma).square())
+    sources = (torch.arange(length)[:, None] + offsets) % (2 * length)  # (length, offsets)
+    sources = torch.where(sources < length, sources, 2 * length - 1 - sources)
+    weights = (kernel / kernel.sum()).expand(length, -1)
+    return torch.zeros(length, length, dtype=torch.float64).scatter_add_(1, sources, weights)
