@@ -54,9 +54,9 @@ class PaperComparison:
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """The anomaly map, scaled back to the query's size, and the score: the map's maximum before that."""
-        pictures = scaled(torch.stack([query, reference.colour]), self.config.size)
-        images = imagenet_normalised(pictures)
-        small = smoothed(difference_map(images, self.network(images)), self.config.sigma)
+        pictures = imagenet_normalised(scaled(torch.stack([query, reference.colour]), self.config.size))
+        levels = [[picture, *self.network(picture)] for picture in pictures.split(1)]  # apart: equal ones give 0
+        small = smoothed(difference_map(*levels), self.config.sigma)
         large = functional.interpolate(small[None, None], size=query.shape[:2], mode="bilinear", align_corners=False)
         return large[0, 0], float(small.max())
 
@@ -76,20 +76,20 @@ def scaled(pictures: Tensor, size: int) -> Tensor:
     return result.permute(0, 2, 3, 1)
 
 
-def difference_map(images: Tensor, levels: list[Tensor]) -> Tensor:
+def difference_map(query: list[Tensor], reference: list[Tensor]) -> Tensor:
     """Squared differences of colours and of each level of features, summed over channels and over levels.
 
     Args:
-        images: (2, 3, height, width) query and reference, normalised.
-        levels: features (2, channels, height / stride, width / stride) of both.
+        query: the normalised picture (1, 3, height, width) and its features (1, channels, height / stride,
+            width / stride).
+        reference: likewise.
     Returns:
-        (height, width), 0 or more.
+        (height, width), 0 or more, at the picture's size.
     """
-    total = (images[0] - images[1]).square().sum(0)
-    for level in levels:
-        difference = (level[0] - level[1]).square().sum(0)[None, None]
-        total = total + functional.interpolate(difference, size=total.shape, mode="bilinear", align_corners=False)[0, 0]
-    return total
+    size = query[0].shape[2:]
+    differences = [(one - other).square().sum(1, keepdim=True) for one, other in zip(query, reference)]
+    large = [functional.interpolate(each, size=size, mode="bilinear", align_corners=False) for each in differences]
+    return torch.stack(large).sum(0)[0, 0]
 
 
 def smoothed(map_: Tensor, sigma: float) -> Tensor:

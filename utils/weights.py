@@ -23,6 +23,7 @@ from utils.errors import InputError
 from utils.progress import Progress
 
 RANDOM = "random"  # the fingerprint of random weights
+_GAIN = 0.9  # of random weights, beside those that would let every layer's signal through at its strength
 
 
 @dataclass(frozen=True)
@@ -241,10 +242,14 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def fill_randomly(network: nn.Module, seed: int) -> None:
-    """Random weights that let signals through at their strength (He, arXiv:1502.01852), the same for the same seed."""
+    """Random weights that let signals through at about their strength, the same for the same seed.
+
+    He's (arXiv:1502.01852), a little smaller because blocks that add to their input make signals grow.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:
             nn.init.kaiming_normal_(parameter, generator=generator)
+            parameter.data.mul_(_GAIN)
         else:
             nn.init.constant_(parameter, 1.0 if name.endswith("weight") else 0.0)

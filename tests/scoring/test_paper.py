@@ -13,7 +13,7 @@ from torchvision.transforms import Resize
 
 from scoring.paper import PaperComparison, difference_map, scaled, smoothed, smoothing
 from tests.scoring.disc import pair
-from utils.backbones import efficientnet_b4, imagenet_normalised
+from utils.backbones import efficientnet_b4
 from utils.config import Config, ScoreConfig
 from utils.rendering import Rendering
 from utils.weights import RANDOM, Weights
@@ -73,14 +73,15 @@ def test_smoothing_is_scipys(length: int, sigma: float) -> None:
     torch.testing.assert_close(smoothing(length, sigma).sum(1), torch.ones(length, dtype=torch.float64))
 
 
-def test_every_level_counts() -> None:
-    images = torch.stack([picture(64, 64, 0), picture(64, 64, 1)])
-    images = imagenet_normalised(images)
-    levels = [torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(side)) for side in (32, 16, 8, 4)]
-    whole = difference_map(images, levels)
-    for left_out in range(4):
-        rest = [level for index, level in enumerate(levels) if index != left_out]
-        assert bool((difference_map(images, rest) < whole).all())
+def test_the_difference_is_that_of_colours_and_of_every_level() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query = [torch.rand(1, 3, side, side, generator=generator) for side in (32, 16, 8)]
+    for level, weight in ((0, 3.0), (1, 3 * 4.0), (2, 3 * 16.0)):  # a pixel of stride s covers s x s pixels
+        reference = [one.clone() for one in query]
+        reference[level][0, :, 4, 4] += 2.0
+        total = difference_map(query, reference)
+        assert total.shape == (32, 32)
+        assert float(total.sum()) == pytest.approx(4.0 * weight, rel=1e-4)
 
 
 def test_equal_pictures_have_no_difference() -> None:
