@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 from retrieval import gallery as thumbnails
+from retrieval import match_gallery
+from retrieval.descriptor_gallery import DescriptorGallery
+from retrieval.encoders import ENCODERS, make_encoder
+from retrieval.match_gallery import MatchGallery, make_matcher
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_tensors
 from utils.config import Config
@@ -16,6 +20,7 @@ from utils.errors import InputError
 from utils.progress import Progress
 from utils.rendering import RenderFn
 from utils.views import Views
+from utils.weights import weights_of
 
 
 class Gallery(Protocol):
@@ -40,22 +45,50 @@ def build(views: Views, render_fn: RenderFn, config: Config, device: torch.devic
     """The gallery that ``config.retrieval.method`` names.
 
     Args:
-        views: posed normal images.
+        views: posed normal images, at least one.
         render_fn: renders the object; only thumbnails are taken of renderings too.
         config: the settings.
         device: where networks compute.
+    Errors:
+        InputError where the method's weights cannot be had.
     """
-    return thumbnails.build_gallery(views, render_fn, config.retrieval)
+    if config.retrieval.method == thumbnails.KIND:
+        return thumbnails.build_gallery(views, render_fn, config.retrieval)
+    if len(views) == 0:
+        raise ValueError("a gallery needs at least one view, found none.")
+    weights = weights_of(config)
+    if config.retrieval.method == match_gallery.KIND:
+        return MatchGallery.build(views, make_matcher(config.retrieval.loftr_size, weights, device), progress)
+    encoder = make_encoder(config.retrieval.method, config.retrieval.size, weights, device)
+    return DescriptorGallery.build(views, encoder, progress)
 
 
 def load(path: Path, config: Config, device: torch.device) -> Gallery:
     """The gallery that ``save`` wrote.
 
     Errors:
-        InputError where the file is of something else, or was made with other weights than are found now.
+        InputError where the file is of something else, or came about by other weights than are found now.
     """
     tensors, header = load_tensors(path)
     with as_checkpoint(path):
-        if header["kind"] == thumbnails.KIND:
+        kind = header["kind"]
+        if kind == thumbnails.KIND:
             return thumbnails.Gallery.from_state_dict(tensors)
-        raise InputError(f"{path} is no gallery but of kind {header['kind']!r}; train with --overwrite.")
+        if kind == match_gallery.KIND:
+            matcher = make_matcher(header["size"], weights_of(config), device)
+            _check_weights(path, header["weights"], matcher.weights)
+            return MatchGallery(matcher, tensors["maps"].to(device), tensors["camera_to_world"])
+        if kind not in ENCODERS:
+            raise InputError(f"{path} is not a gallery, but of kind {kind!r}; delete it, or train with --overwrite.")
+        encoder = make_encoder(kind, header["size"], weights_of(config), device)
+        _check_weights(path, header["weights"], encoder.weights)
+        return DescriptorGallery(encoder, tensors["descriptors"].to(device), tensors["camera_to_world"])
+
+
+def _check_weights(path: Path, then: str, now: str) -> None:
+    """What was made by one network is not compared with what another one makes."""
+    if then != now:
+        raise InputError(
+            f"{path} was made with the weights {then}, found the weights {now}; put the first ones back, or train with "
+            f"--overwrite."
+        )
