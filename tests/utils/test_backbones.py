@@ -41,6 +41,15 @@ def test_the_conventions_differ_where_strides_meet_3_x_3() -> None:
     assert not torch.allclose(paper(NOISE)[0], ours(NOISE)[0], rtol=1e-2)
 
 
+def test_the_papers_network_gives_what_its_original_gives() -> None:
+    picture = torch.randn(1, 3, 75, 98, generator=torch.Generator().manual_seed(0))
+    levels = efficientnet_b4(Weights(random=True))(picture)
+    assert [tuple(level.shape[2:]) for level in levels] == [(37, 49), (18, 24), (9, 12), (4, 6)]
+    means = [float(level.abs().mean()) for level in levels]
+    # of the paper's code with the same weights; torchvision's convention gives 0.3556, 0.1276, 0.0322, 0.00210
+    assert means == pytest.approx([0.357443, 0.129646, 0.033131, 0.002113], rel=1e-3)
+
+
 def padded_as_tensorflow(convolution: nn.Conv2d, picture: Tensor) -> Tensor:
     """A convolution as TensorFlow's "SAME" would do it, from its rule for the size of the output."""
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
