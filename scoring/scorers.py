@@ -70,9 +70,8 @@ def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], config: Config, device:
     """
     if not pairs:
         raise ValueError("calibrate needs at least one pair of a normal view and its reference, found none.")
-    comparison: Comparison = load_comparator()
-    if config.score.method == "paper":
-        comparison = PaperComparison.of(config, device)
+    paper = config.score.method == "paper"
+    comparison: Comparison = PaperComparison.of(config, device) if paper else load_comparator()
     scores = [comparison.compare(query, reference)[1] for query, reference in pairs]
     return Scorer(comparison, Calibration.of(scores, config.score.false_positive_rate))
 

@@ -96,7 +96,7 @@ FILES = {
             sources=(),
             sha256="",
             size=None,
-            licence="not stated by its authors",
+            licence="MIT, as its authors' code; none stated for the file",
             purpose="ResNet-50 that the paper's authors trained to tell viewpoints apart: retrieval = resnet50",
             by_hand="its authors' link is gone; train one with: python -m retrieval.train",
         ),
