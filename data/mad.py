@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from data.folders import find_object, folders_in, hash_of_files, in_threads, pictures_in, read_json
+from data.masks import mask_path, read_cut_out
 from utils.camera import Intrinsics
-from utils.errors import InputError, nearest
-from utils.images import SUFFIXES, picture_size, prepare, read_picture, working_size
+from utils.errors import InputError
+from utils.images import SUFFIXES, picture_size, prepare, working_size
 from utils.views import Views
 
 GOOD = "good"
 RIGID_TOLERANCE = 1e-3
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -44,40 +37,22 @@ class Query:
         return self.name.split("/")[0]
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """A sorting key by which 2 comes before 10.
+@dataclass(frozen=True)
+class Cameras:
+    """What ``transforms.json`` says of the normal views."""
 
-    >>> sorted(["10", "2", "1"], key=natural_key)
-    ['1', '2', '10']
-    """
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """PNG and JPEG files of a folder in natural order; hidden files are left out."""
-    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: natural_key(path.name))
+    angle: float  # horizontal field of view in radians
+    paths: list[Path]  # the pictures, in the order of the frames
+    camera_to_world: Tensor  # (views, 4, 4) float32
 
 
-def find_object(object_dir: Path) -> Path:
-    """``object_dir`` if there is such a folder; an InputError names the nearest folder otherwise."""
-    if object_dir.is_dir():
-        return object_dir
-    parent = object_dir.parent
-    if not parent.is_dir():
-        raise InputError(f"There is no folder {parent}; unpack the data there or name its folder with --data_dir.")
-    others = sorted(path.name for path in parent.iterdir() if path.is_dir())
-    hint = nearest(object_dir.name, others) or (f"; there are {', '.join(others[:5])}." if others else "; it is empty.")
-    raise InputError(f"There is no object {object_dir.name!r} in {parent}{hint}")
-
-
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterable[Result]:
-    """``work`` of each item, in order, by threads; Ctrl-C and errors drop what has not begun."""
-    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
-    try:
-        yield from pool.map(work, items)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def read_cameras(object_dir: Path) -> Cameras:
+    """The poses of an object's normal views, each checked, and each with its picture; errors as ``load_views``."""
+    angle, frames = _read_frames(find_object(object_dir))
+    paths = [_frame_path(object_dir, frame, index) for index, frame in enumerate(frames)]
+    _check_pairs(object_dir, paths)
+    poses = [_pose(object_dir, frame, path) for frame, path in zip(frames, paths)]
+    return Cameras(angle, paths, torch.stack(poses))
 
 
 def load_views(object_dir: Path, image_size: int, background: tuple[float, float, float]) -> Views:
@@ -94,17 +69,15 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
         InputError or FileNotFoundError naming the file or frame: no views, a frame without a picture, a picture without
         a frame, a picture of another size, a pose that is not rigid, a path that leaves the folder.
     """
-    angle, frames = _read_frames(find_object(object_dir))
-    paths = [_frame_path(object_dir, frame, index) for index, frame in enumerate(frames)]
-    _check_pairs(object_dir, paths)
-    poses = torch.stack([_pose(object_dir, frame, path) for frame, path in zip(frames, paths)])
+    cameras = read_cameras(object_dir)
+    paths = cameras.paths
     first_size = picture_size(paths[0])
     width, height = working_size(*first_size, image_size)
     images = np.empty((len(paths), height, width, 3), dtype=np.uint8)
     alphas = np.full((len(paths), height, width), 255, dtype=np.uint8)
 
     def read(index: int) -> bool:
-        picture = read_picture(paths[index])
+        picture = read_cut_out(paths[index], object_dir)
         size = (picture.shape[1], picture.shape[0])
         if size != first_size:
             raise InputError(
@@ -121,8 +94,8 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
     return Views(
         images=torch.from_numpy(images),
         alphas=torch.from_numpy(alphas) if has_alpha else None,
-        camera_to_world=poses,
-        intrinsics=Intrinsics.from_angle(*first_size, angle).resized(width, height),
+        camera_to_world=cameras.camera_to_world,
+        intrinsics=Intrinsics.from_angle(*first_size, cameras.angle).resized(width, height),
         names=tuple(path.stem for path in paths),
         background=background,
     )
@@ -131,19 +104,19 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
 def _transforms_path(object_dir: Path) -> Path:
     path = object_dir / "transforms.json"
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; the poses of the normal views must stand there.")
+        raise FileNotFoundError(
+            f"There is no {path}; the poses of the normal views must stand there: write them, or let python -m data "
+            f"capture find them from the pictures."
+        )
     return path
 
 
 def _read_frames(object_dir: Path) -> tuple[float, list[dict[str, Any]]]:
     """Field of view and frames of ``transforms.json``."""
     path = _transforms_path(object_dir)
-    try:
-        content = _json(path)
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
+    content = read_json(path)
     angle = content.get("camera_angle_x") if isinstance(content, dict) else None
-    if not isinstance(angle, (int, float)) or not 0.0 < angle < math.pi:
+    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not 0.0 < angle < math.pi:
         raise InputError(f"camera_angle_x in {path} must be an angle between 0 and pi in radians, found {angle!r}.")
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
@@ -155,16 +128,23 @@ def _frame_path(object_dir: Path, frame: object, index: int) -> Path:
     """The picture of a frame, inside the object's folder; Blender's names without a suffix mean PNG."""
     where = f"frame {index} of {object_dir / 'transforms.json'}"
     name = frame.get("file_path") if isinstance(frame, dict) else None
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not _is_path(name):
         raise InputError(f"file_path in {where} must name a picture, found {name!r}.")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(f"file_path {name!r} in {where} leaves the object's folder; put the picture inside it.")
     path = object_dir / name
     if not path.suffix or (not path.is_file() and path.suffix.lower() not in SUFFIXES):
         path = path.with_name(path.name + ".png")
-    if not path.resolve().is_relative_to(object_dir.resolve()) or Path(name).is_absolute() or ".." in Path(name).parts:
+    if not path.resolve().is_relative_to(object_dir.resolve()):
         raise InputError(f"file_path {name!r} in {where} leaves the object's folder; put the picture inside it.")
     if not path.is_file():
         raise InputError(f"The picture {path} of {where} does not exist; add it, or take the frame out.")
     return path
+
+
+def _is_path(text: str) -> bool:
+    """Whether a file could be called so."""
+    return bool(text) and text.isprintable() and max(map(len, text.encode().split(b"/"))) <= 255
 
 
 def _check_pairs(object_dir: Path, paths: list[Path]) -> None:
@@ -188,11 +168,11 @@ def _pose(object_dir: Path, frame: dict[str, Any], path: Path) -> Tensor:
     where = f"transform_matrix of {path.name} in {object_dir / 'transforms.json'}"
     try:
         pose = torch.tensor(frame.get("transform_matrix"), dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         pose = torch.empty(0)
     if pose.shape != (4, 4):
         raise InputError(f"{where} must be a 4x4 matrix of numbers, found something else; write the frame again.")
-    if not bool(torch.isfinite(pose).all()):
+    if not bool(torch.isfinite(pose.float()).all()):
         raise InputError(f"{where} must be finite, found NaN or infinity; write the frame again.")
     rotation = pose[:3, :3]
     error = float((rotation.T @ rotation - torch.eye(3, dtype=torch.float64)).abs().max())
@@ -216,13 +196,8 @@ def list_queries(object_dir: Path) -> list[Query]:
         InputError where there are none, two pictures share a stem, or a defective query has no mask.
     """
     folder = find_object(object_dir) / "test"
-    kinds = (
-        sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_key(path.name))
-        if folder.is_dir()
-        else []
-    )
     queries: dict[str, Query] = {}
-    for kind in kinds:
+    for kind in folders_in(folder):
         for path in pictures_in(kind):
             name = f"{kind.name}/{path.stem}"
             if name in queries:
@@ -263,35 +238,27 @@ def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
     if not path.is_file():
         return None
     try:
-        return {name: torch.tensor(pose, dtype=torch.float32).reshape(4, 4) for name, pose in _json(path).items()}
-    except (AttributeError, TypeError, RuntimeError, ValueError) as error:
+        return {name: torch.tensor(pose, dtype=torch.float32).reshape(4, 4) for name, pose in read_json(path).items()}
+    except (AttributeError, TypeError, RuntimeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} must give a 4x4 pose by query name ({error}); write it again or delete it.") from None
 
 
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def fingerprint(object_dir: Path) -> str:
-    """A hash of all that training reads: changes exactly when poses or views do."""
-    _transforms_path(object_dir)
+    """A hash of all that training reads: changes exactly when poses, views or their foreground masks do."""
     folder = object_dir / "train" / GOOD
-    return hash_of_files(
-        object_dir, [object_dir / "transforms.json", *(pictures_in(folder) if folder.is_dir() else [])]
-    )
+    pictures = pictures_in(folder) if folder.is_dir() else []
+    return hash_of_files(object_dir, [_transforms_path(object_dir), *pictures, *_masks_of(object_dir, pictures)])
 
 
 def query_fingerprint(object_dir: Path, queries: list[Query]) -> str:
     """A hash of all that testing reads."""
     files = [path for query in queries for path in (query.path, query.mask_path) if path is not None]
     truth = object_dir / "poses_truth.json"
-    return hash_of_files(object_dir, [*files, *([truth] if truth.is_file() else [])])
+    masks = _masks_of(object_dir, [query.path for query in queries])
+    return hash_of_files(object_dir, [*files, *masks, *([truth] if truth.is_file() else [])])
 
 
-def hash_of_files(root: Path, files: list[Path]) -> str:
-    """A hash of the files' contents and of their places under ``root``."""
-    digest = hashlib.blake2b(digest_size=16)
-    contents = in_threads(lambda path: hashlib.blake2b(path.read_bytes(), digest_size=16).digest(), files)
-    for path, content in zip(files, contents):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + content)
-    return digest.hexdigest()
+def _masks_of(object_dir: Path, pictures: list[Path]) -> list[Path]:
+    """The foreground masks that are there."""
+    masks = (mask_path(object_dir, picture) for picture in pictures)
+    return [mask for mask in masks if mask is not None and mask.is_file()]

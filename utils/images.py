@@ -14,6 +14,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 COLOUR_MODES = ("RGB", "RGBA", "P")
 
 
+def unreadable() -> tuple[type[Exception], ...]:
+    """What Pillow raises for files that are no pictures, are damaged, or claim to be larger than any camera's."""
+    import struct
+
+    from PIL import Image
+
+    # OSError and ValueError as documented; the others come from chunks that lie about their contents
+    return (OSError, SyntaxError, ValueError, OverflowError, EOFError, struct.error, Image.DecompressionBombError)
+
+
 def read_picture(path: Path) -> np.ndarray:
     """An 8-bit colour picture as it lies in the file.
 
@@ -37,7 +47,7 @@ def read_picture(path: Path) -> np.ndarray:
         raise FileNotFoundError(
             f"There is no picture {path}; put it there, or take it out of the list of frames."
         ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except unreadable() as error:
         found = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise InputError(
             f"The picture {path} cannot be read: {found}; replace it with a whole PNG or JPEG file."
@@ -107,7 +117,7 @@ def read_mask(path: Path) -> Tensor:
             return torch.from_numpy(np.asarray(picture.convert("L")) > 127)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no mask {path}; each defective query needs one.") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except unreadable() as error:
         raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
 
 
@@ -118,7 +128,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except unreadable() as error:
         raise InputError(
             f"The picture {path} cannot be read: {error}; replace it with a whole PNG or JPEG file."
         ) from None

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.mad import check_ground_truth, fingerprint, list_queries, load_views, natural_key
+from data.folders import natural_key
+from data.mad import check_ground_truth, fingerprint, list_queries, load_views
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
 
