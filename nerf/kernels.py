@@ -264,6 +264,27 @@ def smooth_density(table, neighbours, amount, bound, scratch):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
+def visible_samples(origins, directions, step, origin, voxel, index, blocks, table, distances):
+    """Fills ``distances`` (rays, MAX_SAMPLES) of the samples that rays (rays, 3) see; returns their counts (rays,)."""
+    counts = np.zeros(len(directions), np.int64)
+    for ray in prange(len(directions)):
+        rows = np.empty((MAX_SAMPLES, 8), np.int32)
+        weights = np.empty((MAX_SAMPLES, 8), np.float32)
+        values = np.empty((MAX_SAMPLES, 4), np.float32)
+        samples = np.empty((MAX_SAMPLES, 3), np.float32)
+        camera = np.empty((3, 4), np.float32)
+        camera[:, 3] = origins[ray]
+        count = march(
+            camera, directions[ray, 0], directions[ray, 1], directions[ray, 2], HALF, step, origin, voxel, index,
+            blocks, table, rows, weights, values, samples,
+        )  # fmt: skip
+        for number in range(count):
+            distances[ray, number] = samples[number, 0]
+        counts[ray] = count
+    return counts
+
+
+@njit(parallel=True, fastmath=True, cache=True)
 def render_window(
     camera, lens, left, top, colour, opacity, depth, background, step, origin, voxel, index, blocks, table, contrast
 ):

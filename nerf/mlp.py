@@ -78,6 +78,7 @@ class MlpNetwork(nn.Module):
         encoded = encode(points, self.frequencies)
         hidden = encoded
         for number, each in enumerate(self.layers):
+            assert isinstance(each, nn.Linear)
             if number == SKIP:  # two products instead of one of a copied concatenation
                 seen, passed = each.weight[:, : encoded.shape[1]], each.weight[:, encoded.shape[1] :]
                 hidden = relu_(torch.addmm(linear(encoded, seen, each.bias), hidden, passed.T))

@@ -88,6 +88,17 @@ def sample_positions(
     return ray[active], distance[active], rows[active], weights[active]
 
 
+@torch.no_grad()
+def solid_samples(
+    origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What ``sample_positions`` gives, without the samples that are all but clear."""
+    ray, distance, rows, trilinear = sample_positions(origins, directions, offsets, grid, step)
+    raw = (table[rows, 0] * trilinear).sum(-1)
+    solid = torch.nn.functional.softplus(raw) * (step / grid.voxel) > FAINT
+    return ray[solid], distance[solid], rows[solid], trilinear[solid]
+
+
 def march_rays(
     origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float
 ) -> Marched:
@@ -95,28 +106,57 @@ def march_rays(
 
     NeRF's eq. 3 with transmittance from the shifted cumulative optical depth; see ``nerf/kernels.py``.
     """
-    with torch.no_grad():
-        ray, distance, rows, trilinear = sample_positions(origins, directions, offsets, grid, step)
-        raw = (table[rows, 0] * trilinear).sum(-1)
-        solid = torch.nn.functional.softplus(raw) * (step / grid.voxel) > FAINT
-        ray, distance, rows, trilinear = ray[solid], distance[solid], rows[solid], trilinear[solid]
+    ray, distance, rows, trilinear = solid_samples(origins, directions, offsets, grid, table, step)
     values = (table[rows] * trilinear[..., None]).sum(1)  # (samples, 4)
-    optical = torch.nn.functional.softplus(values[:, 0]) * (step / grid.voxel)
-    count = torch.bincount(ray, minlength=len(origins))
-    first = torch.cumsum(count, 0) - count  # each ray's first sample
-    place = torch.arange(len(ray), device=ray.device) - first[ray]
-    # A row a ray: a running sum across rays would leak one ray's rounding into another's gradient.
-    by_ray = optical.new_zeros(len(origins), int(count.max()) if len(ray) else 1).index_put((ray, place), optical)
-    inside = (torch.cumsum(by_ray, 1) - by_ray)[ray, place]
-    passed = torch.exp(-inside.clamp(min=0)).to(values.dtype)
-    alive = passed >= OPAQUE
-    after = passed * torch.exp(-optical)
-    alpha = torch.where(after < OPAQUE, torch.ones_like(optical), 1 - torch.exp(-optical))
-    weights = torch.where(alive, passed * alpha, torch.zeros_like(passed))
+    weights = sample_weights(values[:, 0], ray, len(origins), step / grid.voxel)
     colour = values.new_zeros(len(origins), 3).index_add(0, ray, weights[:, None] * values[:, 1:])
     opacity = values.new_zeros(len(origins)).index_add(0, ray, weights)
     depth = values.new_zeros(len(origins)).index_add(0, ray, weights.detach() * distance)
     return Marched(colour, opacity.clamp(max=1), depth, rows, weights.detach())
+
+
+def sample_weights(raw: Tensor, ray: Tensor, rays: int, thickness: float) -> Tensor:
+    """Compositing weights (samples,) of samples with raw densities ``raw``, sorted by ``ray`` and distance.
+
+    Args:
+        thickness: distance between samples, in voxels.
+    """
+    optical = torch.nn.functional.softplus(raw) * thickness
+    count = torch.bincount(ray, minlength=rays)
+    first = torch.cumsum(count, 0) - count  # each ray's first sample
+    place = torch.arange(len(ray), device=ray.device) - first[ray]
+    # A row a ray: a running sum across rays would leak one ray's rounding into another's gradient.
+    by_ray = optical.new_zeros(rays, int(count.max()) if len(ray) else 1).index_put((ray, place), optical)
+    inside = (torch.cumsum(by_ray, 1) - by_ray)[ray, place]
+    passed = torch.exp(-inside.clamp(min=0))
+    alive = passed >= OPAQUE
+    after = passed * torch.exp(-optical)
+    alpha = torch.where(after < OPAQUE, torch.ones_like(optical), 1 - torch.exp(-optical))
+    return torch.where(alive, passed * alpha, torch.zeros_like(passed))
+
+
+def shade(
+    origins: Tensor, directions: Tensor, ray: Tensor, distance: Tensor, grid: TorchGrid, table: Tensor, step: float
+) -> tuple[Tensor, Tensor]:
+    """Colour (rays, 3), without the background, and opacity (rays,); differentiable in the rays.
+
+    The samples, ``distance`` (samples,) along each one's ``ray`` (samples,), move with the rays and stay where they
+    are along them: gradients flow through the trilinear weights, to no parameter.
+    """
+    start, slope = (origins - grid.origin) / grid.voxel, directions / grid.voxel  # (rays, 3)
+    position = start[ray] + slope[ray] * distance[:, None]  # (samples, 3)
+    limit = torch.tensor(grid.index.shape, device=table.device) - 2
+    cell = position.detach().long().clamp(min=0).minimum(limit)
+    corner = torch.tensor(list(np.ndindex(2, 2, 2)), device=table.device)  # (8, 3)
+    at = cell[:, None] + corner
+    rows = grid.index[at[..., 0], at[..., 1], at[..., 2]]  # (samples, 8)
+    values = table[rows.clamp(min=0)].unflatten(1, (2, 2, 2)).to(position.dtype)  # (samples, 2, 2, 2, 4)
+    for axis, part in enumerate((position - cell).unbind(-1)):
+        values = torch.lerp(values[:, 0], values[:, 1], part.view(-1, *[1] * (3 - axis)))
+    weights = sample_weights(values[:, 0], ray, len(origins), step / grid.voxel)
+    weights = weights * (rows >= 0).all(-1)  # rounding may put a sample on the other side of a cell's face
+    colour = weights.new_zeros(len(origins), 3).index_add(0, ray, weights[:, None] * values[:, 1:])
+    return colour, weights.new_zeros(len(origins)).index_add(0, ray, weights)
 
 
 def render_pixels(

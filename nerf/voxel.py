@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
 from utils.checkpoint import load_tensors, save_tensors
 from utils.rendering import Rendering
 
+if TYPE_CHECKING:
+    from nerf.torch_march import TorchGrid
+
 STEP = 0.5  # distance between samples, in voxels
 VOXEL_PER_PIXEL = 1.3  # the largest voxel, in pixels, from which a picture is rendered, where the field has a choice
 CONTRAST = 0.08  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
@@ -22,7 +26,7 @@ CONTRAST = 0.08  # difference between neighbouring pixels above which a pixel is
 
 @dataclass(frozen=True)
 class VoxelField:
-    """A trained field; satisfies the ``field`` protocol: ``render``, ``save``."""
+    """A trained field; satisfies the ``Field`` protocol."""
 
     grid: Grid
     table: Tensor  # (vertices, 4) float32: raw density, RGB
@@ -34,13 +38,57 @@ class VoxelField:
 
         Small pictures are rendered from the coarsest level whose voxels a pixel does not outgrow.
         """
+        return self._level(camera_to_world, intrinsics)._render(camera_to_world, intrinsics)
+
+    def _level(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> VoxelField:
+        """The coarsest level that serves pictures from ``camera_to_world``."""
         centre = torch.from_numpy(
             self.grid.origin + 0.5 * self.grid.voxel * np.array(self.grid.index.shape, np.float32)
         )
-        distance = float((camera_to_world[:3, 3].cpu().float() - centre).norm())
+        distance = float((camera_to_world[:3, 3].detach().cpu().float() - centre).norm())
         pixel = distance / max(intrinsics.focal_x, intrinsics.focal_y)
-        level = next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)
-        return level._render(camera_to_world, intrinsics)
+        return next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)
+
+    def render_pixels(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor:
+        """RGB (pixels, 3) at ``pixels`` (pixels, 2), differentiable in ``camera_to_world``.
+
+        One ray a pixel, where pictures take 2 x 2 at edges. Which samples a ray sees is found without gradients; where
+        they lie along it is not differentiated.
+        """
+        from nerf.torch_march import shade
+
+        level, device = self._level(camera_to_world, intrinsics), self.table.device
+        origins, directions = world_rays(pixels.to(device).float(), intrinsics, camera_to_world.to(device))
+        see = level._seen_compiled if device.type == "cpu" else level._seen_torch
+        ray, distance = see(origins.detach(), directions.detach())
+        step = STEP * level.grid.voxel
+        colour, opacity = shade(origins, directions, ray, distance, level._torch_grid, level.table, step)
+        return colour + (1 - opacity)[:, None] * torch.tensor(self.background, device=device)
+
+    @cached_property
+    def _torch_grid(self) -> TorchGrid:
+        from nerf.torch_march import TorchGrid
+
+        return TorchGrid.of(self.grid, self.table.device)
+
+    def _seen_compiled(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Ray and distance (samples,) of the samples that rays (rays, 3) from one camera see."""
+        from nerf.kernels import MAX_SAMPLES, visible_samples
+
+        grid, distances = self.grid, np.empty((len(directions), MAX_SAMPLES), np.float32)
+        counts = visible_samples(  # type: ignore[call-arg]
+            origins.numpy(), directions.numpy(), np.float32(STEP * grid.voxel), grid.origin, np.float32(grid.voxel),
+            grid.index, grid.blocks, self.table.numpy(), distances,
+        )  # fmt: skip
+        ray, number = np.nonzero(np.arange(MAX_SAMPLES) < counts[:, None])
+        return torch.from_numpy(ray), torch.from_numpy(distances[ray, number])
+
+    def _seen_torch(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``_seen_compiled``, and samples behind what is opaque."""
+        from nerf.torch_march import solid_samples
+
+        offsets, step = torch.full_like(origins[:, 0], 0.5), STEP * self.grid.voxel
+        return solid_samples(origins, directions, offsets, self._torch_grid, self.table, step)[:2]
 
     def _render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         window = self.window(camera_to_world, intrinsics)
@@ -88,14 +136,19 @@ class VoxelField:
     def _render_torch(
         self, pose: Tensor, camera: Intrinsics, left: int, top: int, colour: Tensor, opacity: Tensor, depth: Tensor
     ) -> None:
-        from nerf.torch_march import TorchGrid, render_pixels
+        from nerf.torch_march import render_pixels
 
         device = self.table.device
         pixels = pixel_centres(camera, device)[top : top + opacity.shape[0], left : left + opacity.shape[1]]
-        grid = TorchGrid.of(self.grid, device)
-        pose = pose.to(device).float()
+        pose, grid = pose.to(device).float(), self._torch_grid
         colour[:], opacity[:], depth[:] = render_pixels(
-            pixels, lambda at: world_rays(at, camera, pose), grid, self.table, self.background, STEP, CONTRAST
+            pixels,
+            lambda at: world_rays(at, camera, pose),
+            self._torch_grid,
+            self.table,
+            self.background,
+            STEP,
+            CONTRAST,
         )
 
     def save(self, path: Path) -> None:
