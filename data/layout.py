@@ -1,0 +1,243 @@
+"""Writing an object in the MAD layout from posed pictures of real lenses: one camera, one size, the object centred."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.cutout import PLAIN, find_mask, plain_mask, read_mask
+from data.lens import Lens, common_camera, shares_lost, taken_over
+from data.mad import GOOD, in_threads, pictures_in
+from data.world import fitting_similarity, moved
+from utils.camera import Intrinsics
+from utils.checkpoint import write_atomically, write_text
+from utils.errors import InputError
+from utils.images import picture_size, read_picture
+from utils.progress import Progress
+
+FEWEST = 3  # views below which nothing can be learned
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all importers have in common."""
+
+    out: Path  # the object's folder
+    image_size: int = 800  # longer side of the pictures written, at most
+    masks: Path | None = None  # folder of masks, by stem, 255 = object
+    plain: str = ""  # "white" or "black": the background is plain and is taken out
+    tolerance: int = 24  # 8-bit steps by which a plain background may differ from its colour
+    test: Path | None = None  # folder of query pictures, or of folders of them by kind
+    keep_world: bool = False  # leave the poses where they are
+    fill: str = "white"  # colour where a lens did not look
+    overwrite: bool = False
+    progress: Progress = Progress(quiet=True)  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture with its pose and lens."""
+
+    path: Path
+    pose: np.ndarray  # (4, 4) camera_to_world, OpenGL axes
+    lens: Lens
+    mask: Path | None = None  # used where the options name no folder of masks
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an importer found."""
+
+    frames: Sequence[Frame]
+    skipped: Sequence[str] = ()  # a sentence for each picture or pose that is left out
+    points: np.ndarray | None = None  # (points, 3) sparse points in the poses' world
+    turn: bool = False  # whether the world's axes mean nothing
+    unit: str = "source units"  # of the poses' world
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written."""
+
+    out: Path
+    pictures: int
+    queries: int
+    skipped: Sequence[str]
+    camera: Intrinsics
+    distance: tuple[float, float, float]  # least, mean and greatest distance of a camera from the origin
+    scale: float  # written units to a unit of the source
+    unit: str
+    cropped: float  # greatest share of a picture that the common camera does not see
+    filled: float  # greatest share of a written picture that its lens did not see
+    masked: bool
+    notes: Sequence[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The summary, for a person."""
+        camera, angle = self.camera, math.degrees(camera_angle(self.camera))
+        return [
+            *[f"skipped: {sentence}" for sentence in self.skipped[:20]],
+            *([f"skipped: and {len(self.skipped) - 20} more"] if len(self.skipped) > 20 else []),
+            *[f"note: {sentence}" for sentence in self.notes],
+            f"pictures  {self.pictures} taken over, {len(self.skipped)} skipped, {self.queries} queries",
+            f"camera    {camera.width}x{camera.height} pixels, {angle:.1f} degrees wide, the same for all",
+            f"resampled at most {self.cropped:.1%} of a picture cropped, {self.filled:.1%} filled with background",
+            "distance  {:.2f} to {:.2f}, {:.2f} on average".format(*(self.distance[i] for i in (0, 2, 1)))
+            + f"; a unit is {1 / self.scale:.4g} {self.unit}",
+            "object    " + ("cut out by masks" if self.masked else "not cut out: give --masks or --plain"),
+            f"next      python -m data doctor {self.out}",
+        ]
+
+
+def camera_angle(camera: Intrinsics) -> float:
+    """The horizontal field of view in radians, which is all that the MAD layout tells of a camera."""
+    return 2.0 * math.atan(0.5 * camera.width / camera.focal_x)
+
+
+def sized(lens: Lens, path: Path) -> Lens:
+    """``lens`` for the size that the picture has on the disk, which may be a smaller copy."""
+    width, height = picture_size(path)
+    if abs(width * lens.height - height * lens.width) > 1.5 * max(width, height, lens.width, lens.height):
+        raise InputError(
+            f"The picture {path} has {width}x{height} pixels, its camera {lens.width}x{lens.height}: not the same "
+            f"proportions; turn the picture upright as it was taken, or correct the camera."
+        )
+    return lens.resized(width, height)
+
+
+def write_object(source: Source, options: Options) -> Summary:
+    """Write ``source`` in the MAD layout: train/good, transforms.json, and test where queries are given.
+
+    Errors:
+        InputError where there is an object already, too few views, or a picture or mask that cannot be read.
+    """
+    frames = [Frame(f.path, f.pose, sized(f.lens, f.path), f.mask) for f in source.frames]
+    if len(frames) < FEWEST:
+        lost = f"; {source.skipped[0]}" if source.skipped else "."
+        raise InputError(f"At least {FEWEST} posed pictures are needed, found {len(frames)}{lost}")
+    camera = common_camera([frame.lens for frame in frames], options.image_size)
+    poses = np.stack([frame.pose for frame in frames])
+    similarity = np.eye(4) if options.keep_world else fitting_similarity(poses, source.points, source.turn)
+    poses = moved(similarity, poses)
+    queries = find_queries(options.test) if options.test else {}
+    claim(options)
+    names = picture_names([frame.path for frame in frames])
+
+    def write(index: int) -> bool:
+        frame = frames[index]
+        picture = masked(read_picture(frame.path), frame.path, frame.mask, options)
+        write_picture(
+            options.out / "train" / GOOD / f"{names[index]}.png",
+            taken_over(picture, frame.lens, camera, PLAIN[options.fill]),
+        )
+        return picture.shape[2] == 4
+
+    alphas = list(options.progress.track(in_threads(write, range(len(frames))), "pictures", len(frames)))
+    lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
+    for name, path in options.progress.track(queries.items(), "queries") if queries else ():
+        write_query(name, path, lens, camera, options)
+    entries = [
+        {"file_path": f"train/{GOOD}/{name}.png", "transform_matrix": pose.tolist(), "source": frame.path.name}
+        for name, pose, frame in zip(names, poses, frames)
+    ]
+    content = {
+        "camera_angle_x": camera_angle(camera),
+        "source_to_world": similarity.tolist(),
+        "source_unit": source.unit,
+        "frames": entries,
+    }
+    write_text(options.out / "transforms.json", json.dumps(content, indent=1))
+    lost = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
+    distance = np.linalg.norm(poses[:, :3, 3], axis=1)
+    return Summary(
+        options.out,
+        len(frames),
+        len(queries),
+        source.skipped,
+        camera,
+        (float(distance.min()), float(distance.mean()), float(distance.max())),
+        float(np.cbrt(np.linalg.det(similarity[:3, :3]))),
+        source.unit,
+        max(share for share, _ in lost),
+        max(share for _, share in lost),
+        all(alphas),
+        source.notes,
+    )
+
+
+def claim(options: Options) -> None:
+    """An InputError if there is an object at ``out`` already; with --overwrite its pictures and poses go."""
+    written = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth")]
+    there = [path for path in written if path.exists()]
+    if there and not options.overwrite:
+        raise InputError(f"There is {there[0]} already; name another folder with --out, or give --overwrite.")
+    for path in there:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def picture_names(paths: Sequence[Path]) -> list[str]:
+    """File names without suffix: the pictures' own where they are plain and differ, else numbers."""
+    stems = [path.stem for path in paths]
+    plain = all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}", stem) for stem in stems)
+    if plain and len({stem.casefold() for stem in stems}) == len(stems):
+        return stems
+    return [str(index) for index in range(len(paths))]
+
+
+def masked(picture: np.ndarray, path: Path, mask: Path | None, options: Options) -> np.ndarray:
+    """``picture`` (height, width, 3 or 4) with its mask as alpha: by the options' folder, by ``mask``, or plain."""
+    size = (picture.shape[1], picture.shape[0])
+    if options.masks is not None:
+        alpha = read_mask(find_mask(options.masks, path), size)
+    elif mask is not None:
+        alpha = read_mask(mask, size)
+    elif options.plain and picture.shape[2] == 3:
+        alpha = plain_mask(picture, options.plain, options.tolerance)
+    else:
+        return picture
+    if picture.shape[2] == 4:
+        alpha = np.minimum(alpha, picture[..., 3])
+    return np.dstack([picture[..., :3], alpha])
+
+
+def find_queries(folder: Path) -> dict[str, Path]:
+    """Query pictures by name "<kind>/<stem>"; those that lie in ``folder`` itself are of kind "unknown"."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder} of test pictures; correct --test.")
+    kinds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = {f"{kind.name}/{path.stem}": path for kind in kinds for path in pictures_in(kind)}
+    found |= {f"unknown/{path.stem}": path for path in pictures_in(folder)}
+    if not found:
+        raise InputError(f"There are no PNG or JPEG pictures in {folder} or its folders; correct --test.")
+    return found
+
+
+def write_query(name: str, path: Path, lens: Lens, camera: Intrinsics, options: Options) -> None:
+    """Write a query, and its defect mask where ``<test>/../ground_truth`` has one, as the common camera sees them."""
+    kind, stem = name.split("/")
+    lens = sized(lens, path)
+    picture = read_picture(path)
+    if options.plain and picture.shape[2] == 3:
+        picture = np.dstack([picture, plain_mask(picture, options.plain, options.tolerance)])
+    write_picture(options.out / "test" / kind / f"{stem}.png", taken_over(picture, lens, camera, PLAIN[options.fill]))
+    truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
+    if kind != "unknown" and truth.is_file():
+        defect = np.repeat(read_mask(truth, (lens.width, lens.height))[..., None], 3, axis=2)
+        seen = taken_over(defect, lens, camera, 0)[..., 0]
+        write_picture(options.out / "ground_truth" / kind / truth.name, (seen > 127).astype(np.uint8) * 255)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write (height, width[, 3 or 4]) uint8 as a PNG, whole or not at all."""
+    from PIL import Image
+
+    write_atomically(path, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG"))

@@ -1,0 +1,165 @@
+"""Real lenses: taking pictures with OpenCV's distortion over into one pinhole camera with a centred principal point."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.camera import Intrinsics
+from utils.errors import InputError
+
+EXACT = 0.05  # pixels by which a picture may be moved without being resampled
+MOST_PIXELS = 20_000  # a side; more is a damaged file
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A pinhole camera with distortion, in pixels; pixel (0, 0) has its centre at (0.5, 0.5), as COLMAP has it.
+
+    ``distortion`` is in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]], or the four of its fisheye model.
+    """
+
+    width: int
+    height: int
+    focal_x: float
+    focal_y: float
+    centre_x: float
+    centre_y: float
+    distortion: tuple[float, ...] = ()
+    fisheye: bool = False
+
+    def checked(self, where: str) -> Lens:
+        """This lens; an InputError that names ``where`` it stands if it cannot be a camera."""
+        numbers = (self.focal_x, self.focal_y, self.centre_x, self.centre_y, *self.distortion)
+        if not all(math.isfinite(number) and abs(number) < 1e7 for number in numbers):
+            raise InputError(f"The camera of {where} must be finite numbers, found {numbers}; write it again.")
+        if not (0 < self.width <= MOST_PIXELS and 0 < self.height <= MOST_PIXELS):
+            raise InputError(
+                f"The camera of {where} must have 1 to {MOST_PIXELS} pixels a side, found {self.width}x{self.height}."
+            )
+        if not 0.05 < min(self.focal_x, self.focal_y) / max(self.width, self.height) < 500:
+            raise InputError(
+                f"The focal length of {where} must be in pixels, found {self.focal_x:g} and {self.focal_y:g} for "
+                f"{self.width}x{self.height} pixels; check its units."
+            )
+        return self
+
+    def resized(self, width: int, height: int) -> Lens:
+        """The same lens with its picture resampled to ``width`` x ``height``."""
+        if (width, height) == (self.width, self.height):
+            return self
+        x, y = width / self.width, height / self.height
+        return Lens(
+            width,
+            height,
+            self.focal_x * x,
+            self.focal_y * y,
+            self.centre_x * x,
+            self.centre_y * y,
+            self.distortion,
+            self.fisheye,
+        )
+
+
+def common_camera(lenses: Sequence[Lens], image_size: int) -> Intrinsics:
+    """The pinhole camera into which all pictures are taken over: square pixels, centred principal point.
+
+    It has the most frequent picture size and the median focal length, averaged down to ``image_size`` pixels on the
+    longer side; smaller pictures stay.
+    """
+    (width, height), _ = Counter((lens.width, lens.height) for lens in lenses).most_common(1)[0]
+    focal = float(np.median([0.5 * (lens.focal_x + lens.focal_y) * width / lens.width for lens in lenses]))
+    scale = min(1.0, image_size / max(width, height))
+    small, low = max(1, round(width * scale)), max(1, round(height * scale))
+    return Intrinsics(small, low, focal * small / width, focal * small / width, 0.5 * small, 0.5 * low)
+
+
+def taken_over(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
+    """A picture of ``lens`` as ``camera`` would have taken it from the same place.
+
+    Args:
+        picture: (lens.height, lens.width, 3 or 4) uint8; a fourth channel is alpha.
+        fill: 8-bit grey that stands where the lens did not look; alpha is 0 there.
+    Returns:
+        (camera.height, camera.width, channels) uint8, averaged where the picture is finer than the camera.
+    """
+    import cv2
+
+    finer, outside, exact = _maps(lens, camera)
+    values = picture.astype(np.float32)
+    if values.shape[2] == 4:  # colour times alpha is what may be averaged
+        values[..., :3] = fill + (values[..., :3] - fill) * values[..., 3:] / 255.0
+    if not exact:
+        values = cv2.remap(values, *finer, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        values[outside] = [fill, fill, fill, 0][: values.shape[2]]
+    if values.shape[:2] != (camera.height, camera.width):
+        values = cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    if values.shape[2] == 4:
+        alpha = np.maximum(values[..., 3:], 1e-3) / 255.0
+        values[..., :3] = np.where(values[..., 3:] >= 0.5, fill + (values[..., :3] - fill) / alpha, fill)
+    return values.round().clip(0, 255).astype(np.uint8)
+
+
+def shares_lost(lens: Lens, camera: Intrinsics) -> tuple[float, float]:
+    """Shares in [0, 1] of the lens's picture that ``camera`` crops, and of the camera's that the lens did not see."""
+    _, outside, exact = _maps(lens, camera)
+    if exact:
+        return 0.0, 0.0
+    x, y = np.meshgrid((np.arange(32) + 0.5) / 32 * lens.width, (np.arange(32) + 0.5) / 32 * lens.height)
+    seen = undistorted(np.stack([x, y], axis=-1).reshape(-1, 2), lens)
+    column, row = seen[:, 0] * camera.focal_x + camera.centre_x, seen[:, 1] * camera.focal_y + camera.centre_y
+    inside = (column >= 0) & (row >= 0) & (column <= camera.width) & (row <= camera.height)
+    return 1.0 - float(inside.mean()), float(outside.mean())
+
+
+def undistorted(pixels: np.ndarray, lens: Lens) -> np.ndarray:
+    """Where the rays through ``pixels`` (points, 2) cut the plane at depth 1, y down: (points, 2)."""
+    import cv2
+
+    matrix, coefficients = _opencv(lens)
+    points = (pixels - 0.5).astype(np.float64)[:, None]  # OpenCV counts from the first pixel's centre
+    method = cv2.fisheye.undistortPoints if lens.fisheye else cv2.undistortPoints
+    return method(points, matrix, coefficients)[:, 0]
+
+
+def _opencv(lens: Lens) -> tuple[np.ndarray, np.ndarray]:
+    """Camera matrix (3, 3) and coefficients as OpenCV takes them."""
+    matrix = np.array(
+        [[lens.focal_x, 0, lens.centre_x - 0.5], [0, lens.focal_y, lens.centre_y - 0.5], [0, 0, 1]], dtype=np.float64
+    )
+    padding = (0.0,) * max(0, 4 - len(lens.distortion))
+    return matrix, np.array(lens.distortion + padding, dtype=np.float64)
+
+
+@functools.lru_cache(maxsize=4)
+def _maps(lens: Lens, camera: Intrinsics) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, bool]:
+    """Where the pixels of ``camera``, split until they are as fine as the lens's, lie in the lens's picture.
+
+    Returns:
+        x and y (height, width) float32 as cv2.remap takes them, which pixels lie outside (height, width) bool, and
+        whether the picture may be left as it is.
+    """
+    import cv2
+
+    finer = max(1, math.ceil(lens.width / camera.width - 0.01))
+    size = (finer * camera.width, finer * camera.height)
+    target = np.array(
+        [
+            [camera.focal_x * finer, 0, camera.centre_x * finer - 0.5],
+            [0, camera.focal_y * finer, camera.centre_y * finer - 0.5],
+            [0, 0, 1],
+        ]
+    )
+    matrix, coefficients = _opencv(lens)
+    method = cv2.fisheye.initUndistortRectifyMap if lens.fisheye else cv2.initUndistortRectifyMap
+    x, y = method(matrix, coefficients, np.eye(3), target, size, cv2.CV_32FC1)
+    x, y = np.nan_to_num(x, nan=-1e6), np.nan_to_num(y, nan=-1e6)
+    outside = (x < -1) | (y < -1) | (x > lens.width) | (y > lens.height)
+    same = size == (lens.width, lens.height)
+    exact = same and max(np.abs(x - np.arange(size[0])).max(), np.abs(y - np.arange(size[1])[:, None]).max()) < EXACT
+    return (x, y), outside, bool(exact)
