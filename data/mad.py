@@ -49,7 +49,7 @@ class Cameras:
 def read_cameras(object_dir: Path) -> Cameras:
     """The poses of an object's normal views, each checked, and each with its picture; errors as ``load_views``."""
     angle, frames = _read_frames(find_object(object_dir))
-    paths = [_frame_path(object_dir, frame, index) for index, frame in enumerate(frames)]
+    paths = [_picture_of(object_dir, frame, index) for index, frame in enumerate(frames)]
     _check_pairs(object_dir, paths)
     poses = [_pose(object_dir, frame, path) for frame, path in zip(frames, paths)]
     return Cameras(angle, paths, torch.stack(poses))
@@ -111,21 +111,30 @@ def _transforms_path(object_dir: Path) -> Path:
     return path
 
 
-def _read_frames(object_dir: Path) -> tuple[float, list[dict[str, Any]]]:
-    """Field of view and frames of ``transforms.json``."""
+def read_transforms(object_dir: Path) -> dict[str, Any]:
+    """What ``transforms.json`` holds, with at least one frame; all values are still to be checked."""
     path = _transforms_path(object_dir)
     content = read_json(path)
-    angle = content.get("camera_angle_x") if isinstance(content, dict) else None
-    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not 0.0 < angle < math.pi:
-        raise InputError(f"camera_angle_x in {path} must be an angle between 0 and pi in radians, found {angle!r}.")
-    frames = content.get("frames")
+    frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path} must list at least one frame under 'frames', found none; nothing can be trained.")
-    return float(angle), frames
+    return content
 
 
-def _frame_path(object_dir: Path, frame: object, index: int) -> Path:
-    """The picture of a frame, inside the object's folder; Blender's names without a suffix mean PNG."""
+def _read_frames(object_dir: Path) -> tuple[float, list[dict[str, Any]]]:
+    """Field of view and frames of ``transforms.json``."""
+    content = read_transforms(object_dir)
+    angle = content.get("camera_angle_x")
+    if isinstance(angle, bool) or not isinstance(angle, (int, float)) or not 0.0 < angle < math.pi:
+        raise InputError(
+            f"camera_angle_x in {object_dir / 'transforms.json'} must be an angle between 0 and pi in radians, found "
+            f"{angle!r}."
+        )
+    return float(angle), content["frames"]
+
+
+def frame_path(object_dir: Path, frame: object, index: int) -> Path:
+    """Where a frame's picture should lie, inside the object's folder; Blender's names without a suffix mean PNG."""
     where = f"frame {index} of {object_dir / 'transforms.json'}"
     name = frame.get("file_path") if isinstance(frame, dict) else None
     if not isinstance(name, str) or not _is_path(name):
@@ -137,7 +146,14 @@ def _frame_path(object_dir: Path, frame: object, index: int) -> Path:
         path = path.with_name(path.name + ".png")
     if not path.resolve().is_relative_to(object_dir.resolve()):
         raise InputError(f"file_path {name!r} in {where} leaves the object's folder; put the picture inside it.")
+    return path
+
+
+def _picture_of(object_dir: Path, frame: object, index: int) -> Path:
+    """A frame's picture, which must be there."""
+    path = frame_path(object_dir, frame, index)
     if not path.is_file():
+        where = f"frame {index} of {object_dir / 'transforms.json'}"
         raise InputError(f"The picture {path} of {where} does not exist; add it, or take the frame out.")
     return path
 
@@ -163,17 +179,27 @@ def _check_pairs(object_dir: Path, paths: list[Path]) -> None:
         )
 
 
+def read_matrix(object_dir: Path, frame: dict[str, Any], path: Path) -> Tensor:
+    """A frame's ``transform_matrix`` (4, 4) float64, finite; whether it is a pose is still to be checked."""
+    try:
+        matrix = torch.tensor(frame.get("transform_matrix"), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        matrix = torch.empty(0)
+    where = _matrix_name(object_dir, path)
+    if matrix.shape != (4, 4):
+        raise InputError(f"{where} must be a 4x4 matrix of numbers, found something else; write the frame again.")
+    if not bool(torch.isfinite(matrix.float()).all()):
+        raise InputError(f"{where} must be finite, found NaN or infinity; write the frame again.")
+    return matrix
+
+
+def _matrix_name(object_dir: Path, path: Path) -> str:
+    return f"transform_matrix of {path.name} in {object_dir / 'transforms.json'}"
+
+
 def _pose(object_dir: Path, frame: dict[str, Any], path: Path) -> Tensor:
     """A frame's camera_to_world (4, 4), checked to be a rotation and a translation."""
-    where = f"transform_matrix of {path.name} in {object_dir / 'transforms.json'}"
-    try:
-        pose = torch.tensor(frame.get("transform_matrix"), dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        pose = torch.empty(0)
-    if pose.shape != (4, 4):
-        raise InputError(f"{where} must be a 4x4 matrix of numbers, found something else; write the frame again.")
-    if not bool(torch.isfinite(pose.float()).all()):
-        raise InputError(f"{where} must be finite, found NaN or infinity; write the frame again.")
+    pose = read_matrix(object_dir, frame, path)
     rotation = pose[:3, :3]
     error = float((rotation.T @ rotation - torch.eye(3, dtype=torch.float64)).abs().max())
     last_row = pose[3] - torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
@@ -183,8 +209,8 @@ def _pose(object_dir: Path, frame: dict[str, Any], path: Path) -> Tensor:
         or float(last_row.abs().max()) > RIGID_TOLERANCE
     ):
         raise InputError(
-            f"{where} must be a rotation and a translation (camera to world, OpenGL axes), found a matrix that scales, "
-            f"shears or mirrors; remove the scale."
+            f"{_matrix_name(object_dir, path)} must be a rotation and a translation (camera to world, OpenGL axes), "
+            f"found a matrix that scales, shears or mirrors; python -m data doctor says what mends it."
         )
     return pose.float()
 
