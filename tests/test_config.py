@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import Config, configured_objects
+from utils.config import Config, StudyConfig, configured_objects
 from utils.config_readme import readme_text
 from utils.errors import InputError
 from utils.options import build, config_text, make_parser, options, parse, values_of
@@ -30,6 +30,9 @@ half_res = True   # a comment
 obs_img_num = 1
 batch_size = 3072
 noise = None
+sigma = 0.01
+amount = 0.8
+delta_brightness = 0.
 """
 
 
@@ -65,6 +68,7 @@ def test_paper_file_is_accepted_as_it_is(tmp_path: Path) -> None:
     assert len(warnings) == 1 and "use_viewdirs" not in warnings[0] and "obs_img_num" in warnings[0]
     assert config.nerf.N_importance == 64 and config.inerf.batch_size == 3072 and config.inerf.lrate == 0.01
     assert "white_bkgd" not in warnings[0]
+    assert config.study == dataclasses.replace(StudyConfig(), amount=0.8) and config.study.noise == "None"
 
 
 def test_old_keys_have_their_effect(tmp_path: Path) -> None:

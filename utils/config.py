@@ -172,6 +172,30 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
+class StudyConfig:
+    """Studies of robustness: fewer training views, and queries with noise or another brightness."""
+
+    # training views: all; a uniform draw of a share; the same without the highest and the lowest ring of cameras, as
+    # published; or a few that lie farthest from each other
+    view_split: Literal["all", "uniform", "published", "few_shot"] = "all"
+    view_fraction: float = 0.2  # share of the training views that uniform and published draw
+    few_shot_views: int = 4  # training views of few_shot
+    # of queries: Gaussian with sigma, white and black (s_and_p), white (salt) or black (pepper) values in the share
+    # amount, or that of counted light (poisson)
+    noise: Literal["None", "gaussian", "s_and_p", "salt", "pepper", "poisson"] = "None"
+    sigma: float = 0.01  # standard deviation of Gaussian noise, of values in [0, 1]
+    amount: float = 0.05  # share of the colour values that s_and_p, salt and pepper replace
+    delta_brightness: float = 0.0  # what is added to the brightness (HSV's V) of queries, -1 to 1
+
+    def __post_init__(self) -> None:
+        require(0 < self.view_fraction <= 1, "view_fraction", "above 0 and at most 1", self.view_fraction)
+        require(self.few_shot_views >= 1, "few_shot_views", "at least 1", self.few_shot_views)
+        require(self.sigma >= 0, "sigma", "0 or more", self.sigma)
+        require(0 <= self.amount <= 1, "amount", "between 0 and 1", self.amount)
+        require(-1 <= self.delta_brightness <= 1, "delta_brightness", "between -1 and 1", self.delta_brightness)
+
+
+@dataclass(frozen=True)
 class Config:
     """One object's settings."""
 
@@ -198,6 +222,7 @@ class Config:
     refine: RefineConfig = RefineConfig()
     inerf: InerfConfig = InerfConfig()
     score: ScoreConfig = ScoreConfig()
+    study: StudyConfig = StudyConfig()
 
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 4096, "image_size", "between 16 and 4096 pixels", self.image_size)
@@ -238,7 +263,7 @@ class Config:
 RUN_KEYS = frozenset({"overwrite", "quiet", "allow_bad_field", "weights_dir", "save_video"})
 
 # Groups whose keys bear the paper's names, without the group's name before them.
-PAPER_GROUPS = ("nerf", "inerf")
+PAPER_GROUPS = ("nerf", "inerf", "study")
 
 # Other names of a key, by which the paper's commands and files work as they are.
 ALIASES = {

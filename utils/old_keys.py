@@ -9,9 +9,9 @@ from utils.errors import InputError
 # Keys of the old programs that this one has no use for; a file that sets them gets one line of warning.
 NO_LONGER_NEEDED = frozenset(
     """
-    amount ckpt_name crop_size data_type dataset_type delta_brightness delta_phi delta_psi delta_t delta_theta expname
-    factor grayscale i_embed i_img i_print i_testset i_video i_weights img_resize lindisp llffhold netchunk no_ndc
-    no_reload noise obs_img_num render_factor render_only render_test shape sigma spherify testskip
+    ckpt_name crop_size data_type dataset_type delta_phi delta_psi delta_t delta_theta expname factor grayscale
+    i_embed i_img i_print i_testset i_video i_weights img_resize lindisp llffhold netchunk no_ndc no_reload
+    obs_img_num render_factor render_only render_test shape spherify testskip
     """.split()
 )
 

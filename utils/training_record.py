@@ -17,6 +17,14 @@ from utils.options import options, values_of
 FILE = "training.json"
 VERSION = 1  # raise it when a step's result changes for the same data and settings
 
+# What the choice of the training views depends on, by view_split.
+VIEW_KEYS = {
+    "all": ("view_split",),
+    "uniform": ("view_split", "view_fraction"),
+    "published": ("view_split", "view_fraction"),
+    "few_shot": ("view_split", "few_shot_views"),
+}
+
 STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "calibration")}
 
 
@@ -82,7 +90,7 @@ def step_settings(config: Config) -> dict[str, dict[str, Any]]:
         "calibration": ("refine", *(["inerf"] if config.refine.method == "adam" else []), "score"),
     }
     keys = {
-        "field": {"image_size", "background", "held_out_every", "seed", "field"},
+        "field": {"image_size", "background", "held_out_every", "seed", "field", *VIEW_KEYS[config.study.view_split]},
         "gallery": {"random_weights"} if config.retrieval.method != "thumbnails" else set(),
         "calibration": {"refine", *(["random_weights"] if config.score.method == "paper" else [])},
     }

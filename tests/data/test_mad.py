@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.folders import natural_key
-from data.mad import check_ground_truth, fingerprint, list_queries, load_views
+from data.mad import check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
+from data.masks import cut_out, mask_path, read_image
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
 
@@ -105,3 +106,48 @@ def test_ground_truth_is_not_needed_to_list(tmp_path: Path) -> None:
     assert len(list_queries(folder)) == 2
     with pytest.raises(InputError, match="only good"):
         check_ground_truth(list_queries(folder))
+
+
+def test_foreground_masks_cut_the_object_out(tmp_path: Path) -> None:
+    folder = write_object(tmp_path / "toy", views=2)
+    before = fingerprint(folder)
+    mask = np.zeros((16, 16), dtype=np.uint8)
+    mask[4:12, 4:12] = 255
+    mask[0, 0] = 51
+    for index in range(2):
+        write_picture(folder / f"masks/train/good/{index}.png", mask)
+    assert fingerprint(folder) != before
+    views, plain = load_views(folder, 400, WHITE), np.asarray(Image.open(folder / "train/good/1.png")).astype(float)
+    assert views.alphas is not None and torch.equal(views.alphas[1], torch.from_numpy(mask))
+    assert torch.equal(views.images[1, 4:12, 4:12], torch.from_numpy(plain[4:12, 4:12]).byte())
+    assert (views.images[1, 13:] == 255).all()
+    np.testing.assert_allclose(views.images[1, 0, 0], 0.2 * plain[0, 0] + 0.8 * 255, atol=0.51)
+
+
+def test_foreground_masks_of_queries(tmp_path: Path) -> None:
+    folder = write_object(tmp_path / "toy")
+    path = folder / "test/Burrs/0.png"
+    plain, before = read_image(path, folder, 400, WHITE), query_fingerprint(folder, list_queries(folder))
+    assert mask_path(folder, path) is None and mask_path(folder, tmp_path / "photo.png") is None
+    mask = np.full((16, 16), 255, dtype=np.uint8)
+    mask[:, :8] = 0
+    write_picture(folder / "masks/test/Burrs/0.png", mask)
+    assert query_fingerprint(folder, list_queries(folder)) != before
+    cut_out = read_image(path, folder, 400, WHITE)
+    assert (cut_out[:, :8] == 1).all() and torch.equal(cut_out[:, 8:], plain[:, 8:])
+    with pytest.raises(InputError, match=r"masks/test/Burrs/1\.png; add it"):
+        read_image(folder / "test/Burrs/1.png", folder, 400, WHITE)
+
+
+def test_a_picture_keeps_its_own_transparency() -> None:
+    picture = np.full((2, 2, 4), 100, dtype=np.uint8)
+    assert cut_out(picture, np.array([[255, 50], [0, 100]], dtype=np.uint8))[..., 3].tolist() == [[100, 50], [0, 100]]
+    with pytest.raises(InputError, match="found 3x2"):
+        cut_out(picture, np.zeros((2, 3), dtype=np.uint8))
+
+
+def test_missing_poses_point_to_capture(tmp_path: Path) -> None:
+    folder = write_object(tmp_path / "toy")
+    (folder / "transforms.json").unlink()
+    with pytest.raises(FileNotFoundError, match="python -m data capture"):
+        load_views(folder, 400, WHITE)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from utils.camera import Intrinsics
-from utils.config import Config, RetrievalConfig, ScoreConfig
+from utils.config import Config, RetrievalConfig, ScoreConfig, StudyConfig
 from utils.errors import InputError
 from utils.training_record import STEP_FILES, TrainingRecord, check_trained, step_fingerprints
 
@@ -51,3 +51,13 @@ def test_unfinished_training_and_other_settings_are_told() -> None:
         check_trained(replace(CONFIG, image_size=200), CONFIG, record)
     with pytest.raises(InputError, match="not finished"):
         check_trained(CONFIG, CONFIG, replace(record, steps={"field": record.steps["field"]}))
+
+
+def test_the_choice_of_views_matters_and_disturbed_queries_do_not() -> None:
+    for study in (StudyConfig(view_split="uniform"), StudyConfig(view_split="few_shot")):
+        assert changed_steps(replace(CONFIG, study=study)) == ["field", "gallery", "calibration"]
+    for study in (StudyConfig(noise="salt"), StudyConfig(delta_brightness=0.2), StudyConfig(view_fraction=0.4)):
+        assert changed_steps(replace(CONFIG, study=study)) == []
+    shares = [StudyConfig(view_split="published", view_fraction=share) for share in (0.1, 0.2)]
+    first, second = (step_fingerprints(replace(CONFIG, study=study), "data") for study in shares)
+    assert first["field"] != second["field"]

@@ -1,0 +1,113 @@
+"""Splits for studies: fewer training views, disturbed queries; by name and seed, without copies of pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from utils.config import StudyConfig
+from utils.errors import InputError
+from utils.hull import common_point
+from utils.seeds import generator
+
+RING_STEP = 5.0  # degrees of elevation by which a camera must lie below the highest one to be of another ring
+LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8-bit picture's levels
+
+
+def chosen_views(camera_to_world: Tensor, config: StudyConfig, seed: int) -> list[int]:
+    """The training views of a study.
+
+    Args:
+        camera_to_world: (views, 4, 4) poses of all training views.
+        config: ``view_split`` names the choice: "all"; "uniform", a draw of ``view_fraction`` of them without
+            replacement, rounded down, as SplatPose's published code draws; "published", the same from the views that
+            are not on the highest and the lowest ring of cameras, where MAD's objects look alike; or "few_shot",
+            ``few_shot_views`` that lie farthest from each other on the sphere of viewing directions.
+        seed: of the draw; for few_shot, of its first view.
+    Returns:
+        Numbers of views, ascending.
+    """
+    count = len(camera_to_world)
+    if config.view_split == "all":
+        return list(range(count))
+    random = generator(seed, f"views/{config.view_split}")
+    if config.view_split == "few_shot":
+        first = int(torch.randint(count, (1,), generator=random))
+        return farthest_points(viewing_directions(camera_to_world), config.few_shot_views, first)
+    pool = list(range(count)) if config.view_split == "uniform" else without_pole_rings(camera_to_world)
+    wanted = max(1, int(config.view_fraction * count + 1e-9))
+    if wanted > len(pool):
+        raise InputError(
+            f"view_fraction {config.view_fraction} asks for {wanted} of {count} views, but view_split "
+            f"{config.view_split} leaves only {len(pool)}; lower the fraction."
+        )
+    return sorted(pool[row] for row in torch.randperm(len(pool), generator=random)[:wanted].tolist())
+
+
+def viewing_directions(camera_to_world: Tensor) -> Tensor:
+    """Unit vectors from the point that all cameras look at to the cameras: (views, 3) float64."""
+    poses = camera_to_world.double()
+    return torch.nn.functional.normalize(poses[:, :3, 3] - common_point(poses), dim=1)
+
+
+def without_pole_rings(camera_to_world: Tensor) -> list[int]:
+    """The views that are not within ``RING_STEP`` of the highest or the lowest camera's elevation (z is up)."""
+    elevations = torch.rad2deg(torch.asin(viewing_directions(camera_to_world)[:, 2].clamp(-1.0, 1.0)))  # (views,)
+    inner = (elevations < elevations.max() - RING_STEP) & (elevations > elevations.min() + RING_STEP)
+    return torch.nonzero(inner)[:, 0].tolist()
+
+
+def farthest_points(directions: Tensor, count: int, first: int) -> list[int]:
+    """``count`` rows of which each next one is the farthest from those before (greedy, Gonzalez 1985), ascending.
+
+    Args:
+        directions: (views, 3) unit vectors.
+        count: all rows are taken where there are fewer.
+        first: the row to begin with.
+    """
+    chosen = [first]
+    nearest = torch.full((len(directions),), float("inf"), dtype=directions.dtype)  # (views,) to the chosen ones
+    while len(chosen) < min(count, len(directions)):
+        nearest = torch.minimum(nearest, (directions - directions[chosen[-1]]).norm(dim=1))
+        nearest[chosen] = -1.0
+        chosen.append(int(nearest.argmax()))
+    return sorted(chosen)
+
+
+def disturbed(query: Tensor, name: str, config: StudyConfig, seed: int) -> Tensor:
+    """A query as a study shows it: first with another brightness, then with noise, as iNeRF's code does it.
+
+    iNeRF's own code divides a picture of changed brightness by 255 twice, which leaves it all but black; this does not.
+
+    Args:
+        query: (height, width, 3) float32 RGB in [0, 1].
+        name: seeds its noise together with ``seed``, so that it depends neither on order nor on number of queries.
+        config: the ``noise`` and its strength, and ``delta_brightness``.
+        seed: of the noise.
+    Returns:
+        A picture like ``query``; ``query`` itself where the settings ask for nothing.
+    """
+    if config.delta_brightness != 0.0:
+        query = brightened(query, config.delta_brightness)
+    return query if config.noise == "None" else noisy(query, config, generator(seed, f"noise/{name}"))
+
+
+def brightened(image: Tensor, change: float) -> Tensor:
+    """RGB (..., 3) in [0, 1] whose HSV value is raised by ``change``, held to [0, 1]; hue and saturation stay."""
+    value = image.amax(dim=-1, keepdim=True)  # (..., 1), HSV's V
+    raised = (value + change).clamp(0.0, 1.0)
+    return torch.where(value > 0.0, image * (raised / value.clamp(min=1e-12)), raised.expand_as(image)).clamp(0.0, 1.0)
+
+
+def noisy(image: Tensor, config: StudyConfig, random: torch.Generator) -> Tensor:
+    """RGB (..., 3) in [0, 1] with noise, held to [0, 1]; the models are those of ``skimage.util.random_noise``."""
+    values = image.cpu()
+    if config.noise == "gaussian":
+        values = values + config.sigma * torch.randn(values.shape, generator=random)
+    elif config.noise == "poisson":
+        values = torch.poisson(values * LIGHT_LEVELS, generator=random) / LIGHT_LEVELS
+    else:
+        hit = torch.rand(values.shape, generator=random) < config.amount
+        white = torch.rand(values.shape, generator=random) < {"salt": 1.0, "pepper": 0.0, "s_and_p": 0.5}[config.noise]
+        values = torch.where(hit, white.to(values.dtype), values)
+    return values.clamp(0.0, 1.0).to(image.device)
