@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.colmap_files import Model, has_model, read_model
+from data.folders import natural_key
 from data.import_options import make_parser, options_of, tell
 from data.import_transforms import find_picture
 from data.layout import Frame, Options, Source, Summary, sized, write_object
-from data.mad import natural_key
 from data.world import from_opencv
 from utils.errors import InputError
 from utils.images import SUFFIXES

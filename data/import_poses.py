@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.folders import read_json
 from data.import_options import make_parser, options_of, tell
-from data.import_transforms import find_picture, read_json, read_lens
+from data.import_transforms import find_picture, read_lens
 from data.layout import Frame, Options, Source, Summary, sized, write_object
 from data.world import FLIP, rigid, rotation_of_quaternion
 from utils.errors import InputError
@@ -42,9 +43,7 @@ def main(arguments: list[str]) -> int:
     lens = parser.add_mutually_exclusive_group(required=True)
     lens.add_argument("--focal", type=float, help="focal length in pixels")
     lens.add_argument("--camera_angle_x", type=float, help="horizontal field of view in radians")
-    lens.add_argument(
-        "--intrinsics", type=Path, help="JSON with fl_x fl_y cx cy w h k1 k2 p1 p2, as in transforms.json"
-    )
+    lens.add_argument("--intrinsics", type=Path, help="JSON with fl_x, cx, w, k1 ... as in transforms.json")
     found = parser.parse_args(arguments)
     keys = read_json(found.intrinsics) if found.intrinsics else {}
     if not isinstance(keys, dict):

@@ -9,11 +9,11 @@ the object is centred here, they change nothing and are left alone.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from data.folders import read_json
 from data.import_options import make_parser, options_of, tell
 from data.layout import Frame, Options, Source, Summary, sized, write_object
 from data.lens import Lens
@@ -79,14 +79,6 @@ def _transforms_file(source: Path) -> Path:
     if not source.is_file():
         raise InputError(f"There is no {source / NAMES[0]}; name the folder of the file, or the file.")
     return source
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; an InputError if it has none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); write it again.") from None
 
 
 def find_picture(folder: Path, name: str, images: Path | None) -> Path | None:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from data.cutout import PLAIN, find_mask, plain_mask, read_mask
+from data.folders import folders_in, in_threads, pictures_in
 from data.lens import Lens, common_camera, shares_lost, taken_over
-from data.mad import GOOD, in_threads, pictures_in
+from data.mad import GOOD
 from data.world import fitting_similarity, moved
 from utils.camera import Intrinsics
 from utils.checkpoint import write_atomically, write_text
@@ -213,8 +214,7 @@ def find_queries(folder: Path) -> dict[str, Path]:
     """Query pictures by name "<kind>/<stem>"; those that lie in ``folder`` itself are of kind "unknown"."""
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder} of test pictures; correct --test.")
-    kinds = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = {f"{kind.name}/{path.stem}": path for kind in kinds for path in pictures_in(kind)}
+    found = {f"{kind.name}/{path.stem}": path for kind in folders_in(folder) for path in pictures_in(kind)}
     found |= {f"unknown/{path.stem}": path for path in pictures_in(folder)}
     if not found:
         raise InputError(f"There are no PNG or JPEG pictures in {folder} or its folders; correct --test.")

@@ -1,0 +1,274 @@
+"""``python -m data capture``: the poses of photos or of a video by COLMAP, and the object that they show.
+
+What is found on the way stays in ``<out>/capture``: upright, scaled-down pictures, matches, and COLMAP's model, which
+``import-colmap <out>/capture`` takes over again, for example with masks that were made later.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.colmap_files import read_model
+from data.cutout import find_mask, read_mask
+from data.folders import pictures_in
+from data.import_colmap import model_folders, posed_pictures
+from data.import_options import make_parser, options_of, tell
+from data.layout import Options, Summary, claim, write_object, write_picture
+from utils.errors import InputError
+from utils.images import picture_size
+from utils.progress import Progress
+
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+FEWEST = 8  # posed pictures below which the result is worth nothing
+EXHAUSTIVE = 80  # pictures up to which each is matched with each
+LENSES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How poses are looked for."""
+
+    frames: int = 80  # pictures taken from a video
+    pixels: int = 1200  # longer side of the pictures in which points are looked for
+    features: int = 4096  # points a picture, at most
+    matching: str = "auto"  # "exhaustive", "sequential", or by the number of pictures
+    lens: str = "RADIAL"  # COLMAP's camera model
+    turntable: bool = False  # the object turns before a camera that stands: only points on it count
+    seed: int = 0
+    threads: int = -1  # of COLMAP; with 1 a run can be repeated exactly
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    parser = make_parser("capture", "Find the poses of photos or a video with COLMAP and write the object.")
+    default = Search()
+    parser.add_argument("source", type=Path, help="a folder of photos (PNG, JPEG), or a video")
+    parser.add_argument("--frames", type=int, default=default.frames, help="pictures taken from a video")
+    parser.add_argument("--sfm_size", type=int, default=default.pixels, help="longer side on which poses are found")
+    parser.add_argument("--features", type=int, default=default.features, help="points a picture, at most")
+    parser.add_argument("--matching", choices=("auto", "exhaustive", "sequential"), default=default.matching)
+    parser.add_argument("--lens", choices=LENSES, default=default.lens, help="COLMAP's camera model")
+    parser.add_argument("--turntable", action="store_true", help="the object turns, the camera stands; needs --masks")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--threads", type=int, default=default.threads, help="1 makes a run repeatable bit for bit")
+    found = parser.parse_args(arguments)
+    search = Search(
+        found.frames,
+        found.sfm_size,
+        found.features,
+        found.matching,
+        found.lens,
+        found.turntable,
+        found.seed,
+        found.threads,
+    )
+    return tell(capture(found.source, search, options_of(found)))
+
+
+def capture(source: Path, search: Search, options: Options) -> Summary:
+    """Find the poses of the photos or video ``source`` and write the object.
+
+    Errors:
+        InputError where there are too few pictures, or COLMAP poses fewer than ``FEWEST`` or than half of them.
+    """
+    colmap = _colmap()
+    claim(options)
+    work = options.out / "capture"
+    if work.exists():
+        shutil.rmtree(work)
+    count = gather(source, work / "images", search, options.progress)
+    if count < FEWEST:
+        raise InputError(f"At least {FEWEST} pictures are needed, found {count} in {source}; take some 50 all around.")
+    _masks_for_colmap(work, search, options)
+    find_poses(colmap, work, search, options.progress)
+    models = {folder: read_model(folder) for folder in model_folders(work)} if any(work.glob("sparse/*/*.bin")) else {}
+    folder = max(models, key=lambda place: len(models[place].images), default=None)
+    posed = len(models[folder].images) if folder is not None else 0
+    if folder is None or posed < max(FEWEST, count / 2):
+        raise InputError(
+            f"COLMAP found the poses of only {posed} of {count} pictures; take more, each overlapping the last by "
+            f"two thirds, sharp, in even light, with a patterned cloth or newspaper under the object (and --matching "
+            f"exhaustive), then run this again."
+        )
+    notes = [f"{len(models)} models, the largest has {posed} of {count} pictures"] if len(models) > 1 else []
+    return write_object(posed_pictures(models[folder], work / "images", notes), options)
+
+
+def _colmap() -> Any:
+    try:
+        import pycolmap
+    except ImportError:
+        raise InputError(
+            "capture needs pycolmap, which is not installed; run: pip install -r requirements-data.txt"
+        ) from None
+    pycolmap.logging.minloglevel = pycolmap.logging.ERROR
+    return pycolmap
+
+
+def gather(source: Path, folder: Path, search: Search, progress: Progress) -> int:
+    """Put upright pictures of at most ``search.pixels`` into ``folder``; returns how many."""
+    if source.is_file() and source.suffix.lower() in VIDEOS:
+        return sharpest_frames(source, folder, search, progress)
+    if not source.is_dir():
+        raise InputError(f"There is no folder of photos or video ({', '.join(VIDEOS)}) {source}; correct it.")
+    paths = pictures_in(source)
+    if not paths:
+        raise InputError(f"There are no PNG or JPEG pictures in {source}; convert them (HEIC is not read).")
+    stems = [path.stem.casefold() for path in paths]
+    for path in progress.track(paths, "photos"):
+        name = path.name if stems.count(path.stem.casefold()) > 1 else path.stem
+        _upright(path, folder / f"{name}.png", search.pixels)
+    return len(paths)
+
+
+def _upright(source: Path, target: Path, pixels: int) -> None:
+    """A photo as it is to be looked at, scaled down, with its focal length kept for COLMAP."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(source) as photo:
+            upright = ImageOps.exif_transpose(photo)
+            kept = upright.getexif()
+            upright = upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
+            upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"The photo {source} cannot be read: {error}; replace it or take it out.") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    upright.save(target, exif=kept)
+
+
+def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progress) -> int:
+    """Cut a video into ``search.frames`` windows of equal length and keep the sharpest frame of each."""
+    import cv2
+
+    stream = cv2.VideoCapture(str(video))
+    total = int(stream.get(cv2.CAP_PROP_FRAME_COUNT))
+    window = max(1, total // max(1, search.frames))
+    best, sharpest, written, number = None, -1.0, 0, 0
+    with progress.bar("video", total if total > 0 else None) as bar:
+        while True:
+            whole, frame = stream.read()
+            if whole:
+                sharpness = _sharpness(frame)
+                if sharpness > sharpest:
+                    best, sharpest = frame, sharpness
+                number += 1
+                bar.update()
+            if best is not None and (not whole or number % window == 0):
+                write_picture(folder / f"{written:04d}.png", _scaled(best[..., ::-1], search.pixels))
+                best, sharpest, written = None, -1.0, written + 1
+            if not whole:
+                break
+    stream.release()
+    if written == 0:
+        raise InputError(f"The video {video} cannot be read; convert it to MP4 (H.264), or give a folder of photos.")
+    return written
+
+
+def _sharpness(frame: np.ndarray) -> float:
+    """Variance of the Laplacian of a frame, at 480 pixels: blur lowers it."""
+    import cv2
+
+    grey = cv2.cvtColor(_scaled(frame, 480), cv2.COLOR_BGR2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def _scaled(picture: np.ndarray, pixels: int) -> np.ndarray:
+    import cv2
+
+    scale = min(1.0, pixels / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
+
+
+def _masks_for_colmap(work: Path, search: Search, options: Options) -> None:
+    """On a turntable, masks as COLMAP reads them, NAME.png.png: points are looked for only where they are white."""
+    if not search.turntable:
+        return
+    if options.masks is None:
+        raise InputError("--turntable needs --masks, for the background stands while the object turns; add them.")
+    for path in pictures_in(work / "images"):
+        mask = read_mask(find_mask(options.masks, path), picture_size(path))
+        write_picture(work / "masks" / f"{path.name}.png", mask)
+
+
+def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> None:
+    """COLMAP's pipeline on ``work/images``: features, matches, and models in ``work/sparse/0``, ``1``, ..."""
+    database, images, sparse = work / "database.db", work / "images", work / "sparse"
+    sparse.mkdir(parents=True, exist_ok=True)
+    colmap.set_random_seed(search.seed)
+    paths = pictures_in(images)
+    reader = colmap.ImageReaderOptions()
+    reader.camera_model = search.lens
+    if search.turntable:
+        reader.mask_path = str(work / "masks")
+    extraction, matching = colmap.FeatureExtractionOptions(), colmap.FeatureMatchingOptions()
+    extraction.max_image_size, extraction.sift.max_num_features = search.pixels, search.features
+    extraction.use_gpu = matching.use_gpu = False
+    extraction.num_threads = matching.num_threads = search.threads
+    mode = colmap.CameraMode.SINGLE if len({picture_size(path) for path in paths}) == 1 else colmap.CameraMode.AUTO
+    _watched(
+        lambda: colmap.extract_features(
+            database, images, camera_mode=mode, reader_options=reader, extraction_options=extraction
+        ),
+        progress,
+        ("features", len(paths), database, "keypoints"),
+    )
+    verification = colmap.TwoViewGeometryOptions()
+    verification.ransac.random_seed = search.seed
+    exhaustive = search.matching == "exhaustive" or (search.matching == "auto" and len(paths) <= EXHAUSTIVE)
+    match = colmap.match_exhaustive if exhaustive else colmap.match_sequential
+    pairs = len(paths) * (len(paths) - 1) // 2 if exhaustive else None
+    _watched(
+        lambda: match(database, matching_options=matching, verification_options=verification),
+        progress,
+        ("matches", pairs, database, "two_view_geometries"),
+    )
+    mapping = colmap.IncrementalPipelineOptions()
+    mapping.random_seed, mapping.num_threads = search.seed, search.threads
+    mapping.min_model_size = FEWEST
+    with progress.bar("poses", len(paths)) as bar:
+        colmap.incremental_mapping(database, images, sparse, options=mapping, next_image_callback=bar.update)
+
+
+def _watched(work: Callable[[], object], progress: Progress, watch: tuple[str, int | None, Path, str]) -> None:
+    """Run ``work`` in a thread, with a bar that follows the rows of a table of COLMAP's database.
+
+    Args:
+        watch: the bar's name, its length, the database and the table.
+    """
+    name, total, database, table = watch
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    with progress.bar(name, total) as bar:
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.5)
+            bar.n = _rows(database, table) or bar.n
+            bar.refresh()
+    if failures:
+        raise InputError(f"COLMAP failed while it looked for {name}: {failures[0]}; check the pictures.")
+
+
+def _rows(database: Path, table: str) -> int:
+    """How many rows a table has now; 0 where it cannot be seen."""
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.1) as connection:
+            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+    except sqlite3.Error:
+        return 0
