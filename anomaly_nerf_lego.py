@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from utils.config import Config
@@ -14,8 +14,8 @@ from utils.progress import Progress
 
 if TYPE_CHECKING:
     from auroc_test import Faultless
-    from nerf.voxel import VoxelField
-    from retrieval.gallery import Gallery
+    from retrieval.galleries import Gallery
+    from utils.rendering import Field
     from utils.stopwatch import Stopwatch
     from utils.training_record import TrainingRecord
     from utils.views import Views
@@ -41,6 +41,7 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
     from utils.environment import environment
     from utils.training_record import TrainingRecord, step_fingerprints
 
+    config = replace(config, inerf=replace(config.inerf, save_video=False))  # videos are of queries
     progress, folder = Progress(config.quiet), config.checkpoint_dir
     data = fingerprint(find_object(config.object_dir))
     prints = step_fingerprints(config, data)
@@ -83,7 +84,7 @@ def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], pr
         record.psnr, record.blank_psnr = measure_field(field, held_out)
         finish("field", "train")
     check_field(config, record)
-    gallery = make_gallery(train, field, config, record, prints["gallery"], clock)
+    gallery = make_gallery(train, field, config, record, prints["gallery"], clock, progress)
     if not record.done("gallery", prints["gallery"], folder):
         finish("gallery", "gallery")
     if not record.done("calibration", prints["calibration"], folder):
@@ -103,51 +104,55 @@ def check_count(views: int, config: Config) -> None:
 
 def make_field(
     views: Views, config: Config, record: TrainingRecord, wanted: str, clock: Stopwatch, progress: Progress
-) -> VoxelField:
+) -> Field:
     """The field, read where it is done, else trained, from where an interrupted training stopped."""
-    from nerf.train import train_field
-    from nerf.voxel import load_field
+    from nerf import fields
     from utils.checkpoint import as_checkpoint
     from utils.training_record import STEP_FILES
 
     folder = config.checkpoint_dir
     if record.done("field", wanted, folder):
         with as_checkpoint(folder / STEP_FILES["field"]):
-            return load_field(folder / STEP_FILES["field"], clock.device)
+            return fields.load(folder / STEP_FILES["field"], clock.device)
     unfinished = folder / f"field-{wanted[:8]}.unfinished.safetensors"
     for stale in folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or config.overwrite:
             stale.unlink()
     with clock.stage("train"):
-        field = train_field(views, config.field, clock.device, config.seed, unfinished, progress)
+        field = fields.train(views, config, clock.device, unfinished, progress)
         field.save(folder / STEP_FILES["field"])
     unfinished.unlink(missing_ok=True)
     return field
 
 
 def make_gallery(
-    views: Views, field: VoxelField, config: Config, record: TrainingRecord, wanted: str, clock: Stopwatch
+    views: Views,
+    field: Field,
+    config: Config,
+    record: TrainingRecord,
+    wanted: str,
+    clock: Stopwatch,
+    progress: Progress,
 ) -> Gallery:
     """The gallery, read where it is done, else made from views and renderings."""
-    from retrieval.gallery import Gallery, build_gallery
-    from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
+    from retrieval import galleries
+    from utils.checkpoint import as_checkpoint
     from utils.training_record import STEP_FILES
 
     path = config.checkpoint_dir / STEP_FILES["gallery"]
     if record.done("gallery", wanted, config.checkpoint_dir):
         with as_checkpoint(path):
-            return Gallery.from_state_dict(load_tensors(path)[0])
+            return galleries.load(path, config, clock.device)
     with clock.stage("gallery"):
-        gallery = build_gallery(views, field.render, config.retrieval)
-        save_tensors(path, gallery.state_dict(), {"object_name": config.object_name})
+        gallery = galleries.build(views, field.render, config, clock.device, progress)
+        gallery.save(path)
     return gallery
 
 
 def make_calibration(held_out: Views, model: Faultless, clock: Stopwatch, progress: Progress) -> None:
     """The calibration: how normal views differ from their references, all at poses found as a query's are found."""
     from auroc_test import find_reference
-    from scoring.calibration import calibrate
-    from utils.checkpoint import save_tensors
+    from scoring import scorers
     from utils.stopwatch import Stopwatch
     from utils.training_record import STEP_FILES
 
@@ -155,7 +160,7 @@ def make_calibration(held_out: Views, model: Faultless, clock: Stopwatch, progre
     with clock.stage("calibrate"):
         for index in progress.track(range(len(held_out)), "calibrate"):
             query = held_out.image(index).to(model.device)
-            _, found, reference = find_reference(query, model, Stopwatch(model.device))
+            _, found, reference = find_reference(query, f"view {index}", model, Stopwatch(model.device))
             if found or model.config.allow_bad_field:
                 pairs.append((query, reference))
         if 2 * len(pairs) < len(held_out):
@@ -163,12 +168,11 @@ def make_calibration(held_out: Views, model: Faultless, clock: Stopwatch, progre
                 f"Poses were found for only {len(pairs)} of {len(held_out)} held-out normal views of "
                 f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
             )
-        calibration = calibrate(pairs, model.config.score)
-        path = model.config.checkpoint_dir / STEP_FILES["calibration"]
-        save_tensors(path, calibration.state_dict(), {"object_name": model.config.object_name})
+        scorer = scorers.calibrate(pairs, model.config, model.device)
+        scorer.save(model.config.checkpoint_dir / STEP_FILES["calibration"])
 
 
-def measure_field(field: VoxelField, held_out: Views) -> tuple[float, float]:
+def measure_field(field: Field, held_out: Views) -> tuple[float, float]:
     """Mean PSNR in dB of the held-out views as rendered, and as if they showed the bare background."""
     import torch
 

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from data.mad import Query
-    from nerf.voxel import VoxelField
-    from retrieval.gallery import Gallery
-    from scoring.calibration import Calibration
+    from retrieval.galleries import Gallery
+    from scoring.scorers import Scorer
     from utils.camera import Intrinsics
     from utils.journal import Journal
-    from utils.rendering import Rendering
+    from utils.rendering import Field, Rendering
     from utils.report import QueryPictures
     from utils.results import Detection, ObjectReport
     from utils.stopwatch import Stopwatch
@@ -37,7 +36,7 @@ class Faultless:
     config: Config
     intrinsics: Intrinsics
     device: torch.device
-    field: VoxelField
+    field: Field
     gallery: Gallery
 
 
@@ -45,7 +44,7 @@ class Faultless:
 class Model(Faultless):
     """All that training leaves of an object."""
 
-    calibration: Calibration
+    scorer: Scorer
 
 
 def detect(query: Tensor, name: str, model: Model, known: Detection | None = None) -> tuple[Detection, Tensor]:
@@ -59,32 +58,32 @@ def detect(query: Tensor, name: str, model: Model, known: Detection | None = Non
     Returns:
         The verdict with what led to it, and the anomaly map (height, width) float32.
     """
-    from scoring.compare import anomaly_map, anomaly_score
     from utils.results import Detection, verdict_at
     from utils.stopwatch import Stopwatch
 
     clock = Stopwatch(model.device)
-    pose, found, reference = find_reference(query, model, clock, known)
+    pose, found, reference = find_reference(query, name, model, clock, known)
     with clock.stage("compare"):
-        map_ = anomaly_map(query, reference, model.calibration)
-        score = anomaly_score(map_, model.calibration)
-    verdict = verdict_at(score, model.calibration.threshold)
+        anomaly_map, anomaly_score = model.scorer.compare(query, reference)
+    verdict = verdict_at(anomaly_score, model.scorer.threshold)
     stages = {**(known.stage_seconds if known else {}), **clock.seconds}
-    return Detection(name, score, verdict, found, pose.cpu(), sum(stages.values()), stage_seconds=stages), map_
+    seconds = sum(stages.values())
+    return Detection(name, anomaly_score, verdict, found, pose.cpu(), seconds, stage_seconds=stages), anomaly_map
 
 
 def find_reference(
-    query: Tensor, model: Faultless, clock: Stopwatch, known: Detection | None = None
+    query: Tensor, name: str, model: Faultless, clock: Stopwatch, known: Detection | None = None
 ) -> tuple[Tensor, bool, Rendering]:
     """The query's pose, whether it can be trusted, and the faultless object rendered at it."""
-    from inerf.refine import refine_pose
-    from retrieval.gallery import retrieve
+    from inerf.refiners import refine
 
+    config = model.config
     if known is None or known.camera_to_world is None:
         with clock.stage("retrieve"):
-            coarse_poses = retrieve(model.gallery, query, model.intrinsics, model.config.retrieval.hypotheses)
+            coarse_poses = model.gallery.retrieve(query, model.intrinsics, config.retrieval.hypotheses)
         with clock.stage("refine"):
-            refinement = refine_pose(query, coarse_poses, model.intrinsics, model.field.render, model.config.refine)
+            video = config.result_dir / name / "video.gif" if config.inerf.save_video else None
+            refinement = refine(query, name, coarse_poses, model.intrinsics, model.field, config, video)
         pose, found = refinement.camera_to_world, refinement.found
     else:
         pose, found = known.camera_to_world.to(model.device), known.pose_found
@@ -137,7 +136,7 @@ def test_object(config: Config, own: argparse.Namespace) -> int:
 
 def load_model(config: Config) -> Model:
     """The trained object; an error says what is missing or was trained with other settings."""
-    from utils.checkpoint import as_checkpoint, load_tensors
+    from utils.checkpoint import as_checkpoint
     from utils.device import pick_device
     from utils.options import build, file_values
     from utils.training_record import STEP_FILES, TrainingRecord, check_trained
@@ -149,18 +148,18 @@ def load_model(config: Config) -> Model:
         )
     record = TrainingRecord.read(folder)
     check_trained(config, build(file_values(folder / "config.txt")[0]), record)
-    from nerf.voxel import load_field
-    from retrieval.gallery import Gallery
-    from scoring.calibration import Calibration
+    from nerf import fields
+    from retrieval import galleries
+    from scoring import scorers
 
     paths = {step: folder / name for step, name in STEP_FILES.items()}
     with as_checkpoint(paths["field"]):
-        field = load_field(paths["field"], device)
+        field = fields.load(paths["field"], device)
     with as_checkpoint(paths["gallery"]):
-        gallery = Gallery.from_state_dict(load_tensors(paths["gallery"])[0])
+        gallery = galleries.load(paths["gallery"], config, device)
     with as_checkpoint(paths["calibration"]):
-        calibration = Calibration.from_state_dict(load_tensors(paths["calibration"])[0])
-    return Model(config, record.camera(), device, field, gallery, calibration)
+        scorer = scorers.load(paths["calibration"], config, device)
+    return Model(config, record.camera(), device, field, gallery, scorer)
 
 
 def read_query(path: Path, model: Model) -> Tensor:
@@ -198,7 +197,7 @@ def measure(queries: list[Query], model: Model, record: TrainingRecord, journal:
     detections = [replace(journal.done[query.name], label=query.kind) for query in queries]
     evaluation = evaluate(
         detections,
-        model.calibration.threshold,
+        model.scorer.threshold,
         journal.anomaly_map,
         lambda name: read_mask(masks[name]),
         read_true_poses(model.config.object_dir),
@@ -206,7 +205,7 @@ def measure(queries: list[Query], model: Model, record: TrainingRecord, journal:
     )
     return ObjectReport(
         object_name=model.config.object_name,
-        threshold=model.calibration.threshold,
+        threshold=model.scorer.threshold,
         evaluation=evaluation,
         queries=detections,
         psnr=record.psnr,
@@ -251,12 +250,15 @@ def print_summary(report: ObjectReport, config: Config) -> None:
     if config.quiet:
         overall = report.evaluation.overall
         figures = " ".join(f"{name}={show(getattr(overall, name))}" for name in columns)
-        print(f"{report.object_name} {figures} report={config.result_dir / 'report.html'}")
+        weights = " weights=random" if report.remark else ""
+        print(f"{report.object_name} {figures}{weights} report={config.result_dir / 'report.html'}")
         return
     print(f"{report.object_name:14}" + "".join(f"{name:>13}" for name in ("queries", *columns)))
     for kind, row in rows.items():
         values = [str(row.queries), *(show(getattr(row, name)) for name in columns)]
         print(f"  {kind:12}" + "".join(f"{value:>13}" for value in values))
+    if report.remark:
+        print(report.remark)
     print(f"Report: {config.result_dir / 'report.html'}")
 
 

@@ -94,7 +94,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "object_name": model.config.object_name,
         "verdict": detection.verdict,
         "anomaly_score": detection.anomaly_score,
-        "threshold": model.calibration.threshold,
+        "threshold": model.scorer.threshold,
         "pose_found": detection.pose_found,
         "camera_to_world": None if pose is None else pose.tolist(),
         "heat_map": str(heat_map),
@@ -110,7 +110,7 @@ def write_heat_map(path: Path, query: Tensor, anomaly_map: Tensor, model: Model)
     from utils.heatmap import HeatScale, heat_picture
     from utils.images import to_bytes, write_png
 
-    scale = HeatScale(0.0, 2.0 * model.calibration.threshold)
+    scale = HeatScale(0.0, 2.0 * model.scorer.threshold)
     picture = heat_picture(to_bytes(query), anomaly_map, scale)
     write_png(path, torch.from_numpy(picture).float() / 255.0)
     return path

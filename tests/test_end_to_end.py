@@ -12,45 +12,15 @@ import torch
 import anomaly_nerf_lego
 import auroc_test
 import detect
-from tests.inerf.scene import camera, render
-from tests.mad_folder import write_picture, write_transforms
-from utils.camera import Intrinsics, pose_errors
+from tests.world import write_world
+from utils.camera import pose_errors
 from utils.errors import InputError, exit_code_of
-from utils.images import read_map, to_bytes
+from utils.images import read_map
 
-CAMERA = Intrinsics.from_angle(96, 96, 0.69)
-RINGS = (-50, -25, 0, 25, 50, 75)
 SMALL = [
     *("--field_resolution", "64", "--field_levels", "2", "--field_steps", "150", "--field_rays_per_step", "4096"),
     *("--retrieval_virtual_views", "200"),
 ]
-QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
-
-
-def write_world(folder: Path) -> Path:
-    """48 views on rings; four queries each without fault, without a sphere and with a stain."""
-    frames = []
-    for number, (ring, step) in enumerate((ring, step) for ring in RINGS for step in range(8)):
-        pose = camera(45 * step + ring, ring)
-        write_picture(folder / f"train/good/{number}.png", to_bytes(render(pose, CAMERA).colour))
-        frames.append({"file_path": f"train/good/{number}.png", "transform_matrix": pose.tolist()})
-    write_transforms(folder, frames, angle=0.69)
-    truth = {}
-    for number, (azimuth, elevation) in enumerate(QUERIES):
-        pose = camera(azimuth, elevation, radius=3.1)
-        good = render(pose, CAMERA)
-        missing = render(pose, CAMERA, missing=(number % 2 + 1,)).colour
-        stained = good.colour.clone()
-        y, x = (int(value) for value in (good.opacity > 0.99).nonzero().float().median(0).values)
-        stained[y - 3 : y + 4, x - 3 : x + 4] = 1.0 - stained[y - 3 : y + 4, x - 3 : x + 4]
-        for kind, picture in (("good", good.colour), ("Missing", missing), ("Stains", stained)):
-            write_picture(folder / f"test/{kind}/{number}.png", to_bytes(picture))
-            truth[f"{kind}/{number}"] = pose.tolist()
-            mask = ((picture - good.colour).abs().amax(-1) > 0.02).float()
-            if kind != "good":
-                write_picture(folder / f"ground_truth/{kind}/{number}_mask.png", to_bytes(mask))
-    (folder / "poses_truth.json").write_text(json.dumps(truth))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +161,7 @@ def test_checkpoints_of_another_kind_are_told(place: Path, tmp_path: Path) -> No
     folder = tmp_path / "ckpts/balls"
     shutil.copy(folder / "gallery.safetensors", folder / "field.safetensors")
     spoilt = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"))
-    with pytest.raises(InputError, match=r"field\.safetensors is not a whole checkpoint"):
+    with pytest.raises(InputError, match=r"field\.safetensors holds 'thumbnails'"):
         auroc_test.main(spoilt)
 
 
