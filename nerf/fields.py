@@ -8,6 +8,7 @@ import torch
 
 from nerf.mlp_field import load_mlp_field
 from nerf.mlp_train import train_mlp
+from nerf.official import import_field
 from nerf.train import train_field
 from nerf.voxel import load_field
 from utils.checkpoint import load_metadata
@@ -19,11 +20,13 @@ from utils.views import Views
 
 
 def train(views: Views, config: Config, device: torch.device, unfinished: Path | None, progress: Progress) -> Field:
-    """The field that ``config.field.method`` names, trained on ``views``.
+    """The field that ``config.field.method`` names, trained on ``views``, or taken from a checkpoint (``ft_path``).
 
     Args:
         unfinished: where an interrupted training leaves its state, and from where it goes on; None keeps none.
     """
+    if config.field.method == "mlp" and config.nerf.ft_path:
+        return import_field(views, config.nerf, device, progress)
     if config.field.method == "mlp":
         return train_mlp(views, config.nerf, device, config.seed, unfinished, progress)
     return train_field(views, config.field, device, config.seed, unfinished, progress)

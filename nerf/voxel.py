@@ -142,13 +142,7 @@ class VoxelField:
         pixels = pixel_centres(camera, device)[top : top + opacity.shape[0], left : left + opacity.shape[1]]
         pose, grid = pose.to(device).float(), self._torch_grid
         colour[:], opacity[:], depth[:] = render_pixels(
-            pixels,
-            lambda at: world_rays(at, camera, pose),
-            self._torch_grid,
-            self.table,
-            self.background,
-            STEP,
-            CONTRAST,
+            pixels, lambda at: world_rays(at, camera, pose), grid, self.table, self.background, STEP, CONTRAST
         )
 
     def save(self, path: Path) -> None:
