@@ -30,7 +30,7 @@ from utils.progress import Progress
 from utils.views import Views, split_held_out
 
 SECTORS = 30
-_SHARPNESS = 20.0  # k in the weights of sectors; a view's own sector has about half of its weight
+_SHARPNESS = 8.0  # k in the weights of sectors; the sector whose middle a view is in gets about half of its weight
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def lessons(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        yield float(loss), float((logits.argmax(1) == wanted.argmax(1)).float().mean())
+        yield loss.item(), float((logits.argmax(1) == wanted.argmax(1)).float().mean())
 
 
 def sector_weights(view_directions: Tensor) -> Tensor:
