@@ -40,6 +40,7 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
     from utils.device import pick_device
     from utils.environment import environment
     from utils.training_record import TrainingRecord, step_fingerprints
+    from utils.weights import needed, obtain, weights_of
 
     config = replace(config, inerf=replace(config.inerf, save_video=False))  # videos are of queries
     progress, folder = Progress(config.quiet), config.checkpoint_dir
@@ -49,6 +50,8 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
     if all(record.done(step, prints[step], folder) for step in prints):
         progress.say(f"{config.object_name} is trained already; --overwrite trains it again.")
     else:
+        for name in needed(config):
+            obtain(name, weights_of(config))  # missing weights are told now, not after hours
         make_writable(folder)
         record.data = data
         write_text(folder / "config.txt", config_text(config))

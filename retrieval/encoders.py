@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from utils import backbones
-from utils.weights import Weights, fingerprint
+from utils.weights import Weights, efficientnet_b4_file, fingerprint
 
 ENCODERS = ("resnet50", "efficientnet_b4")  # the methods
 BATCH = 8  # pictures that go through a network at once
@@ -49,7 +49,7 @@ def make_encoder(kind: str, size: int, weights: Weights, device: torch.device) -
     if kind == "resnet50":
         network, file, embed = backbones.resnet50(weights, "resnet50_retrieval"), "resnet50_retrieval", unit_features
     else:
-        network, file = backbones.efficientnet_b4(weights), backbones.efficientnet_b4_file(weights)
+        network, file = backbones.efficientnet_b4(weights), efficientnet_b4_file(weights)
         embed = stacked_levels
     return Encoder(kind, size, fingerprint(file, weights), network.to(device), embed)
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.backbones import efficientnet_b4, efficientnet_b4_file, imagenet_normalised
+from utils.backbones import efficientnet_b4, imagenet_normalised
 from utils.config import Config, ScoreConfig
 from utils.errors import InputError
 from utils.rendering import Rendering
-from utils.weights import fingerprint, weights_of
+from utils.weights import efficientnet_b4_file, fingerprint, weights_of
 
 TRUNCATE = 4.0  # standard deviations at which the Gaussian ends, as in scipy
 

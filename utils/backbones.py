@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.weights import Weights, fill
+from utils.weights import Weights, efficientnet_b4_file, fill
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = (1, 2, 3, 5)  # torchvision's stages whose ends are the levels
@@ -53,11 +53,6 @@ def efficientnet_b4(weights: Weights) -> nn.Module:
         return fill(network, efficientnet_b4_file(weights), weights)
     _pad_like_tensorflow(network)
     return fill(network, efficientnet_b4_file(weights), weights, _from_paper)
-
-
-def efficientnet_b4_file(weights: Weights) -> str:
-    """The registered name of the file that ``efficientnet_b4`` is filled from."""
-    return "efficientnet_b4" if weights.efficientnet == "paper" else "efficientnet_b4_torchvision"
 
 
 def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:

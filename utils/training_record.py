@@ -89,10 +89,11 @@ def step_settings(config: Config) -> dict[str, dict[str, Any]]:
         "gallery": ("retrieval",),
         "calibration": ("refine", *(["inerf"] if config.refine.method == "adam" else []), "score"),
     }
+    weights = {"random_weights", "efficientnet_weights"}
     keys = {
         "field": {"image_size", "background", "held_out_every", "seed", "field", *VIEW_KEYS[config.study.view_split]},
-        "gallery": {"random_weights"} if config.retrieval.method != "thumbnails" else set(),
-        "calibration": {"refine", *(["random_weights"] if config.score.method == "paper" else [])},
+        "gallery": weights if config.retrieval.method != "thumbnails" else set(),
+        "calibration": {"refine"} | (weights if config.score.method == "paper" else set()),
     }
     values = values_of(config)
     return {

@@ -141,6 +141,21 @@ def weights_of(config: Config) -> Weights:
     return Weights(config.weights_dir, config.random_weights, config.quiet, config.efficientnet_weights)
 
 
+def needed(config: Config) -> list[str]:
+    """Names of the files without which the chosen methods cannot run."""
+    if config.random_weights:
+        return []
+    efficientnet = efficientnet_b4_file(weights_of(config))
+    of_retrieval = {"resnet50": "resnet50_retrieval", "efficientnet_b4": efficientnet, "loftr": "loftr_indoor"}
+    names = [of_retrieval.get(config.retrieval.method), efficientnet if config.score.method == "paper" else None]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def efficientnet_b4_file(weights: Weights) -> str:
+    """The registered name of the file that ``efficientnet_b4`` is filled from."""
+    return "efficientnet_b4" if weights.efficientnet == "paper" else "efficientnet_b4_torchvision"
+
+
 def own_cache() -> Path:
     """The folder that files are fetched to."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pad" / "weights"
