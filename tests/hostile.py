@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,9 +26,7 @@ names = st.one_of(
     st.sampled_from(
         ["", ".", "..", "/", "/etc/passwd", "../x.png", "a/../../x.png", "train/good/0.png", "\0", "x" * 300]
     ),
-    st.sampled_from(
-        ["train/good/0", "./train/good/1.png", "train/good", "C:\\x.png", "\ud800", "~"]
-    ),
+    st.sampled_from(["train/good/0", "./train/good/1.png", "train/good", "C:\\x.png", "\ud800", "~"]),
 )
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, names),
@@ -111,3 +111,19 @@ pictures = st.one_of(
     *(damaged(png(mode=mode)) for mode in ("L", "RGB", "RGBA")),
     headers.flatmap(damaged),
 )
+
+
+def zip_of(entries: list[tuple[str, bytes]], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip file with these names and contents."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, content in entries:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = compression
+            file.writestr(info, content)
+    return buffer.getvalue()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files under a folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
