@@ -226,9 +226,12 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
     verification.ransac.random_seed = search.seed
     exhaustive = search.matching == "exhaustive" or (search.matching == "auto" and len(paths) <= EXHAUSTIVE)
     match = colmap.match_exhaustive if exhaustive else colmap.match_sequential
+    pairing = colmap.ExhaustivePairingOptions() if exhaustive else colmap.SequentialPairingOptions()
+    if exhaustive:
+        pairing.block_size = 10  # matches are stored block by block, and the bar sees what is stored
     pairs = len(paths) * (len(paths) - 1) // 2 if exhaustive else None
     _watched(
-        lambda: match(database, matching_options=matching, verification_options=verification),
+        lambda: match(database, matching, pairing, verification),
         progress,
         ("matches", pairs, database, "two_view_geometries"),
     )

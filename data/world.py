@@ -46,10 +46,10 @@ def from_opencv(world_to_camera: np.ndarray) -> np.ndarray:
 def rotation_of_quaternion(quaternion: object, where: str) -> np.ndarray:
     """The rotation (3, 3) of a quaternion w, x, y, z of any length but zero."""
     numbers = np.array(quaternion, dtype=np.float64)
-    length = np.linalg.norm(numbers)
-    if not 1e-6 < length < 1e6:
+    largest = np.abs(numbers).max()
+    if not 1e-6 < largest < 1e6:
         raise InputError(f"The quaternion of {where} must be finite and not zero, found {numbers.tolist()}.")
-    w, x, y, z = numbers / length
+    w, x, y, z = numbers / np.linalg.norm(numbers)
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
