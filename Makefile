@@ -8,7 +8,7 @@ SAMPLE := data/samples/$(TOY)
 .PHONY: demo test lint clean
 
 demo: $(VENV)/installed
-	$(PY) -m data.synthetic --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
+	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
 	$(PY) anomaly_nerf_lego.py --data_dir data/samples --obj $(TOY)
 	$(PY) auroc_test.py --data_dir data/samples --obj $(TOY)
 

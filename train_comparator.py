@@ -4,7 +4,7 @@
 
 Each folder is an object in the MAD layout with ground truth. Its field and gallery are trained as for any object; its
 test pictures and held-out views, with references at *estimated* poses, are what the comparator learns from. Use toys
-made by ``python -m data.synthetic``, never objects that results are reported on.
+made by ``python -m data generate``, never objects that results are reported on.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def make_sample(own: argparse.Namespace, work: Path) -> Path:
     views, side = max(*own.views, own.base_views), max(*own.sides, own.base_side)
     settings = {"toy": own.toy, "out": folder, "views": views, "image_size": side, "queries": DISTINCT}
     words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
-    run_script(["-m", "data.synthetic", *words, "--workers", str(own.workers), *(["--quiet"] if own.quiet else [])])
+    run_script(["-m", "data", "generate", *words, "--workers", str(own.workers), *(["--quiet"] if own.quiet else [])])
     return folder
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from data.synthetic.colours import Colour
 from data.synthetic.render import camera_rays, pixel_share
 from data.synthetic.scene import Scene
 from data.synthetic.solids import Solid
@@ -15,6 +16,7 @@ from data.synthetic.viewpoints import CAMERA_ANGLE_X, RADIUS, camera_at, grid_an
 from utils.camera import Intrinsics
 
 COVERAGE = 0.21  # mean part of the frame that the object fills
+SMALLEST_COVERAGE = 1e-3  # below it a toy is taken to be this large
 LARGEST_RADIUS = RADIUS * math.sin(CAMERA_ANGLE_X / 2) * 0.97  # of a sphere around the object that every view holds
 
 
@@ -23,25 +25,30 @@ class Assembly:
     """The parts of a toy in world coordinates."""
 
     solids: tuple[Solid, ...]
-    colours: tuple[tuple[int, int, int], ...]  # sRGB 0-255
+    colours: tuple[Colour, ...]  # sRGB 0-255
+    face_colours: tuple[np.ndarray | None, ...]  # (faces, 3) of each part that has several
     scale: float  # scene units a stud
 
     def scene(self, without: int | None = None, extra: Solid | None = None, extra_colour=(0, 0, 0)) -> Scene:
         """All parts but number ``without``, and ``extra`` under the next free number."""
         kept = [number for number in range(len(self.solids)) if number != without]
-        solids, colours = [self.solids[number] for number in kept], [self.colours[number] for number in kept]
+        solids = [self.solids[number] for number in kept]
+        colours = [_either(self.face_colours[number], self.colours[number]) for number in kept]
         if extra is not None:
-            kept, solids, colours = [*kept, len(self.solids)], [*solids, extra], [*colours, extra_colour]
+            kept, solids, colours = [*kept, len(self.solids)], [*solids, extra], [*colours, np.array(extra_colour)]
         return Scene(solids, colours, kept)
 
 
 def _at_scale(toy: Toy, scale: float) -> Assembly:
     points = np.concatenate([part.solid.vertices for part in toy.parts])
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
-    solids = [
-        Solid((part.solid.vertices - centre) * scale, part.solid.faces, part.solid.corner_normals) for part in toy.parts
-    ]
-    return Assembly(tuple(solids), tuple(part.colour for part in toy.parts), scale)
+    solids = tuple(replace(part.solid, vertices=(part.solid.vertices - centre) * scale) for part in toy.parts)
+    colours, face_colours = zip(*((part.colour, part.face_colours) for part in toy.parts))
+    return Assembly(solids, colours, face_colours, scale)
+
+
+def _either(several: np.ndarray | None, one: Colour) -> np.ndarray:
+    return np.array(one) if several is None else several
 
 
 def coverage(assembly: Assembly, size: int = 64) -> np.ndarray:
@@ -62,5 +69,6 @@ def assemble(toy: Toy) -> Assembly:
     largest = LARGEST_RADIUS / np.linalg.norm(points - centre, axis=1).max()
     scale = 0.7 * largest
     for _ in range(4):
-        scale = min(largest, scale * math.sqrt(COVERAGE / coverage(_at_scale(toy, scale)).mean()))
+        share = max(float(coverage(_at_scale(toy, scale)).mean()), SMALLEST_COVERAGE)
+        scale = min(largest, scale * math.sqrt(COVERAGE / share))
     return _at_scale(toy, scale)

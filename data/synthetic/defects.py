@@ -111,14 +111,17 @@ def _changes(sight: Sight, chosen: np.ndarray, part: int) -> float:
     faces = sight.hits.faces[chosen]
     before, after = sight.scene.albedo_of_face[faces], scene.albedo_of_face[behind]
     colour = np.abs(srgb_from_linear(after) - srgb_from_linear(before))
-    slant = np.einsum("ij,ij->i", scene.face_normals[behind], sight.scene.face_normals[faces])
+    directions = sight.rays.directions[rays]
+    slants = scene.flat_normals(behind, directions), sight.scene.flat_normals(faces, directions)
+    slant = np.einsum("ij,ij->i", *slants)
     return float(((behind < 0) | (colour.max(axis=1) > 0.1) | (slant < 0.95)).mean())
 
 
 def burr(sight: Sight, wanted: float, random: np.random.Generator) -> Defect | None:
     """Grows a small protrusion of the part's own colour; None where it cannot reach about the ``wanted`` area."""
     spot = int(random.integers(len(sight.hits.rays)))
-    normal = sight.scene.face_normals[sight.hits.faces[spot]].astype(np.float64)
+    view = sight.rays.directions[sight.hits.rays[spot]]
+    normal = sight.scene.flat_normals(sight.hits.faces[[spot]], view[None])[0].astype(np.float64)
     foot = sight.points[spot].astype(np.float64)
     part = int(sight.scene.part_of_face[sight.hits.faces[spot]])
     shape = _spikes(normal, random) if random.random() < 0.6 else _shards(normal, random)
@@ -138,7 +141,7 @@ def _visible_area(sight: Sight, solid: Solid, part: int) -> float:
     low, high = solid.vertices.min(axis=0), solid.vertices.max(axis=0)
     if max(np.abs(low).max(), np.abs(high).max()) > 1.2:
         return 1.0
-    alone = Scene([solid], [(0, 0, 0)], [0])
+    alone = Scene([solid], [np.zeros(3)], [0])
     rays = camera_rays(alone, sight.camera_to_world, sight.intrinsics)
     found = alone.first_hits(rays.origins, rays.directions)
     open_way = ~sight.scene.blocked(rays.origins[found.rays], rays.directions[found.rays], found.distances)

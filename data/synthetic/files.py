@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from utils.errors import InputError
+
 SETTINGS_NAME = "synthetic.json"
 
 
@@ -42,8 +44,8 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 def claim_folder(folder: Path, settings: dict[str, object]) -> None:
     """Marks ``folder`` as made with ``settings``.
 
-    Raises:
-        ValueError: the folder was made with other settings, or holds something that no generator put there.
+    Errors:
+        InputError: the folder was made with other settings, or holds something that no generator put there.
     """
     path = folder / SETTINGS_NAME
     if path.is_file():
@@ -54,8 +56,8 @@ def claim_folder(folder: Path, settings: dict[str, object]) -> None:
         different = [key for key in settings if found.get(key) != settings[key]]
         if different:
             what = ", ".join(f"{key} = {found.get(key)!r} there, {settings[key]!r} now" for key in different)
-            raise ValueError(f"{path}: this folder holds pictures of other settings ({what}); choose another --out")
+            raise InputError(f"{path}: this folder holds pictures of other settings ({what}); choose another --out.")
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: the folder is not empty and was not made by this generator; choose another --out")
+        raise InputError(f"{folder}: the folder is not empty and was not made by this generator; choose another --out.")
     write_json(path, settings, indent=1)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from utils.errors import InputError
+
 GLOSSES = ("mild", "glaring", "none")
+SAME, CHANGED = "same", "changed"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,14 @@ class AreaLight:
         """Unit normal of the shining front: (3,)."""
         normal = np.cross(self.side, self.upward)
         return (normal / np.linalg.norm(normal)).astype(np.float32)
+
+    def changed(self, change: Change) -> AreaLight:
+        """The lamp at its other place, as bright as it is then."""
+        angle = math.radians(change.turn)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], dtype="f4")
+        radiance = self.radiance * np.float32(change.lamps) * np.array(change.tint, dtype="f4")
+        return AreaLight(turn @ self.centre, turn @ self.side, turn @ self.upward, radiance)
 
     @property
     def area(self) -> float:
@@ -91,17 +102,42 @@ def _area_light(
     return AreaLight(light.centre, light.side, light.upward, (scale * np.asarray(tint)).astype("f4"))
 
 
-def make_lighting(gloss: str) -> Lighting:
+@dataclass(frozen=True)
+class Change:
+    """How a light differs from the usual one."""
+
+    turn: float = 0.0  # degrees by which the lamps stand elsewhere about the z axis
+    lamps: float = 1.0  # times as bright
+    sky: float = 1.0  # times as bright
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # linear RGB of all light
+
+
+def changed_light(gloss: str, random: np.random.Generator) -> Lighting:
+    """The light of a set taken elsewhere: lamps on another side, brighter or darker, and a warmer or cooler tint."""
+    warmth = random.uniform(-0.12, 0.12)
+    return make_lighting(
+        gloss,
+        Change(
+            turn=random.uniform(60.0, 300.0),
+            lamps=random.uniform(0.6, 2.0),
+            sky=random.uniform(0.6, 1.2),
+            tint=(1.0 + warmth, 1.0, 1.0 - warmth),
+        ),
+    )
+
+
+def make_lighting(gloss: str, change: Change = Change()) -> Lighting:
     """The light of a generated set.
 
     Args:
         gloss: "mild" = soft light and a faint sheen, as in MAD-Sim; "glaring" = area lights that mirror on whole flat
             faces from some views; "none" = the mild light on matt plastic.
-    Raises:
-        ValueError: any other word.
+        change: what is different, for pictures under changed light.
+    Errors:
+        InputError: any other word.
     """
     if gloss not in GLOSSES:
-        raise ValueError(f"gloss '{gloss}': expected one of {', '.join(GLOSSES)}")
+        raise InputError(f"gloss '{gloss}': expected one of {', '.join(GLOSSES)}")
     warm, cool, plain = (1.04, 1.0, 0.94), (0.96, 1.0, 1.05), (1.0, 1.0, 1.0)
     lights: tuple[AreaLight, ...]
     if gloss == "glaring":
@@ -121,7 +157,9 @@ def make_lighting(gloss: str) -> Lighting:
         )
     tones = [np.array(tone, dtype="f4") * np.float32(sky) for tone in
              [(0.36, 0.37, 0.39), (0.27, 0.275, 0.28), (0.19, 0.185, 0.18)]]  # fmt: skip
-    zenith, horizon, nadir = tones
+    tint = np.array(change.tint, dtype="f4")
+    zenith, horizon, nadir = (tone * np.float32(change.sky) * tint for tone in tones)
+    lights = tuple(light.changed(change) for light in lights)
     dark = Lighting(zenith, horizon, nadir, lights, reflectance, roughness, np.zeros((10, 3), dtype="f4"))
     return replace(dark, bounce=_fit_irradiance(dark))
 

@@ -179,8 +179,8 @@ def make_part(kind: str, size: str) -> Part:
             raise ValueError(f"size '{size}' of part '{kind}': expected one length in studs, such as 4")
         width, length, height = 1, 1, numbers[0]
     else:
-        whole = len(numbers) in (2, 3) and all(n >= 1 and n == int(n) for n in numbers[:2])
-        if not whole or (len(numbers) == 3 and numbers[2] < 0.5):
+        whole = len(numbers) in (2, 3) and all(1 <= n <= 48 and n == int(n) for n in numbers[:2])
+        if not whole or not 0.5 <= numbers[-1] <= 100:
             raise ValueError(f"size '{size}' of part '{kind}': expected AxB studs, or AxBxC with C plates high")
         width, length = int(numbers[0]), int(numbers[1])
         height = PLATE * (numbers[2] if len(numbers) == 3 else plates)

@@ -16,7 +16,7 @@ import torch
 from scipy.stats import qmc
 
 from data.synthetic.lighting import Lighting
-from data.synthetic.scene import RAY_OFFSET, Hits, Scene, srgb_from_linear
+from data.synthetic.scene import RAY_OFFSET, Hits, Scene, linear_from_srgb, srgb_from_linear
 from data.synthetic.stain import Stain
 from utils.camera import Intrinsics, project_points, world_rays
 
@@ -66,8 +66,9 @@ def render(
     intrinsics: Intrinsics,
     seed: int,
     stain: Stain | None = None,
+    behind: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The picture, RGB (height, width, 3) uint8, on a pure white background.
+    """The picture, RGB (height, width, 3) uint8.
 
     Args:
         scene: what is seen.
@@ -77,15 +78,18 @@ def render(
         intrinsics: the camera.
         seed: of the picture's grain.
         stain: discoloration on the surface.
+        behind: picture (height, width, 3) uint8 of the background; without one it is pure white.
     """
     light = _shade(scene, lighting, rays, hits, intrinsics, seed, stain)
     count = intrinsics.width * intrinsics.height
     pixels = rays.pixels[hits.rays]
     covered = np.bincount(pixels, minlength=count)
     total = np.stack([np.bincount(pixels, light[:, channel], count) for channel in range(3)], axis=1)
-    picture = srgb_from_linear((total + (SAMPLES - covered)[:, None]) / SAMPLES)
-    picture[covered == 0] = 1.0
-    return np.rint(picture * 255.0).astype(np.uint8).reshape(intrinsics.height, intrinsics.width, 3)
+    picture = np.full((count, 3), 255, np.uint8) if behind is None else behind.reshape(count, 3).copy()
+    met = np.flatnonzero(covered)
+    backdrop = (SAMPLES - covered[met])[:, None] * linear_from_srgb(picture[met])
+    picture[met] = np.rint(srgb_from_linear((total[met] + backdrop) / SAMPLES) * 255.0)
+    return picture.reshape(intrinsics.height, intrinsics.width, 3)
 
 
 def pixel_share(rays: CameraRays, chosen: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
@@ -114,7 +118,7 @@ def _shade(
     random = _Random(seed, intrinsics.width * intrinsics.height, 6)
     u = [random.uniform(dimension, pixels, samples) for dimension in range(6)]
     view = rays.directions[hits.rays]
-    normals, faces = scene.shading_normals(hits), scene.face_normals[hits.faces]
+    normals, faces = scene.shading_normals(hits, view), scene.flat_normals(hits.faces, view)
     points = rays.origins[hits.rays] + hits.distances[:, None] * view
     albedo = scene.albedo_of_face[hits.faces]
     if stain is not None:
@@ -144,7 +148,7 @@ def _arriving(scene: Scene, lighting: Lighting, start, directions, with_lights: 
     faces = scene.first_faces(start, directions)
     radiance = lighting.seen(start, directions) if with_lights else lighting.sky(directions)
     met = np.flatnonzero(faces >= 0)
-    normals = scene.face_normals[faces[met]]
+    normals = scene.flat_normals(faces[met], directions[met])
     radiance[met] = scene.albedo_of_face[faces[met]] * lighting.irradiance(normals) * np.float32(BOUNCE_VISIBILITY)
     return radiance
 

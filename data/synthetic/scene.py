@@ -38,19 +38,20 @@ def srgb_from_linear(light: np.ndarray) -> np.ndarray:
 class Scene:
     """Triangles with a part number, a colour and corner normals, and a tree to find the first one along a ray."""
 
-    def __init__(self, solids: list[Solid], colours: list[tuple[int, int, int]], part_ids: list[int]) -> None:
+    def __init__(self, solids: list[Solid], colours: list[np.ndarray], part_ids: list[int]) -> None:
         """Builds the tree.
 
         Args:
             solids: in world coordinates.
-            colours: sRGB 0-255 of each solid.
+            colours: sRGB 0-255 of each solid, (3,) or of each of its faces (faces, 3).
             part_ids: number of the part that each solid is.
         """
         counts = [len(solid.faces) for solid in solids]
         triangles = np.concatenate([solid.vertices[solid.faces] for solid in solids]).astype(np.float32)
         self.part_of_face = np.repeat(np.asarray(part_ids, dtype=np.int32), counts)
-        albedo = np.stack([linear_from_srgb(colour) for colour in colours])
-        self.albedo_of_face = np.repeat(albedo, counts, axis=0)  # (faces, 3)
+        albedos = [np.broadcast_to(linear_from_srgb(colour), (count, 3)) for colour, count in zip(colours, counts)]
+        self.albedo_of_face = np.concatenate(albedos)  # (faces, 3)
+        self._two_sided = not all(solid.closed for solid in solids)
         self.corner_normals = np.concatenate([solid.corner_normals for solid in solids]).astype(np.float32)
         edges = triangles[:, 1:] - triangles[:, :1]
         normals = np.cross(edges[:, 0].astype(np.float64), edges[:, 1].astype(np.float64))
@@ -74,9 +75,21 @@ class Scene:
         """Whether something lies within ``distances`` (rays,) along each ray: (rays,) bool."""
         return self._tree.run(origins, directions, dists=distances, query="OCCLUDED") >= 0
 
-    def shading_normals(self, hits: Hits) -> np.ndarray:
-        """Smooth unit normals at ``hits``: (hits, 3) float32."""
+    def flat_normals(self, faces: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Unit normals (n, 3) of ``faces`` (n,), on the side that rays in ``directions`` (n, 3) come from."""
+        return self.face_normals[faces] * self._side(faces, directions)
+
+    def _side(self, faces: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """-1 where rays meet a face from behind, else 1: (n, 1); closed solids are never seen from behind."""
+        if not self._two_sided:
+            return np.ones((1, 1), dtype=np.float32)
+        facing = np.einsum("ij,ij->i", self.face_normals[faces], directions)
+        return np.where(facing > 0, np.float32(-1), np.float32(1))[:, None]
+
+    def shading_normals(self, hits: Hits, directions: np.ndarray) -> np.ndarray:
+        """Smooth unit normals (hits, 3) float32 at ``hits`` of rays in ``directions`` (hits, 3)."""
         corners = self.corner_normals[hits.faces]
         u, v = hits.barycentric[:, :1], hits.barycentric[:, 1:]
         normals = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
-        return normals / np.sqrt(np.einsum("ij,ij->i", normals, normals))[:, None]
+        lengths = np.sqrt(np.einsum("ij,ij->i", normals, normals))[:, None]
+        return normals / lengths * self._side(hits.faces, directions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import trimesh
@@ -13,6 +13,7 @@ SECTIONS = 48  # facets of a round part
 STUD_SECTIONS = 24
 BEVEL = 0.035  # studs
 CREASE = math.radians(50.0)  # neighbouring faces that meet at less than this angle are shaded as one smooth surface
+MOST_AROUND = 300  # corners at one vertex that are still smoothed
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,26 @@ class Solid:
     vertices: np.ndarray  # (vertices, 3) float64
     faces: np.ndarray  # (faces, 3) int
     corner_normals: np.ndarray  # (faces, 3, 3) float64, unit length
+    closed: bool = True  # watertight, with faces that look outward; else both sides of a face can be seen
 
     def moved(self, rotation: np.ndarray, offset: np.ndarray) -> Solid:
         """The solid after ``rotation`` (3, 3), then a shift by ``offset`` (3,)."""
-        return Solid(self.vertices @ rotation.T + offset, self.faces, self.corner_normals @ rotation.T)
+        return Solid(self.vertices @ rotation.T + offset, self.faces, self.corner_normals @ rotation.T, self.closed)
+
+    def transformed(self, matrix: np.ndarray, offset: np.ndarray) -> Solid:
+        """The solid after a regular ``matrix`` (3, 3), which may stretch or mirror, then a shift by ``offset`` (3,)."""
+        first, second, third = matrix.T
+        cofactors = np.stack([np.cross(second, third), np.cross(third, first), np.cross(first, second)], axis=1)
+        normals = self.corner_normals @ cofactors.T
+        normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+        vertices = self.vertices @ matrix.T + offset
+        if np.linalg.det(matrix) < 0:
+            return Solid(vertices, self.faces[:, ::-1], -normals[:, ::-1], self.closed)
+        return Solid(vertices, self.faces, normals, self.closed)
 
     def shifted(self, x: float, y: float, z: float) -> Solid:
         """The solid moved by (x, y, z)."""
-        return Solid(self.vertices + np.array([x, y, z], dtype=float), self.faces, self.corner_normals)
+        return replace(self, vertices=self.vertices + np.array([x, y, z], dtype=float))
 
 
 def joined(solids: list[Solid]) -> Solid:
@@ -44,20 +57,47 @@ def joined(solids: list[Solid]) -> Solid:
 
 def from_mesh(mesh: trimesh.Trimesh, crease: float = CREASE) -> Solid:
     """A solid of ``mesh``, smooth across edges flatter than ``crease`` (radians)."""
-    normals, areas = mesh.face_normals, mesh.area_faces
-    by_vertex: list[list[int]] = [[] for _ in mesh.vertices]
-    for face, corners in enumerate(mesh.faces):
-        for vertex in corners:
-            by_vertex[vertex].append(face)
-    corner_normals = np.empty((len(mesh.faces), 3, 3))
-    limit = math.cos(crease)
-    for face, corners in enumerate(mesh.faces):
-        for corner, vertex in enumerate(corners):
-            around = np.array(by_vertex[vertex])
-            around = around[normals[around] @ normals[face] > limit]
-            total = (normals[around] * areas[around, None]).sum(axis=0)
-            corner_normals[face, corner] = total / np.linalg.norm(total)
-    return Solid(np.asarray(mesh.vertices), np.asarray(mesh.faces), corner_normals)
+    normals = corner_normals(mesh.faces, mesh.face_normals, mesh.area_faces, crease)
+    return Solid(np.asarray(mesh.vertices), np.asarray(mesh.faces), normals)
+
+
+def from_triangles(triangles: np.ndarray) -> Solid:
+    """A solid of loose ``triangles`` (n, 3, 3), none without an area, wound either way: both sides can be seen."""
+    vertices, faces = np.unique(triangles.reshape(-1, 3).round(6), axis=0, return_inverse=True)
+    faces = faces.reshape(-1, 3)
+    crossed = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    lengths = np.linalg.norm(crossed, axis=1)
+    normals = corner_normals(faces, crossed / lengths[:, None], lengths, CREASE, either_way=True)
+    return Solid(vertices, faces, normals, closed=False)
+
+
+def corner_normals(
+    faces: np.ndarray, normals: np.ndarray, areas: np.ndarray, crease: float, either_way: bool = False
+) -> np.ndarray:
+    """Mean normals of those faces about each corner that meet the corner's own face at less than ``crease``.
+
+    Args:
+        faces: (faces, 3) vertex numbers.
+        normals: (faces, 3) unit length.
+        areas: (faces,) weights.
+        crease: radians.
+        either_way: neighbours may be wound the other way round.
+    Returns:
+        (faces, 3, 3) unit length.
+    """
+    vertices = faces.reshape(-1)  # (corners,)
+    counts = np.bincount(vertices)
+    order, starts = np.argsort(vertices, kind="stable"), np.cumsum(counts) - counts
+    reach = np.where(counts > MOST_AROUND, 0, counts)[vertices]  # corners about each corner
+    first = np.repeat(np.arange(len(vertices)), reach)  # (pairs,)
+    ordinal = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach)
+    own, other = first // 3, order[starts[vertices[first]] + ordinal] // 3
+    cosines = np.einsum("ij,ij->i", normals[own], normals[other])
+    signs = np.where(cosines < 0, -1.0, 1.0) if either_way else np.ones(len(first))
+    weights = np.where(cosines * signs > math.cos(crease), areas[other] * signs, 0.0)
+    total = np.stack([np.bincount(first, weights * normals[other, axis], len(vertices)) for axis in range(3)], axis=1)
+    total[reach == 0] = np.repeat(normals, 3, axis=0)[reach == 0]
+    return (total / np.linalg.norm(total, axis=1, keepdims=True)).reshape(-1, 3, 3)
 
 
 def hull(points: list[tuple[float, float, float]] | list[list[float]] | np.ndarray, crease: float = 0.01) -> Solid:

@@ -1,39 +1,34 @@
-"""Toys: parts lists read from text files (format in README.md of this folder)."""
+"""Toys: LDraw models, placed part by part."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from data.synthetic.parts import PLATE, make_part
+from data.synthetic.colours import INHERITED, Colour, rgb
+from data.synthetic.ldraw import TO_STUDS, UNITS_A_STUD, Block, Document, read_document
+from data.synthetic.library import DEEPEST, Library, Shape, shape_of
 from data.synthetic.solids import Solid
+from utils.errors import InputError, nearest
 
 TOYS_FOLDER = Path(__file__).parent / "toys"
-
-# Colours as they look in sRGB, which read as diffuse reflectances.
-COLOURS = {
-    "white": (232, 232, 227), "ivory": (226, 219, 198), "light_grey": (163, 168, 171), "grey": (120, 124, 124),
-    "dark_grey": (72, 76, 78), "black": (29, 29, 32), "charcoal": (42, 43, 46), "red": (196, 28, 20),
-    "dark_red": (114, 18, 22), "orange": (238, 122, 24), "yellow": (240, 196, 38), "tan": (214, 190, 142),
-    "brown": (92, 50, 26), "lime": (164, 196, 38), "green": (34, 122, 62), "dark_green": (22, 70, 44),
-    "teal": (0, 134, 136), "azure": (74, 158, 214), "blue": (10, 82, 176), "navy": (22, 42, 92),
-    "purple": (98, 48, 132), "pink": (226, 134, 172), "magenta": (172, 32, 108),
-}  # fmt: skip
-
-_FACINGS = {"+z": (0, 0, 1), "-z": (0, 0, -1), "+x": (1, 0, 0), "-x": (-1, 0, 0), "+y": (0, 1, 0), "-y": (0, -1, 0)}
+SUFFIXES = (".ldr", ".mpd", ".dat")
+MAIN_COLOUR = 71  # of parts that inherit theirs from nothing
+MOST_PARTS = 10_000
+MOST_TRIANGLES = 20_000_000
 
 
 @dataclass(frozen=True)
 class PlacedPart:
-    """One line of a parts list, placed in the toy."""
+    """One part in its place."""
 
-    label: str  # such as "brick 2x4 red"
-    group: str
-    colour: tuple[int, int, int]  # sRGB, 0-255
+    name: str  # LDraw's file name
+    colour: Colour  # sRGB 0-255
     solid: Solid  # in studs, z up
+    face_colours: np.ndarray | None = None  # (faces, 3) uint8 where the part has several
 
 
 @dataclass(frozen=True)
@@ -44,99 +39,120 @@ class Toy:
     parts: tuple[PlacedPart, ...]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a submodel stands, and in which colour."""
+
+    matrix: np.ndarray  # (3, 3) LDraw axes
+    offset: np.ndarray  # (3,) LDraw units
+    code: int
+
+    def then(self, matrix: np.ndarray, offset: np.ndarray, code: int) -> _Place:
+        """The place of what stands in here at ``matrix`` and ``offset``."""
+        inherited = self.code if code in INHERITED else code
+        return _Place(self.matrix @ matrix, self.matrix @ offset + self.offset, inherited)
+
+
 def toy_names() -> list[str]:
     """Names of the toys that come with the program."""
-    return sorted(path.stem for path in TOYS_FOLDER.glob("*.txt"))
+    return sorted(path.stem for path in TOYS_FOLDER.glob("*.ldr"))
 
 
 def toy_path(name: str) -> Path:
-    """The parts list of the toy ``name``: one that comes with the program, or a path that ends in .txt."""
-    path = Path(name) if name.endswith(".txt") else TOYS_FOLDER / f"{name}.txt"
+    """The model of the toy ``name``: one that comes with the program, or a path that ends in .ldr, .mpd or .dat."""
+    path = Path(name) if name.lower().endswith(SUFFIXES) else TOYS_FOLDER / f"{name}.ldr"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no toy '{name}': expected one of {', '.join(toy_names())}, or the path of a parts list (.txt)"
-        )
+        hint = nearest(name, toy_names()) or f"; there are {', '.join(toy_names())}."
+        raise InputError(f"There is no toy {name!r}{hint}")
     return path
 
 
-def rotation_about(axis: int, degrees: float) -> np.ndarray:
-    """The rotation matrix (3, 3) by ``degrees`` about axis 0, 1 or 2."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    first, second = [(1, 2), (2, 0), (0, 1)][axis]
-    matrix = np.eye(3)
-    matrix[first, first] = matrix[second, second] = cosine
-    matrix[first, second], matrix[second, first] = -sine, sine
-    return matrix.round(15)
+def triangles(toy: Toy) -> int:
+    """Number of triangles of the toy's mesh."""
+    return sum(len(part.solid.faces) for part in toy.parts)
 
 
-def _facing(facing: str) -> np.ndarray:
-    """The rotation that turns a part's top from +z to ``facing``."""
-    turns = {"+z": np.eye(3), "-z": rotation_about(0, 180), "+x": rotation_about(1, 90), "-x": rotation_about(1, -90)}
-    turns |= {"+y": rotation_about(0, -90), "-y": rotation_about(0, 90)}
-    return turns[facing]
-
-
-def _options(words: list[str]) -> dict[str, str]:
-    options = {"turn": "0", "face": "+z", "lean": "0", "toward": "0"}
-    for word in words:
-        key, _, value = word.partition("=")
-        if key not in options or not value:
-            raise ValueError(f"unknown option '{word}': expected turn=, face=, lean= or toward=")
-        options[key] = value
-    if options["face"] not in _FACINGS:
-        raise ValueError(f"'face={options['face']}': expected one of {', '.join(_FACINGS)}")
-    return options
-
-
-def _place(kind: str, size: str, position: np.ndarray, options: dict[str, str]) -> Solid:
-    """The part turned about z, its top turned to a face, its box put at ``position``, then leaned about its foot."""
-    part = make_part(kind, size)
-    rotation = _facing(options["face"]) @ rotation_about(2, float(options["turn"]))
-    corners = np.array(list(np.ndindex(2, 2, 2))) * np.array(part.size) @ rotation.T
-    solid = part.solid.moved(rotation, position - corners.min(axis=0))
-    if float(options["lean"]):
-        spin = rotation_about(2, float(options["toward"]))
-        lean = spin @ rotation_about(1, float(options["lean"])) @ spin.T
-        extent = corners.max(axis=0) - corners.min(axis=0)
-        foot = position + extent * np.array([0.5, 0.5, 0.0])
-        solid = solid.moved(lean, foot - lean @ foot)
-    return solid
-
-
-def read_toy(path: Path) -> Toy:
-    """Reads a parts list.
+def read_toy(path: Path, ldraw: Path | None = None) -> Toy:
+    """Read an LDraw model.
 
     Args:
-        path: a text file in the format that README.md of this folder describes.
-    Raises:
-        ValueError: a line that is no part, with its number.
+        path: ``.ldr``, ``.mpd`` or ``.dat`` file.
+        ldraw: folder of an LDraw library; without one, the built-in parts alone are known.
+    Errors:
+        InputError for lines that are not LDraw's, unknown parts and colours (all in one sentence), files that refer to
+        themselves, and models of fewer than two parts.
     """
-    parts, group = [], ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        if words[0] == "group":
-            group = " ".join(words[1:])
-            continue
-        try:
-            parts.append(_parse_part(words, group))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+    document = read_document(path)
+    reader = _Reader(path, document, Library(document, ldraw))
+    upright = _Place(np.eye(3), np.zeros(3), MAIN_COLOUR)
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = tuple(reader.parts(next(iter(document.blocks)), upright, ()))
+    reader.complain()
     if len(parts) < 2:
-        raise ValueError(f"{path}: expected at least two parts, found {len(parts)}")
-    return Toy(path.stem, tuple(parts))
+        raise InputError(f"{path}: expected a model of at least two parts, found {len(parts)}; add parts.")
+    return Toy(path.stem, parts)
 
 
-def _parse_part(words: list[str], group: str) -> PlacedPart:
-    if len(words) < 6:
-        raise ValueError(f"expected 'kind size colour x y z', found '{' '.join(words)}'")
-    kind, size, colour = words[:3]
-    if colour not in COLOURS:
-        raise ValueError(f"unknown colour '{colour}': expected one of {', '.join(COLOURS)}")
-    try:
-        x, y, z = (float(word) for word in words[3:6])
-    except ValueError:
-        raise ValueError(f"expected three numbers x y z, found '{' '.join(words[3:6])}'") from None
-    solid = _place(kind, size, np.array([x, y, z * PLATE]), _options(words[6:]))
-    return PlacedPart(f"{kind} {size} {colour}", group, COLOURS[colour], solid)
+class _Reader:
+    """Walks through a model, and collects what is not known on the way."""
+
+    def __init__(self, path: Path, document: Document, library: Library) -> None:
+        self._path, self._document, self._library = path, document, library
+        self._missing: dict[str, None] = {}
+        self._colourless: dict[int, None] = {}
+        self._steps = self._triangles = 0
+
+    def complain(self) -> None:
+        """An InputError that lists the parts and colours that were not found."""
+        lacks = {"parts": list(self._missing), "colours": [str(code) for code in self._colourless]}
+        found = [
+            f"{what} {', '.join(names[:20] + ['...'] * (len(names) > 20))}" for what, names in lacks.items() if names
+        ]
+        if found:
+            raise InputError(
+                f"{self._path} needs the {' and the '.join(found)}, which are not known; name an LDraw library that "
+                f"has them with --ldraw."
+            )
+
+    def parts(self, name: str, place: _Place, above: tuple[str, ...]) -> Iterator[PlacedPart]:
+        """The parts of the (sub)model ``name``."""
+        if name in above or len(above) > DEEPEST:
+            way = " > ".join(above[-4:])
+            raise InputError(f"{self._path}: the model {name!r} holds itself, by way of {way}; mend it.")
+        block = self._document.blocks[name]
+        yield from self._loose(block, place)
+        for reference in block.references:
+            self._steps += 1
+            if self._steps > MOST_PARTS:
+                raise InputError(f"{self._path}: more than {MOST_PARTS} parts; expected a smaller model.")
+            there = place.then(reference.matrix, reference.offset, reference.colour)
+            if reference.name in self._document.blocks and not reference.name.endswith(".dat"):
+                yield from self.parts(reference.name, there, (*above, name))
+                continue
+            shape = self._library.shape(reference.name)
+            if shape is not None:
+                yield self._placed(reference.name, shape, there, reference.where)
+            elif self._library.lacks(reference.name):
+                self._missing[reference.name] = None
+
+    def _loose(self, block: Block, place: _Place) -> Iterator[PlacedPart]:
+        """Triangles that belong to the model itself, as one part."""
+        shape = shape_of(np.array(block.triangles).reshape(-1, 3, 3), np.array(block.colours, dtype=np.int64))
+        if shape is not None:
+            yield self._placed("triangles", shape, place, str(self._path))
+
+    def _placed(self, name: str, shape: Shape, place: _Place, where: str) -> PlacedPart:
+        matrix = TO_STUDS @ place.matrix @ TO_STUDS.T
+        scale = np.abs(matrix).max()
+        if not 1e-3 < scale < 1e3 or abs(np.linalg.det(matrix / scale)) < 1e-4 or not np.abs(place.offset).max() < 1e6:
+            raise InputError(f"{where}: expected a place that turns or stretches a part, found one that ruins it.")
+        self._triangles += len(shape.solid.faces)
+        if self._triangles > MOST_TRIANGLES:
+            raise InputError(f"{self._path}: more than {MOST_TRIANGLES} triangles; expected a smaller model.")
+        colour = rgb(place.code, self._library.colours)
+        if colour is None:
+            self._colourless[place.code] = None
+            colour = (0, 0, 0)
+        solid = shape.solid.transformed(matrix, TO_STUDS @ place.offset / UNITS_A_STUD)
+        colours = None if shape.codes is None else self._library.face_colours(shape.codes, colour)
+        return PlacedPart(name, colour, solid, colours)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.camera import look_at
+from utils.errors import InputError
 
 CAMERA_ANGLE_X = 0.6911112070083618  # radians
 RADIUS = 3.0  # scene units from the origin
@@ -42,12 +43,12 @@ def spread_views(count: int) -> list[int]:
         count: 1 ... 210.
     Returns:
         Numbers of views, ascending; the picks for a smaller count are among those for a larger one.
-    Raises:
-        ValueError: any other count.
+    Errors:
+        InputError: any other count.
     """
     angles = np.radians(grid_angles())
     if not 1 <= count <= len(angles):
-        raise ValueError(f"{count} views: expected 1 to {len(angles)}, the number of views in MAD-Sim's grid")
+        raise InputError(f"views = {count}: expected 1 to {len(angles)}, the number of views in MAD-Sim's grid.")
     elevations, azimuths = angles[:, 0], angles[:, 1]
     flat = np.cos(elevations)
     points = np.stack([flat * np.cos(azimuths), flat * np.sin(azimuths), np.sin(elevations)], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
+from data.generate import main
 from data.synthetic import defects
-from data.synthetic.__main__ import main
 from data.synthetic.assembly import assemble, coverage
-from data.synthetic.generate import GOOD, Settings, Task, generate, open_studio, photograph, plan_defect
+from data.synthetic.generate import Order, generate
 from data.synthetic.lighting import Lighting, make_lighting
 from data.synthetic.scene import linear_from_srgb, srgb_from_linear
+from data.synthetic.studio import GOOD, Settings, Task, open_studio, photograph, plan_defect, random_of
 from data.synthetic.toys import read_toy, toy_path
 from data.synthetic.viewpoints import camera_at, grid_angles, spread_views
 from utils.camera import look_at
+from utils.errors import InputError
 
 SMALL = Settings("submarine", views=5, queries=3, image_size=96, seed=3)
 
@@ -30,13 +33,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toys") / "submarine"
-    generate(SMALL, folder)
+    generate([Order(SMALL, folder)])
     return folder
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory):
-    return open_studio(SMALL, tmp_path_factory.mktemp("studio"))
+def studio():
+    return open_studio(SMALL)
 
 
 def test_layout_is_mads(small: Path) -> None:
@@ -65,8 +68,10 @@ def test_cameras_are_written_as_they_were(small: Path) -> None:
 
 
 def test_same_seed_gives_the_same_bytes_whatever_the_workers(small: Path, tmp_path: Path) -> None:
-    generate(SMALL, tmp_path / "again", workers=2)
+    other = Settings("goose", views=2, queries=0, good=1, image_size=96)
+    generate([Order(SMALL, tmp_path / "again"), Order(other, tmp_path / "goose")], workers=2)
     assert files_of(tmp_path / "again") == files_of(small)
+    assert len(files_of(tmp_path / "goose")) == 2 + 1 + 3
 
 
 def test_a_second_run_makes_only_what_is_missing(small: Path) -> None:
@@ -74,30 +79,34 @@ def test_a_second_run_makes_only_what_is_missing(small: Path) -> None:
     kept = (small / "train/good/1.png").stat().st_mtime_ns
     for name in ("train/good/0.png", "test/Stains/2.png", "transforms.json"):
         (small / name).unlink()
-    generate(SMALL, small)
+    generate([Order(SMALL, small)])
     assert files_of(small) == before
     assert (small / "train/good/1.png").stat().st_mtime_ns == kept
 
 
 def test_a_folder_is_never_mixed(small: Path, tmp_path: Path) -> None:
     before = files_of(small)
-    with pytest.raises(ValueError, match="seed = 3 there, 4 now"):
-        generate(Settings("submarine", views=5, queries=3, image_size=96, seed=4), small)
+    with pytest.raises(InputError, match="seed = 3 there, 4 now"):
+        generate([Order(replace(SMALL, seed=4), small)])
     assert files_of(small) == before
     (tmp_path / "photo.png").write_bytes(b"mine")
-    with pytest.raises(ValueError, match="not empty"):
-        generate(SMALL, tmp_path)
+    with pytest.raises(InputError, match="not empty"):
+        generate([Order(SMALL, tmp_path)])
 
 
 @pytest.mark.parametrize("kind", defects.KINDS)
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_masks_are_exactly_what_changed(small: Path, studio, kind: str, number: int) -> None:
-    pose, defect = plan_defect(studio, Task(kind, number), random_of(kind, number))
-    picture, mask = photograph(studio, pose, defect, grain=5)
+    task = Task(kind, number)
+    pose, defect = plan_defect(studio, task, random_of(SMALL, task))
+    photo = photograph(studio, pose, defect, 5, task)
+    picture, mask = photo.picture, photo.mask
     assert np.array_equal(mask, np.array(Image.open(small / f"ground_truth/{kind}/{number}_mask.png")) > 0)
     assert mask.mean() >= defects.SMALLEST_AREA
-    clean, empty = photograph(studio, pose, defects.Defect(), grain=5)
-    assert not empty.any()
+    intact = photograph(studio, pose, defects.Defect(), 5, task)
+    clean = intact.picture
+    assert not intact.mask.any()
+    assert (intact.silhouette | mask | ~photo.silhouette).all()  # a burr alone reaches beyond the toy
     difference = np.abs(picture.astype(int) - clean).max(axis=2)
     assert (difference[mask] > 0).mean() > 0.9
     assert difference[mask].mean() > 3 * difference[~mask].mean()
@@ -108,12 +117,6 @@ def test_masks_are_exactly_what_changed(small: Path, studio, kind: str, number: 
     if kind == "Stains":  # nothing but colour changes: no silhouette, and no light farther off
         assert np.array_equal((picture == 255).all(axis=2), background)
         assert difference[~grown(mask, 2)].max() == 0
-
-
-def random_of(kind: str, number: int) -> np.random.Generator:
-    import zlib
-
-    return np.random.default_rng([SMALL.seed, zlib.crc32(f"{kind}/{number}".encode())])
 
 
 def grown(mask: np.ndarray, by: int) -> np.ndarray:
@@ -135,7 +138,8 @@ def test_wanted_areas_follow_mads(kind: str, median: float) -> None:
 
 def test_stain_is_unlike_what_lies_beneath(studio) -> None:
     for number in range(3):
-        pose, defect = plan_defect(studio, Task("Stains", number), random_of("Stains", number))
+        task = Task("Stains", number)
+        pose, defect = plan_defect(studio, task, random_of(SMALL, task))
         sight = defects.look(studio.assembly, studio.scene, pose, studio.intrinsics)
         beneath = studio.scene.albedo_of_face[sight.hits.faces[defect.stain.weight(sight.points) > 0]]
         distance = defects.colour_distance(srgb_from_linear(beneath), srgb_from_linear(defect.stain.albedo))
@@ -156,10 +160,11 @@ def test_toy_fills_as_much_of_the_frame_as_mads_objects() -> None:
 
 def test_white_and_black_bricks_are_as_bright_as_mads() -> None:
     for toy, low, high in (("goose", 140, 180), ("beetle", 36, 52)):
-        studio = open_studio(Settings(toy, image_size=64), Path("unused"))
+        studio = open_studio(Settings(toy, image_size=64))
         values = []
         for number in range(10, 210, 40):
-            picture, _ = photograph(studio, camera_at(*grid_angles()[number]), defects.Defect(), number)
+            pose = camera_at(*grid_angles()[number])
+            picture = photograph(studio, pose, defects.Defect(), number, Task("train", number)).picture
             values.append(np.median(picture[(picture < 250).all(axis=2)]))
         assert low < np.mean(values) < high
 
@@ -198,18 +203,56 @@ def test_srgb_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--toy", "zeppelin"], "no toy 'zeppelin'"),
+        (["--toy", "gose"], "no toy 'gose'; did you mean goose"),
+        (["--model", "model.ldr"], "no toy 'model.ldr'"),
+        (["--toy", "goose", "--background", "nowhere"], "--background"),
+        (["--toy", "goose", "--ldraw", "nowhere"], "--ldraw"),
         (["--toy", "goose", "--views", "500"], "1 to 210"),
         (["--toy", "goose", "--image_size", "4"], "image_size = 4"),
         (["--toy", "goose", "--workers", "0"], "workers = 0"),
     ],
 )
-def test_command_line_says_what_is_wrong(tmp_path: Path, capsys, extra: list[str], message: str) -> None:
-    assert main(["--out", str(tmp_path / "toy"), *extra]) == 2
-    assert message in capsys.readouterr().err
+def test_command_line_says_what_is_wrong(tmp_path: Path, extra: list[str], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        main(["--out", str(tmp_path / "toy"), *extra])
+    assert message in str(error.value)
     assert not (tmp_path / "toy").exists()
 
 
 def test_command_line_lists_the_toys(capsys) -> None:
     assert main(["--list"]) == 0
     assert "locomotive" in capsys.readouterr().out.split()
+
+
+def test_changed_light_falls_on_the_queries_alone(small: Path, tmp_path: Path) -> None:
+    generate([Order(replace(SMALL, light="changed"), tmp_path / "toy")])
+    usual, other = files_of(small), files_of(tmp_path / "toy")
+    same = {name for name in usual if usual[name] == other[name]}
+    assert {name for name in usual if not name.startswith("test/")} - {"synthetic.json"} <= same
+    assert not any(name.startswith("test/") for name in same)
+
+
+def test_backgrounds_leave_the_toy_as_it_is_and_masks_tell_where_it_is(small: Path, tmp_path: Path) -> None:
+    paper = np.zeros((80, 120, 3), np.uint8)
+    paper[..., 1] = 250
+    (tmp_path / "papers").mkdir()
+    Image.fromarray(paper).save(tmp_path / "papers" / "green.png")
+    generate([Order(replace(SMALL, background=str(tmp_path / "papers")), tmp_path / "toy")])
+    assert files_of(tmp_path / "toy" / "ground_truth") == files_of(small / "ground_truth")
+    for place in ("train/good/1.png", "test/Missing/0.png"):
+        picture, white = (np.array(Image.open(folder / place)) for folder in (tmp_path / "toy", small))
+        mask = np.array(Image.open(tmp_path / "toy" / "masks" / place)) == 255
+        assert np.array_equal(picture[(white == 255).all(axis=2)], paper[0, [0] * (white == 255).all(axis=2).sum()])
+        inside = ~grown(~mask, 2)
+        assert inside.any() and np.array_equal(picture[inside], white[inside])
+        assert not (mask & (white == 255).all(axis=2)).any()
+
+
+def test_preset_orders_as_many_pictures_as_mad_has(tmp_path: Path, monkeypatch) -> None:
+    orders = []
+    monkeypatch.setattr("data.synthetic.generate.generate", lambda *given: orders.extend(given[0]))
+    assert main(["--preset", "mad-20", "--out", str(tmp_path)]) == 0
+    assert len({order.folder for order in orders}) == len(orders) == 20
+    assert {tuple(order.settings.counts.items()) for order in orders} == {
+        (("train", 210), ("good", 27), ("Burrs", 77), ("Missing", 77), ("Stains", 77))
+    }
