@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +14,10 @@ from torch import Tensor
 from nerf.mlp_field import MlpField, empty_networks, fill, frozen, on, parameters_of
 from nerf.mlp_march import Networks, march, precision
 from nerf.volume import axis_rays
+from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_metadata, load_tensors, save_tensors
 from utils.config import NerfConfig
+from utils.errors import InputError
 from utils.hull import object_bounds, silhouettes
 from utils.progress import Progress
 from utils.seeds import generator
@@ -26,7 +27,8 @@ DECAY = 0.1  # what the step size falls to in `lrate_decay` thousand steps
 MARGIN = 0.05  # share of the object's extent in depth by which rays begin before it and end behind it
 VOTE = 0.95  # share of the views in whose silhouette a point must lie to belong to the object
 SAVE_SECONDS = 60.0  # between two checkpoints
-SHOWN_STEPS = 20  # steps whose PSNR the bar shows together: each look at it waits for the device
+LOOK_STEPS = 20  # between two looks at errors and gradients: each waits for the device
+ATTEMPTS = 8  # beginnings, before training gives up
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Training:
 
     networks: Networks
     optimiser: torch.optim.Adam
+    alive: Tensor  # (networks,) int64: steps since the last look in which a network found any density
+    attempt: int = 0
     step: int = 0
 
 
@@ -58,19 +62,22 @@ def train_mlp(
     if config.near is None or config.far is None:
         near, far = depth_range(views)
         config = replace(config, near=near, far=far)
-    training = begin(config, device, seed)
-    restore(training, checkpoint_path)
+    training = restored(config, device, checkpoint_path) or begin(config, device, seed, attempt=0)
     pictures = Pictures(
         views.images.to(device), views.camera_to_world.float().to(device), torch.tensor(views.background, device=device)
     )
     saved, errors = time.monotonic(), []
     with progress.bar("train", config.N_iters) as bar:
-        bar.update(training.step)
         while training.step < config.N_iters:
-            errors.append(take_step(training, pictures, views, seed))
-            bar.update()
-            if len(errors) == SHOWN_STEPS:
-                show(bar, errors)
+            errors.append(take_step(training, pictures, views.intrinsics, seed))
+            if training.step % LOOK_STEPS == 0:
+                bar.set_postfix_str(f"PSNR {psnr_of(errors):.1f} dB")
+                errors.clear()
+                if not bool(training.alive.all()):
+                    progress.say(f"A network lost all density by step {training.step}, from where none learns: anew.")
+                    training = begin(config, device, seed, training.attempt + 1)
+                training.alive.zero_()
+            bar.update(training.step - bar.n)
             if checkpoint_path and time.monotonic() - saved >= SAVE_SECONDS:
                 save_training(checkpoint_path, training)
                 saved = time.monotonic()
@@ -89,27 +96,42 @@ def depth_range(views: Views) -> tuple[float, float]:
     return max(0.0, float(depths.min()) - margin), float(depths.max()) + margin
 
 
-def begin(config: NerfConfig, device: torch.device, seed: int) -> Training:
-    """Networks drawn from ``seed``, the same on every device, and their optimiser."""
+def begin(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> Training:
+    """Networks drawn from ``seed`` and ``attempt``, the same on every device, and their optimiser.
+
+    Errors:
+        InputError where too many beginnings came to nothing.
+    """
+    if attempt == ATTEMPTS:
+        raise InputError(
+            f"{ATTEMPTS} times a network lost all density, from where it learns nothing; lower nerf_lrate (now "
+            f"{config.nerf_lrate:g}), raise precrop_iters, or give another seed."
+        )
     networks = empty_networks(config)
-    networks.coarse.initialise(generator(seed, "coarse"))
+    networks.coarse.initialise(generator(seed, f"coarse {attempt}"))
     if networks.fine is not None:
-        networks.fine.initialise(generator(seed, "fine"))
+        networks.fine.initialise(generator(seed, f"fine {attempt}"))
+    return training_of(networks, device, attempt)
+
+
+def training_of(networks: Networks, device: torch.device, attempt: int) -> Training:
+    """Training of ``networks`` on ``device`` before its first step."""
     on(networks, device)
     optimiser = torch.optim.Adam(
-        networks.parameters(), lr=config.nerf_lrate, betas=(0.9, 0.999), fused=device.type == "cuda"
+        networks.parameters(), lr=networks.config.nerf_lrate, betas=(0.9, 0.999), fused=device.type == "cuda"
     )
-    return Training(networks, optimiser)
+    alive = torch.zeros(1 if networks.fine is None else 2, dtype=torch.int64, device=device)
+    return Training(networks, optimiser, alive, attempt)
 
 
-def take_step(training: Training, pictures: Pictures, views: Views, seed: int) -> Tensor:
+def take_step(training: Training, pictures: Pictures, intrinsics: Intrinsics, seed: int) -> Tensor:
     """One optimiser step; returns the mean squared error of the picture, without waiting for it."""
     config, device = training.networks.config, pictures.images.device
     random = generator(seed, f"step {training.step}", device)
     view, pixels = draw_pixels(pictures, config, training.step, random)
     column, row = pixels.unbind(-1)
     truth = pictures.images[view, row, column].float() / 255.0  # (rays, 3)
-    rays = axis_rays(pixels + 0.5, views.intrinsics, pictures.cameras[view])
+    rays = axis_rays(pixels + 0.5, intrinsics, pictures.cameras[view])
     with precision(config.precision, device):
         shown = march(training.networks, rays, random)
         errors = [(each.on(pictures.background) - truth).square().mean() for each in shown]
@@ -118,6 +140,7 @@ def take_step(training: Training, pictures: Pictures, views: Views, seed: int) -
     for group in training.optimiser.param_groups:
         group["lr"] = config.nerf_lrate * DECAY ** (training.step / (1000 * config.lrate_decay))
     training.optimiser.step()
+    training.alive += torch.stack([(each.opacity > 0).any() for each in shown])
     training.step += 1
     return errors[-1].detach()
 
@@ -142,37 +165,35 @@ def draw_pixels(pictures: Pictures, config: NerfConfig, step: int, random: torch
     return view, torch.stack([chosen % wide, chosen // wide], dim=-1) + corner
 
 
-def show(bar: Any, errors: list[Tensor]) -> None:
-    """Put the PSNR of the last steps on the bar, and forget them."""
-    mean = float(torch.stack(errors).mean())
-    bar.set_postfix_str(f"PSNR {-10 * math.log10(max(mean, 1e-10)):.1f} dB")
-    errors.clear()
+def psnr_of(errors: list[Tensor]) -> float:
+    """PSNR in dB of the mean of mean squared errors."""
+    return -10 * math.log10(max(float(torch.stack(errors).mean()), 1e-10))
 
 
 def save_training(path: Path, training: Training) -> None:
     """Write a checkpoint of an unfinished training."""
     tensors = parameters_of(training.networks)
-    moments = training.optimiser.state
     for name, parameter in zip(list(tensors), training.networks.parameters()):
-        if parameter in moments:
-            tensors[f"mean.{name}"] = moments[parameter]["exp_avg"]
-            tensors[f"square.{name}"] = moments[parameter]["exp_avg_sq"]
-    save_tensors(path, tensors, {"kind": "mlp training", "step": training.step})
+        moments = training.optimiser.state[parameter]
+        if moments:
+            tensors |= {f"mean.{name}": moments["exp_avg"], f"square.{name}": moments["exp_avg_sq"]}
+    header = {"kind": "mlp training", "step": training.step, "attempt": training.attempt}
+    save_tensors(path, tensors | {"alive": training.alive}, header)
 
 
-def restore(training: Training, path: Path | None) -> None:
-    """Put ``training`` where ``save_training`` left it; nothing happens where there is no such file."""
+def restored(config: NerfConfig, device: torch.device, path: Path | None) -> Training | None:
+    """The training that ``save_training`` wrote; None where there is no such file."""
     if path is None or load_metadata(path) is None:
-        return
-    tensors, header = load_tensors(path)
+        return None
+    tensors, header = load_tensors(path, device)
     with as_checkpoint(path):
-        fill(training.networks, tensors)
-        device = training.networks.coarse.density.weight.device
-        training.step = header["step"]
+        training = training_of(fill(empty_networks(config), tensors), device, header["attempt"])
+        training.step, training.alive = header["step"], tensors["alive"]
         for name, parameter in zip(parameters_of(training.networks), training.networks.parameters()):
             if f"mean.{name}" in tensors:
                 training.optimiser.state[parameter] = {
                     "step": torch.tensor(float(training.step), device=device),
-                    "exp_avg": tensors[f"mean.{name}"].to(device),
-                    "exp_avg_sq": tensors[f"square.{name}"].to(device),
+                    "exp_avg": tensors[f"mean.{name}"],
+                    "exp_avg_sq": tensors[f"square.{name}"],
                 }
+    return training
