@@ -38,6 +38,14 @@ def unseen(loss: Tensor) -> None:
     pass
 
 
+@pytest.mark.parametrize(
+    "limits, expected", [({}, True), ({"found_cost": -1.0}, False), ({"found_overlap": 2.0}, False)]
+)
+def test_found_is_judged_by_cost_and_overlap(limits: dict[str, float], expected: bool) -> None:
+    config = replace(CONFIG, refine=replace(CONFIG.refine, **limits))
+    assert descend_poses(QUERY, "query", turned(3.0)[None], CAMERA, FIELD, config).found is expected
+
+
 @pytest.mark.parametrize("strategy", ["random", "interest_points", "interest_regions"])
 def test_converges_from_a_few_degrees_and_stays_rigid(strategy: str) -> None:
     config = replace(CONFIG, inerf=replace(INERF, sampling_strategy=strategy, inerf_steps=300))
