@@ -1,0 +1,104 @@
+"""From a diagnosis to the lines of the doctor's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.checks.fit import Fit
+from data.checks.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
+from data.checks.quick import BAD_VERDICT, FAR, NEAR, Check, fitting_scale, named
+
+UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
+MANY = 20
+ODD = 0.75  # share of the median IoU below which a view does not fit
+INSIDE = 0.95  # share of the hull, over all views, that must lie between near and far
+
+
+def odd_views(fit: Fit) -> np.ndarray:
+    """The views (indices) that fit much worse than the others, the worst first."""
+    limit = ODD * float(np.median(fit.iou)) if len(fit.iou) >= MANY else 0.5 * float(np.median(fit.iou))
+    order = np.argsort(fit.iou, kind="stable")
+    return order[fit.iou[order] < limit]
+
+
+def unexplained(fit: Fit) -> bool:
+    """Whether the poses fit badly as a whole."""
+    return float(np.median(fit.iou)) < (UNEXPLAINED if len(fit.iou) >= MANY else UNEXPLAINED_FEW)
+
+
+def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
+    """Do the poses fit the pictures, and if not, what is wrong."""
+    given, best = diagnosis.given, diagnosis.best
+    low, middle = float(given.iou.min()), float(np.median(given.iou))
+    figure = f"median IoU {middle:.3f}, worst {low:.3f}"
+    if best == Hypothesis():
+        if unexplained(given):
+            advice = "The poses do not fit the pictures, and no known mistake explains it: poses of other pictures?"
+            return [Check("poses fit pictures", figure, BAD_VERDICT, advice)]
+        return [Check("poses fit pictures", figure), *check_odd(given, names)]
+    mended = f"median IoU {np.median(diagnosis.fit.iou):.3f} when mended"
+    checks = [Check("poses fit pictures", figure, BAD_VERDICT, f"They fit if read as: {best.words()} ({mended}).")]
+    checks += [Check(name, words, BAD_VERDICT, advice) for name, words, advice in failures(best)]
+    return checks + ([] if best.shift else check_odd(diagnosis.fit, names))
+
+
+def failures(best: Hypothesis) -> list[tuple[str, str, str]]:
+    """Name, finding and mending of each known failure that a hypothesis holds."""
+    told = []
+    if WORLD_TO_CAMERA in best.reading:
+        told.append(("world to camera", best.reading, "Invert the matrices: camera_to_world is wanted."))
+    if "transposed" in best.reading:
+        told.append(("transposed", best.reading, "Transpose them back."))
+    if best.opencv:
+        told.append(("axes", "OpenCV: y down, looking along +z", "Negate the second and third columns (OpenGL axes)."))
+    if best.shift:
+        late = "late" if best.shift > 0 else "early"
+        told.append(
+            ("lag", f"poses one frame {late}", "Give each picture its neighbour's pose; leave out the last one.")
+        )
+    if best.order != GIVEN:
+        told.append(("order", best.order, "Pair poses and pictures by number: 2 comes before 10."))
+    if best.picture != GIVEN:
+        told.append(("pictures", best.picture, "Flip the pictures back."))
+    if best.focal != 1.0:
+        advice = f"Multiply the focal length by {best.focal:.3f}, and correct camera_angle_x."
+        told.append(("focal length", f"{1 / best.focal:.3g} times the right one", advice))
+    return told
+
+
+def check_odd(fit: Fit, names: Sequence[str]) -> list[Check]:
+    """Views that do not fit although the others do."""
+    odd = odd_views(fit)
+    if len(odd) == 0:
+        return []
+    told = named([names[view] for view in odd])
+    advice = f"{told}: wrong poses or silhouettes; look at them, and leave them out if so."
+    return [Check("odd views", f"{len(odd)} of {len(fit.iou)} do not fit", BAD_VERDICT, advice)]
+
+
+def depths(fit: Fit, poses: np.ndarray) -> np.ndarray:
+    """Depth (views, points) along the viewing axes of the hull in all views."""
+    points = fit.points[:: max(1, len(fit.points) // 2000)]
+    return np.stack([(points - pose[:3, 3]) @ -pose[:3, 2] for pose in poses])
+
+
+def scale_factor(fit: Fit, poses: np.ndarray) -> float:
+    """What translations are to be multiplied by so that the object lies between near and far; 1 where it does."""
+    deep = depths(fit, poses)
+    if float(np.mean((deep > NEAR) & (deep < FAR))) >= INSIDE:
+        return 1.0
+    return fitting_scale(*(float(value) for value in np.quantile(deep, [0.02, 0.98])))
+
+
+def check_scale(fit: Fit, poses: np.ndarray) -> Check:
+    """Whether the object lies at distances at which MAD's settings look for it."""
+    low, high = np.quantile(depths(fit, poses), [0.02, 0.98])
+    factor = scale_factor(fit, poses)
+    figure = f"object {low:.3g} to {high:.3g} units from the cameras"
+    if factor == 1.0:
+        return Check("scale", figure)
+    unit = {1e-3: ", as from millimetres", 1e-2: ", as from centimetres"}.get(factor, "")
+    advice = f"It must lie between {NEAR:g} and {FAR:g}: multiply the translations by {factor:.4g}{unit}."
+    return Check("scale", figure, BAD_VERDICT, advice)

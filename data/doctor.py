@@ -1,0 +1,160 @@
+"""``python -m data doctor``: proves, before any training, that an object's folder can be trained on."""
+
+from __future__ import annotations
+
+import argparse
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.checks.hypotheses import Diagnosis, Hypothesis, Subject, diagnose, posed
+from data.checks.mend import Remedy, write_mended
+from data.checks.pictures import BACKGROUNDS, Pictures, check_silhouettes, read_pictures
+from data.checks.poses import camera_poses
+from data.checks.quick import (
+    BAD_VERDICT,
+    FAR,
+    GOOD_VERDICT,
+    NEAR,
+    Check,
+    check_sheet,
+    fitting_scale,
+    looking_distance,
+    quick_checks,
+)
+from data.checks.sheet import Sheet, read_sheet
+from data.checks.verdict import check_fit, check_scale, odd_views, scale_factor, unexplained
+from utils.errors import InputError
+from utils.progress import Progress
+
+__all__ = ["Examination", "examine", "main", "mend", "quick_checks"]
+
+EXIT_GOOD, EXIT_BAD = 0, 1
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that was found out about an object's folder."""
+
+    sheet: Sheet
+    checks: list[Check]
+    pictures: Pictures
+    diagnosis: Diagnosis | None  # None where silhouettes could not be found
+    remedy: Remedy
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing needs mending."""
+        return all(check.verdict != BAD_VERDICT for check in self.checks)
+
+
+def examine(folder: Path, masks: Path | None, background: str, progress: Progress) -> Examination:
+    """Examine an object's folder.
+
+    Args:
+        folder: in the MAD layout.
+        masks: a folder with a mask for each picture, 255 = object; None: masks beside them, alpha, or background.
+        background: "white" or "black", the colour behind the object.
+    Errors:
+        InputError or FileNotFoundError for what cannot be read or understood at all.
+    """
+    sheet = read_sheet(folder)
+    checks = check_sheet(sheet)
+    pictures = read_pictures(sheet, masks, background, progress)
+    seen = check_silhouettes(pictures)
+    checks.append(seen)
+    if seen.verdict != GOOD_VERDICT:
+        return Examination(sheet, checks, pictures, None, Remedy(Hypothesis(), quick_scale(sheet)))
+    subject = Subject(
+        sheet.matrices[pictures.rows],
+        pictures.masks,
+        pictures.camera,
+        tuple(sheet.paths[row].name for row in pictures.rows),
+    )
+    diagnosis = diagnose(subject, progress)
+    checks += check_fit(diagnosis, subject.names)
+    remedy = Remedy(diagnosis.best)
+    if not unexplained(diagnosis.fit):
+        poses = posed(subject.matrices, subject.names, diagnosis.best)
+        checks = [check for check in checks if check.name != "distance"]
+        checks.append(check_scale(diagnosis.fit, poses))
+        dropped = tuple(int(pictures.rows[view]) for view in odd_views(diagnosis.fit))
+        remedy = Remedy(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
+    return Examination(sheet, checks, pictures, diagnosis, remedy)
+
+
+def quick_scale(sheet: Sheet) -> float:
+    """What translations are to be multiplied by, from the cameras alone."""
+    distance = looking_distance(camera_poses(sheet.matrices))
+    return 1.0 if NEAR < distance < FAR else fitting_scale(distance, distance)
+
+
+def mend(examination: Examination, out: Path) -> None:
+    """Write a mended copy of the folder to ``out``; errors as ``write_mended``."""
+    if examination.diagnosis is not None and unexplained(examination.diagnosis.fit):
+        raise InputError(
+            f"{examination.sheet.folder} cannot be mended: its poses do not fit its pictures, and no known mistake "
+            f"explains it; find the poses anew with python -m data capture."
+        )
+    write_mended(examination.sheet, examination.remedy, out)
+
+
+def table(checks: Sequence[Check]) -> str:
+    """The checks as lines of text, advice below what needs it."""
+    names, figures = max(len(check.name) for check in checks), max(len(check.figure) for check in checks)
+    lines = []
+    for check in checks:
+        lines.append(f"{check.name:{names}}  {check.figure:{figures}}  {check.verdict}")
+        lines += [f"{'':{names}}  -> {check.advice}"] if check.advice else []
+    return "\n".join(lines)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise InputError(f"{message}; {self.prog} --help lists the options.")
+
+
+def main(arguments: list[str]) -> int:
+    """Examine the folder that the command line names: 0 good, 1 something to mend (2: it cannot be read)."""
+    parser = _Parser(prog="python -m data doctor", description=(__doc__ or "").split(": ")[1], allow_abbrev=False)
+    parser.add_argument("folder", type=Path, help="the object's folder, as data/LEGO-3D/01Gorilla")
+    parser.add_argument("--masks", type=Path, metavar="DIR", help="a mask for each picture, 255 = object")
+    parser.add_argument("--background", choices=tuple(BACKGROUNDS), default="white", help="(default: white)")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to this new folder")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write what was found as an HTML page")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    own = parser.parse_args(arguments)
+    if own.masks is not None and not own.masks.is_dir():
+        raise InputError(f"There is no folder {own.masks} of masks; correct --masks.")
+    if own.fix is not None and own.fix.exists():
+        raise InputError(f"There is {own.fix} already; name a new folder with --fix.")
+    progress = Progress(own.quiet)
+    found = examine(own.folder, own.masks, own.background, progress)
+    print(table(found.checks))
+    if own.page is not None:
+        from data.checks.page import write_page
+
+        write_page(own.page, found)
+        progress.say(f"Page: {own.page}")
+    if found.good:
+        print(f"{own.folder}: good")
+        return EXIT_GOOD
+    print(f"{own.folder}: not good")
+    if own.fix is not None:
+        mend(found, own.fix)
+        print(f"Mended copy: {own.fix} ({told(found)})")
+    else:
+        print("--fix OUT writes a mended copy.")
+    return EXIT_BAD
+
+
+def told(found: Examination) -> str:
+    """What the mended copy has other than the original."""
+    remedy = found.remedy
+    words = [f"{len(remedy.dropped)} frames left out"] if remedy.dropped else []
+    words += [f"translations times {remedy.scale:.4g}"] if remedy.scale != 1.0 else []
+    words += [remedy.best.words()] if remedy.best != Hypothesis() else []
+    if remedy.best.picture != Hypothesis().picture:
+        words.append("training pictures flipped, the queries under test/ left as they were")
+    return "; ".join(words) or "frames and pictures matched"
