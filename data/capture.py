@@ -21,7 +21,7 @@ from data.cutout import find_mask, read_mask
 from data.folders import pictures_in
 from data.import_colmap import model_folders, posed_pictures
 from data.import_options import make_parser, options_of, tell
-from data.layout import Options, Summary, claim, write_object, write_picture
+from data.layout import Options, Summary, refuse_what_is_there, write_object, write_picture
 from utils.errors import InputError
 from utils.images import picture_size
 from utils.progress import Progress
@@ -80,7 +80,7 @@ def capture(source: Path, search: Search, options: Options) -> Summary:
         InputError where there are too few pictures, or COLMAP poses fewer than ``FEWEST`` or than half of them.
     """
     colmap = _colmap()
-    claim(options)
+    refuse_what_is_there(options)
     work = options.out / "capture"
     if work.exists():
         shutil.rmtree(work)
@@ -109,7 +109,7 @@ def _colmap() -> Any:
         raise InputError(
             "capture needs pycolmap, which is not installed; run: pip install -r requirements-data.txt"
         ) from None
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR
+    pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     return pycolmap
 
 

@@ -83,7 +83,7 @@ def lens_of(model: str, width: int, height: int, parameters: tuple[float, ...], 
     if len(parameters) != PARAMETERS[model]:
         raise InputError(f"{where} must have {PARAMETERS[model]} parameters for {model}, found {len(parameters)}.")
     focal, rest = (parameters[:1] * 2, parameters[1:]) if model in ONE_FOCAL else (parameters[:2], parameters[2:])
-    lens = Lens(width, height, *focal, *rest[:2], distortion=rest[2:], fisheye="FISHEYE" in model)
+    lens = Lens(width, height, focal[0], focal[1], rest[0], rest[1], rest[2:], fisheye="FISHEYE" in model)
     return lens.checked(where)
 
 

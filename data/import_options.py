@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import typing
 from pathlib import Path
 
+from data.command import command_parser
 from data.layout import Options, Summary
 from utils.errors import InputError
 from utils.progress import Progress
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
-
-    def error(self, message: str) -> typing.NoReturn:
-        raise InputError(f"{message}; {self.prog} --help lists the options.")
-
-
-def make_parser(command: str, description: str) -> Parser:
+def make_parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser with what all importers understand; an importer adds its own to it."""
-    parser = Parser(
-        prog=f"python -m data {command}",
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = command_parser(command, description)
     parser.add_argument("--out", type=Path, required=True, help="folder of the new object, as data/objects/NAME")
     parser.add_argument("--image_size", type=_pixels, default=800, help="longer side of the pictures written, at most")
     parser.add_argument("--masks", type=Path, help="folder of masks, NAME.png for NAME.jpg, 255 = object")
@@ -35,7 +23,6 @@ def make_parser(command: str, description: str) -> Parser:
     parser.add_argument("--fill", choices=("white", "black"), default="white", help="colour where a lens did not look")
     parser.add_argument("--keep_world", action="store_true", help="neither centre nor scale the poses")
     parser.add_argument("--overwrite", action="store_true", help="replace an object that is there")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class Summary:
     unit: str
     cropped: float  # greatest share of a picture that the common camera does not see
     filled: float  # greatest share of a written picture that its lens did not see
-    masked: bool
+    cut_out: bool  # whether the pictures have alpha
     notes: Sequence[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -94,7 +94,7 @@ class Summary:
             f"resampled at most {self.cropped:.1%} of a picture cropped, {self.filled:.1%} filled with background",
             "distance  {:.2f} to {:.2f}, {:.2f} on average".format(*(self.distance[i] for i in (0, 2, 1)))
             + f"; a unit is {1 / self.scale:.4g} {self.unit}",
-            "object    " + ("cut out by masks" if self.masked else "not cut out: give --masks or --plain"),
+            "object    " + ("cut out" if self.cut_out else "not cut out: give --masks or --plain"),
             f"next      python -m data doctor {self.out}",
         ]
 
@@ -121,7 +121,7 @@ def write_object(source: Source, options: Options) -> Summary:
     Errors:
         InputError where there is an object already, too few views, or a picture or mask that cannot be read.
     """
-    frames = [Frame(f.path, f.pose, sized(f.lens, f.path), f.mask) for f in source.frames]
+    frames = [replace(frame, lens=sized(frame.lens, frame.path)) for frame in source.frames]
     if len(frames) < FEWEST:
         lost = f"; {source.skipped[0]}" if source.skipped else "."
         raise InputError(f"At least {FEWEST} posed pictures are needed, found {len(frames)}{lost}")
@@ -130,19 +130,12 @@ def write_object(source: Source, options: Options) -> Summary:
     similarity = np.eye(4) if options.keep_world else fitting_similarity(poses, source.points, source.turn)
     poses = moved(similarity, poses)
     queries = find_queries(options.test) if options.test else {}
-    claim(options)
+    if options.masks is not None:
+        for frame in frames:
+            find_mask(options.masks, frame.path)
+    make_room(options, [*(frame.path for frame in frames), *queries.values()])
     names = picture_names([frame.path for frame in frames])
-
-    def write(index: int) -> bool:
-        frame = frames[index]
-        picture = masked(read_picture(frame.path), frame.path, frame.mask, options)
-        write_picture(
-            options.out / "train" / GOOD / f"{names[index]}.png",
-            taken_over(picture, frame.lens, camera, PLAIN[options.fill]),
-        )
-        return picture.shape[2] == 4
-
-    alphas = list(options.progress.track(in_threads(write, range(len(frames))), "pictures", len(frames)))
+    cut_out = write_views(frames, names, camera, options)
     lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
     for name, path in options.progress.track(queries.items(), "queries") if queries else ():
         write_query(name, path, lens, camera, options)
@@ -150,37 +143,55 @@ def write_object(source: Source, options: Options) -> Summary:
         {"file_path": f"train/{GOOD}/{name}.png", "transform_matrix": pose.tolist(), "source": frame.path.name}
         for name, pose, frame in zip(names, poses, frames)
     ]
-    content = {
-        "camera_angle_x": camera_angle(camera),
-        "source_to_world": similarity.tolist(),
-        "source_unit": source.unit,
-        "frames": entries,
-    }
+    world = {"source_to_world": similarity.tolist(), "source_unit": source.unit}
+    content = {"camera_angle_x": camera_angle(camera), **world, "frames": entries}
     write_text(options.out / "transforms.json", json.dumps(content, indent=1))
-    lost = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
+    shares = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
     distance = np.linalg.norm(poses[:, :3, 3], axis=1)
     return Summary(
-        options.out,
-        len(frames),
-        len(queries),
-        source.skipped,
-        camera,
-        (float(distance.min()), float(distance.mean()), float(distance.max())),
-        float(np.cbrt(np.linalg.det(similarity[:3, :3]))),
-        source.unit,
-        max(share for share, _ in lost),
-        max(share for _, share in lost),
-        all(alphas),
-        source.notes,
+        out=options.out,
+        pictures=len(frames),
+        queries=len(queries),
+        skipped=source.skipped,
+        camera=camera,
+        distance=(float(distance.min()), float(distance.mean()), float(distance.max())),
+        scale=float(np.cbrt(np.linalg.det(similarity[:3, :3]))),
+        unit=source.unit,
+        cropped=max(share for share, _ in shares),
+        filled=max(share for _, share in shares),
+        cut_out=cut_out,
+        notes=source.notes,
     )
 
 
-def claim(options: Options) -> None:
-    """An InputError if there is an object at ``out`` already; with --overwrite its pictures and poses go."""
-    written = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth")]
-    there = [path for path in written if path.exists()]
+def write_views(frames: Sequence[Frame], names: Sequence[str], camera: Intrinsics, options: Options) -> bool:
+    """Write train/good as ``camera`` sees it; returns whether every picture has an alpha channel."""
+
+    def write(index: int) -> bool:
+        frame = frames[index]
+        picture = masked(read_picture(frame.path), frame.path, frame.mask, options)
+        path = options.out / "train" / GOOD / f"{names[index]}.png"
+        write_picture(path, taken_over(picture, frame.lens, camera, PLAIN[options.fill]))
+        return picture.shape[2] == 4
+
+    return all(list(options.progress.track(in_threads(write, range(len(frames))), "pictures", len(frames))))
+
+
+def refuse_what_is_there(options: Options) -> list[Path]:
+    """What an object at ``out`` consists of now; an InputError if there is any, but for --overwrite."""
+    parts = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth")]
+    there = [path for path in parts if path.exists()]
     if there and not options.overwrite:
         raise InputError(f"There is {there[0]} already; name another folder with --out, or give --overwrite.")
+    return there
+
+
+def make_room(options: Options, pictures: Sequence[Path]) -> None:
+    """Take away the object at ``out`` if --overwrite says so, unless it holds the ``pictures`` that are read."""
+    there = refuse_what_is_there(options)
+    for picture in pictures:
+        if any(picture.resolve().is_relative_to(path.resolve()) for path in there):
+            raise InputError(f"{picture} would be replaced while it is read; name another folder with --out.")
     for path in there:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -91,7 +91,7 @@ def taken_over(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -
     import cv2
 
     finer, outside, exact = _maps(lens, camera)
-    values = picture.astype(np.float32)
+    values: np.ndarray = picture.astype(np.float32)
     if values.shape[2] == 4:  # colour times alpha is what may be averaged
         values[..., :3] = fill + (values[..., :3] - fill) * values[..., 3:] / 255.0
     if not exact:

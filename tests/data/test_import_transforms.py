@@ -124,7 +124,7 @@ def test_masks_become_alpha(tmp_path: Path) -> None:
         write_picture(tmp_path / f"masks/{index}.png", mask)
     summary = import_transforms(path, None, Options(tmp_path / "out", masks=tmp_path / "masks"))
     views = load_views(tmp_path / "out", 800, WHITE)
-    assert summary.masked and views.alphas is not None
+    assert summary.cut_out and views.alphas is not None
     for index in range(6):
         assert (views.alphas[index] == 255).sum() == 5 * (5 + index)
     assert (views.images[0][0] == 255).all()
@@ -154,6 +154,13 @@ def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--overwrite"):
         import_transforms(path, None, Options(tmp_path / "out"))
     import_transforms(path, None, Options(tmp_path / "out", overwrite=True))
+    assert len(load_views(tmp_path / "out", 800, WHITE)) == 6
+
+
+def test_an_object_is_not_replaced_by_itself(tmp_path: Path) -> None:
+    import_transforms(source(tmp_path / "in", BLENDER), None, Options(tmp_path / "out"))
+    with pytest.raises(InputError, match=r"while it is read"):
+        import_transforms(tmp_path / "out", None, Options(tmp_path / "out", overwrite=True))
     assert len(load_views(tmp_path / "out", 800, WHITE)) == 6
 
 
