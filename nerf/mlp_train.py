@@ -28,7 +28,7 @@ MARGIN = 0.05  # share of the object's extent in depth by which rays begin befor
 VOTE = 0.95  # share of the views in whose silhouette a point must lie to belong to the object
 SAVE_SECONDS = 60.0  # between two checkpoints
 LOOK_STEPS = 20  # between two looks at errors and gradients: each waits for the device
-ATTEMPTS = 8  # beginnings, before training gives up
+ATTEMPTS = 50  # beginnings before training gives up; a third of all networks start with no density anywhere
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def train_mlp(
     """A field trained on ``views``; continues from ``checkpoint_path`` where an interrupted training left one.
 
     Each step draws rays, renders them through both networks and takes an Adam step on the sum of both mean squared
-    errors. All draws of a step depend on the seed and the step's number alone.
+    errors. All draws of a step depend on the seed and the step's number alone. A network without density wherever rays
+    pass gets no gradient, and would stay so for good: training then begins anew with other weights.
     """
     if config.near is None or config.far is None:
         near, far = depth_range(views)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nerf.torch_march import TorchGrid, march_rays, render_pixels
+from nerf.torch_march import TorchGrid, march_rays, render_pixels, shade
 from nerf.voxel import CONTRAST, STEP, VoxelField
 from tests.inerf.scene import camera
 from tests.nerf.scene import full_field, random_field
@@ -165,3 +165,87 @@ def test_part_of_the_picture_is_that_part() -> None:
     part = Intrinsics(30, 20, PICTURE.focal_x, PICTURE.focal_y, PICTURE.centre_x - 25, PICTURE.centre_y - 11)
     cut = field.render(pose, part)
     torch.testing.assert_close(cut.colour[1:-1, 1:-1], whole.colour[12:30, 26:54], atol=1e-5, rtol=0)
+
+
+def single_pixels(field: VoxelField, pose: Tensor, count: int = 400) -> tuple[Tensor, Tensor]:
+    """Random pixel centres (count, 2) and their colours."""
+    generator = torch.Generator().manual_seed(8)
+    x, y = (torch.randint(size, (count,), generator=generator) for size in (PICTURE.width, PICTURE.height))
+    pixels = torch.stack([x, y], -1) + 0.5
+    return pixels, field.render_pixels(pixels, pose, PICTURE)
+
+
+def at(picture: Tensor, pixels: Tensor) -> Tensor:
+    return picture[pixels[:, 1].long(), pixels[:, 0].long()]
+
+
+@pytest.mark.parametrize("radius", [3.0, 0.3])
+def test_single_pixels_are_the_picture_s(monkeypatch: pytest.MonkeyPatch, radius: float) -> None:
+    """Of the picture with one ray a pixel."""
+    monkeypatch.setattr("nerf.voxel.CONTRAST", 2.0)
+    field, pose = random_field(), camera(130, 20, radius).float()
+    pixels, colours = single_pixels(field, pose)
+    expected = at(field.render(pose, PICTURE).colour, pixels)
+    assert float(expected.std()) > 0.05
+    assert float(((colours.clamp(0, 1) - expected).abs() > 1e-4).float().mean()) < 5e-3
+
+
+def test_single_pixels_need_no_compiled_loops() -> None:
+    field, pose = random_field(), camera(130, 20).float()
+    origins, directions = world_rays(single_pixels(field, pose)[0], PICTURE, pose)
+    ray, distance = field._seen_compiled(origins, directions)
+    twin_ray, twin_distance = field._seen_torch(origins, directions)
+    seen = set(zip(ray.tolist(), (distance / STEP / field.grid.voxel * 4).round().tolist()))
+    twins = set(zip(twin_ray.tolist(), (twin_distance / STEP / field.grid.voxel * 4).round().tolist()))
+    assert len(seen) > 1000 and len(seen - twins) < 0.01 * len(seen)  # and the twin those behind what is opaque
+
+
+def test_single_pixels_follow_the_pose() -> None:
+    """The gradient against finite differences, samples held where they lie along their rays."""
+    field, pose = random_field(), camera(75, 25).double()
+    grid, step = TorchGrid.of(field.grid, "cpu"), STEP * field.grid.voxel
+    pixels = single_pixels(field, pose.float(), 60)[0].double()
+    origins, directions = world_rays(pixels, PICTURE, pose)
+    ray, distance = field._seen_compiled(origins.float(), directions.float())
+    target = torch.rand(60, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def loss(change: Tensor) -> Tensor:
+        moved = torch.cat([pose[:3] + change.view(3, 4), pose[3:]])
+        rays = world_rays(pixels, PICTURE, moved)
+        colour, opacity = shade(*rays, ray, distance.double(), grid, field.table.double(), step)
+        return (colour + (1 - opacity)[:, None] - target).square().mean()
+
+    change = torch.zeros(12, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss(change), change)
+    assert float(slope.abs().max()) > 1e-2
+    for entry in range(12):
+        small = torch.zeros(12, dtype=torch.float64)
+        small[entry] = 1e-7
+        numeric = float(loss(small) - loss(-small)) / 2e-7
+        assert float(slope[entry]) == pytest.approx(numeric, rel=1e-4, abs=1e-5)
+
+
+def test_the_pose_of_single_pixels_descends() -> None:
+    """Gradients lead back to where the picture was taken from."""
+    field, truth = full_field((9, 9, 9), 0.1, 3.0), camera(30, 20).float()
+    where = torch.from_numpy(np.argwhere(field.grid.index >= 0)).float() * 0.1 + torch.from_numpy(field.grid.origin)
+    ball = 25 * (0.3 - where.norm(dim=1, keepdim=True))  # fades out within the grid
+    painted = VoxelField(field.grid, torch.cat([ball, 0.5 + where], 1), field.background)
+    pixels, target = single_pixels(painted, truth)
+    shift = torch.tensor([0.05, -0.04, 0.03]).requires_grad_(True)
+    optimiser = torch.optim.Adam([shift], lr=5e-3)
+    for _ in range(60):
+        pose = torch.cat([truth[:3] + torch.nn.functional.pad(shift[:, None], (3, 0)), truth[3:]])
+        optimiser.zero_grad()
+        (painted.render_pixels(pixels, pose, PICTURE) - target).square().mean().backward()
+        optimiser.step()
+    assert float(shift.detach().norm()) < 0.015 and painted.table.grad is None
+
+
+def test_single_pixels_beside_the_object_are_background() -> None:
+    field = random_field()
+    aside = look_at(torch.tensor([0.0, -3.0, 0.0]), torch.tensor([9.0, -1.0, 0.0]), torch.tensor([0.0, 0.0, 1.0]))
+    colours = single_pixels(field, aside.requires_grad_(True))[1]
+    colours.sum().backward()
+    torch.testing.assert_close(colours.detach(), torch.tensor(field.background).expand(400, 3))
+    assert aside.grad is not None and float(aside.grad.abs().max()) == 0
