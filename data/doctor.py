@@ -24,7 +24,7 @@ from data.checks.quick import (
     quick_checks,
 )
 from data.checks.sheet import Sheet, read_sheet
-from data.checks.verdict import check_fit, check_scale, odd_views, scale_factor, unexplained
+from data.checks.verdict import check_fit, check_scale, odd_views, scale_factor, strangers, unexplained
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -79,7 +79,8 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
         poses = posed(subject.matrices, subject.names, diagnosis.best)
         checks = [check for check in checks if check.name != "distance"]
         checks.append(check_scale(diagnosis.fit, poses))
-        dropped = tuple(int(pictures.rows[view]) for view in odd_views(diagnosis.fit))
+        views = {*odd_views(diagnosis.fit), *strangers(diagnosis.fit, diagnosis.best.shift)}
+        dropped = tuple(sorted(int(pictures.rows[view]) for view in views))
         remedy = Remedy(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
     return Examination(sheet, checks, pictures, diagnosis, remedy)
 

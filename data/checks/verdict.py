@@ -23,6 +23,12 @@ def odd_views(fit: Fit) -> np.ndarray:
     return order[fit.iou[order] < limit]
 
 
+def strangers(fit: Fit, shift: int) -> np.ndarray:
+    """The views (indices) whose poses a shift takes from the other end of the sequence, unless they fit as well."""
+    ends = np.arange(len(fit.iou))[-shift:] if shift > 0 else np.arange(-shift)
+    return ends[fit.iou[ends] < np.quantile(fit.iou, 0.1)]
+
+
 def unexplained(fit: Fit) -> bool:
     """Whether the poses fit badly as a whole."""
     return float(np.median(fit.iou)) < (UNEXPLAINED if len(fit.iou) >= MANY else UNEXPLAINED_FEW)

@@ -1,0 +1,154 @@
+"""The doctor's page: checks, cameras and hull from two sides, IoU of each view, the views that fit worst."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from data.checks.fit import Fit, shadow
+from data.checks.hypotheses import Diagnosis, Hypothesis, laid, posed, with_focal
+from utils.camera import Intrinsics
+from utils.checkpoint import write_text
+from utils.heatmap import outlines
+from utils.report import TEMPLATES, picture_url
+
+if TYPE_CHECKING:
+    from data.doctor import Examination
+
+TEMPLATE = Path(__file__).resolve().parent.parent / "templates"
+WORST = 8  # views shown
+SIDE = 360  # of a drawing, SVG units
+FRUSTUM = 0.12  # depth of a drawn camera as a share of its distance
+SIDES = {"from above": (0, 1, [0, 0, 1]), "from the side": (0, 2, [0, -1, 0])}  # axes right and up, and the eye's side
+
+
+def write_page(path: Path, found: Examination) -> None:
+    """Write the page, self-contained, whole or not at all."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    pages = Environment(
+        loader=FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    page = pages.get_template("doctor.html").render(name=found.sheet.folder.resolve().name, style=style, **parts(found))
+    write_text(path, page)
+
+
+def parts(found: Examination) -> dict[str, Any]:
+    """What the template shows."""
+    poses = posed(found.sheet.matrices, [path.name for path in found.sheet.paths], Hypothesis())
+    camera, diagnosis = found.pictures.camera, found.diagnosis
+    parts: dict[str, Any] = {"checks": found.checks, "good": found.good, "views": len(found.sheet)}
+    if diagnosis is None:
+        scenes = [("As given", scene(poses, camera, None))]
+        return {**parts, "scenes": scenes, "bars": "", "worst": [], "trials": [], "changed": False}
+    names = [found.sheet.paths[row].name for row in found.pictures.rows]
+    matrices = found.sheet.matrices[found.pictures.rows]
+    scenes = [("As given", scene(posed(matrices, names, Hypothesis()), camera, diagnosis.given))]
+    best = posed(matrices, names, diagnosis.best)
+    if diagnosis.best != Hypothesis():
+        scenes.append((f"Read as: {diagnosis.best.words()}", scene(best, camera, diagnosis.fit)))
+    return {
+        **parts,
+        "scenes": scenes,
+        "bars": bars(diagnosis),
+        "worst": worst_views(found, diagnosis, best, names),
+        "trials": [(item.words(), f"{iou:.3f}") for item, iou in diagnosis.trials[:12]],
+        "changed": diagnosis.best != Hypothesis(),
+    }
+
+
+def scene(poses: np.ndarray, camera: Intrinsics, fit: Fit | None) -> list[tuple[str, str]]:
+    """Cameras and hull from two sides: name of the side and SVG."""
+    points = fit.points if fit is not None else np.empty((0, 3), np.float32)
+    middle = points.mean(axis=0) if len(points) else np.median(poses[:, :3, 3], axis=0)
+    distance = max(float(np.median(np.linalg.norm(poses[:, :3, 3] - middle, axis=1))), 1e-9)
+    lines = frusta(poses, camera, FRUSTUM * distance)  # (views, 8, 3)
+    reach = 1.05 * float(np.quantile(np.abs(lines - middle), 0.999)) + 1e-9
+    drawings = []
+    for name, (right, up, eye) in SIDES.items():
+        parts = [hull_picture((points - middle) / reach, (right, up), eye)] if len(points) else []
+        for view, frustum in enumerate(0.5 * SIDE * (1.0 + (lines - middle)[:, :, (right, up)] * [1, -1] / reach)):
+            odd = fit is not None and len(fit.iou) == len(poses) and fit.iou[view] < 0.75 * np.median(fit.iou)
+            path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in frustum)
+            parts.append(f'<path d="{path}" class="{"camera odd" if odd else "camera"}"/>')
+        drawings.append((name, f'<svg class="scene" viewBox="0 0 {SIDE} {SIDE}" role="img">{"".join(parts)}</svg>'))
+    return drawings
+
+
+def frusta(poses: np.ndarray, camera: Intrinsics, depth: float) -> np.ndarray:
+    """One line that draws each camera as a pyramid: (views, 8, 3) world points."""
+    right, up = 0.5 * camera.width / camera.focal_x, 0.5 * camera.height / camera.focal_y
+    apex, a, b, c, d = [0, 0, 0], [-right, up, -1], [right, up, -1], [right, -up, -1], [-right, -up, -1]
+    line = depth * np.array([a, b, c, d, a, apex, c, apex], dtype=float)
+    return line @ poses[:, :3, :3].transpose(0, 2, 1) + poses[:, None, :3, 3]
+
+
+def hull_picture(points: np.ndarray, axes: tuple[int, int], eye: list[int]) -> str:
+    """The hull, points (points, 3) in [-1, 1], as an SVG image, nearer parts lighter."""
+    size = SIDE // 2
+    place = ((0.5 + 0.5 * points[:, axes] * [1, -1]) * (size - 1)).round().astype(int).clip(0, size - 1)
+    span = points @ np.array(eye, dtype=points.dtype)
+    order = np.argsort(span)
+    shade = 90 + 110 * (span - span.min()) / max(float(np.ptp(span)), 1e-9)
+    image = np.full((size, size, 3), 255, dtype=np.uint8)
+    image[place[order, 1], place[order, 0]] = np.stack([shade, shade, shade * 0.9 + 25], axis=1)[order]
+    url = picture_url(image, size)
+    return f'<image href="{url}" width="{SIDE}" height="{SIDE}" class="hull"/>'
+
+
+def bars(diagnosis: Diagnosis) -> str:
+    """The IoU of each view, as given and as read best, as SVG."""
+    width, height = 900, 170
+    fits = [("best", diagnosis.fit)] if diagnosis.best != Hypothesis() else []
+    fits.append(("given", diagnosis.given))
+    parts = []
+    for tick in (0.0, 0.5, 1.0):
+        y = 10 + 140 * (1 - tick)
+        parts.append(
+            f'<line x1="30" x2="{width}" y1="{y}" y2="{y}" class="grid"/><text x="2" y="{y + 4}">{tick:g}</text>'
+        )
+    for style, fit in fits:
+        step = (width - 34) / len(fit.iou)
+        for view, value in enumerate(fit.iou):
+            x, tall = 32 + step * view, 140 * float(value)
+            place = f'x="{x:.1f}" y="{150 - tall:.1f}" width="{max(0.7 * step, 1):.1f}" height="{max(tall, 0.5):.1f}"'
+            parts.append(f'<rect {place} class="{style}"><title>view {view}: {value:.3f}</title></rect>')
+    label = f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">views in order</text>'
+    return f'<svg class="chart bars" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}{label}</svg>'
+
+
+def worst_views(found: Examination, diagnosis: Diagnosis, poses: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    """The views that fit worst: picture, outlines of the silhouette and of the hull."""
+    if len(diagnosis.fit.iou) != len(poses):  # only some of very many views were tried
+        return []
+    camera = with_focal(found.pictures.camera, diagnosis.best.focal)
+    cards = []
+    for view in np.argsort(diagnosis.fit.iou, kind="stable")[:WORST]:
+        hull = shadow(diagnosis.fit.points, diagnosis.fit.side, poses[view], camera)
+        picture = laid(np.moveaxis(found.pictures.images[view], 2, 0), diagnosis.best.picture)
+        cards.append(
+            {
+                "name": names[view],
+                "iou": f"{diagnosis.fit.iou[view]:.3f}",
+                "width": camera.width,
+                "height": camera.height,
+                "photo": picture_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
+                "silhouette": outline(laid(found.pictures.masks[view], diagnosis.best.picture)),
+                "hull": outline(hull),
+            }
+        )
+    return cards
+
+
+def outline(mask: np.ndarray) -> str:
+    """The outlines of a mask (height, width) as an SVG path."""
+    lines = outlines(torch.from_numpy(np.ascontiguousarray(mask)))
+    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line) + "Z" for line in lines)
