@@ -46,12 +46,15 @@ def main(arguments: list[str]) -> int:
     parser = make_parser("Every field, retrieval, refinement and score on one object: figures and seconds.")
     parser.add_argument("--work", type=Path, required=True, help="folder for fields and results; what is there stays")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: benchmarks/RESULTS.md)")
+    parser.add_argument("--readme", type=Path, help="page with marks, for the rows one swap away from either path")
     config, own, _ = parse(parser, arguments)
     find_name(config)
     progress, device = Progress(config.quiet), pick_device(config.device)
     reports = measure(config, own.work, progress)
     body = section(reports, circumstances(environment(device), values_of(config)))
     write_section(own.page, "ablation", body)
+    if own.readme:
+        write_section(own.readme, "ablation", table([report for report in reports if nearly_pure(report)]))
     print(body)
     return 0
 
@@ -185,32 +188,58 @@ def report_of(
     )
 
 
+def nearly_pure(report: ObjectReport) -> bool:
+    """Whether at most one box differs from the default path, or from the paper's."""
+    from benchmarks.paper_vs_fast import PAPER
+    from utils.config import Config
+    from utils.options import file_values, values_of
+
+    keys = (*SEARCH, "score")
+    default = values_of(Config())
+    paper = {**default, **file_values(PAPER)[0]}
+    return any(sum(report.config[key] != pure[key] for key in keys) <= 1 for pure in (default, paper))
+
+
+def table(reports: Sequence[ObjectReport]) -> str:
+    """The rows, and a remark where random weights stood in."""
+    from benchmarks.page import markdown_table
+
+    lines = [row(report) for report in reports]
+    remark = next((report.remark for report in reports if report.remark), "")
+    return markdown_table(HEAD, lines) + (f"\n\n\\* {remark}" if remark else "")
+
+
+def row(report: ObjectReport) -> list[str]:
+    """A combination's line."""
+    from utils.results import query_seconds, remark_on
+
+    overall, pose = report.evaluation.overall, report.evaluation.pose
+    settings = report.config
+    alone = {"random_weights": settings["random_weights"]}
+    stars = {key: "\\*" if remark_on({**alone, key: settings[key]}) else "" for key in ("retrieval", "score")}
+    seconds = query_seconds(report.queries)["query_median"]
+    return [
+        settings["field"],
+        settings["retrieval"] + stars["retrieval"],
+        settings["refine"],
+        settings["score"] + stars["score"],
+        f"{overall.image_auroc:.3f}",
+        f"{overall.pixel_auroc:.4f}",
+        f"{overall.aupro:.3f}",
+        f"{pose.rotation_deg.median:.2f}°" if pose.rotation_deg else NONE,
+        f"{100 * pose.within:.0f} %" if pose.within is not None else NONE,
+        f"{seconds:.2f}",
+    ]
+
+
 def section(reports: Sequence[ObjectReport], where: str) -> str:
     """The section's Markdown."""
-    from benchmarks.page import markdown_table
-    from utils.results import query_seconds
-
-    lines, marked = [], False
-    for report in reports:
-        overall, pose = report.evaluation.overall, report.evaluation.pose
-        mark = "*" if report.remark else ""
-        marked |= bool(report.remark)
-        error = f"{pose.rotation_deg.median:.2f}°" if pose.rotation_deg else NONE
-        lines.append(
-            [report.config["field"], *(str(report.config[key]) for key in ("retrieval", "refine")),
-             report.config["score"] + mark, f"{overall.image_auroc:.3f}", f"{overall.pixel_auroc:.4f}",
-             f"{overall.aupro:.3f}", error, f"{100 * (pose.within or 0):.0f} %",
-             f"{query_seconds(report.queries)['query_median']:.2f}"]
-        )  # fmt: skip
-    remark = next((report.remark for report in reports if report.remark), "")
-    count = len(reports[0].queries)
+    several = next(report.config["retrieval_hypotheses"] for report in reports if report.config["refine"] != "adam")
     return (
-        f"## Ablation\n\n`python benchmarks/ablation.py` on {reports[0].object_name}, {count} queries: {where}\n\n"
-        f"{markdown_table(HEAD, lines)}\n\n"
+        f"## Ablation\n\n`python benchmarks/ablation.py` on {reports[0].object_name}, {len(reports[0].queries)} "
+        f"queries: {where}\n\n{table(reports)}\n\n"
         "Rotation: median error; ≤ 1°: share of poses within 1° and 0.05 units; s/query: median of all stages. iNeRF "
-        "(adam) starts from one coarse pose, as in the paper, Gauss-Newton from "
-        f"{next(report.config['retrieval_hypotheses'] for report in reports if report.config['refine'] != 'adam')}."
-        + (f" * {remark}" if marked else "")
+        f"(adam) starts from one coarse pose, as in the paper, Gauss-Newton from {several}."
     )
 
 

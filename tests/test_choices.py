@@ -14,7 +14,7 @@ from utils.camera import Intrinsics
 from utils.errors import exit_code_of
 
 PAPER = Path(__file__).resolve().parent.parent / "configs" / "paper.txt"
-CAMERA = Intrinsics.from_angle(64, 64, 0.69)
+CAMERA = Intrinsics.from_angle(48, 48, 0.69)
 SMALL = [
     *("--field_resolution", "32", "--field_levels", "1", "--field_steps", "60", "--field_rays_per_step", "2048"),
     *("--retrieval_virtual_views", "60", "--retrieval_size", "64", "--retrieval_loftr_size", "64"),
@@ -30,7 +30,6 @@ SWAPS = {
     "adam": ["--refine", "adam", "--save_video"],
     "paper": ["--score", "paper", "--random_weights"],
     "all": ["--config", str(PAPER), "--random_weights"],
-    "mlp_gauss_newton": ["--field", "mlp", "--refine", "gauss_newton"],
 }
 
 
