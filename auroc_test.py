@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ def test_object(config: Config, own: argparse.Namespace) -> int:
     queries = list_queries(config.object_dir)
     check_ground_truth(queries)
     record = TrainingRecord.read(config.checkpoint_dir)
-    inputs = hash_of([record.steps, query_fingerprint(config.object_dir, queries), config.seed])
+    inputs = hash_of([record.steps, query_fingerprint(config.object_dir, queries), config.seed, asdict(config.study)])
     last = read_results(folder / "results.json") if own.rescore or (folder / "results.json").is_file() else None
     if last and last.environment.get("inputs") == inputs and not (config.overwrite or own.rescore):
         progress.say(f"{config.object_name} is tested already; --overwrite tests it again.")
@@ -162,11 +162,12 @@ def load_model(config: Config) -> Model:
     return Model(config, record.camera(), device, field, gallery, scorer)
 
 
-def read_query(path: Path, model: Model) -> Tensor:
+def read_query(path: Path, model: Faultless) -> Tensor:
     """A query as the model takes it: float32 RGB (height, width, 3), of the size of the training views."""
-    from utils.images import read_image
+    from data.masks import read_image
 
-    image = read_image(path, model.config.image_size, model.config.background_rgb)
+    config = model.config
+    image = read_image(path, config.object_dir, config.image_size, config.background_rgb)
     expected = (model.intrinsics.width, model.intrinsics.height)
     if (image.shape[1], image.shape[0]) != expected:
         raise InputError(
@@ -176,12 +177,19 @@ def read_query(path: Path, model: Model) -> Tensor:
     return image.to(model.device)
 
 
+def read_test_query(query: Query, model: Model) -> Tensor:
+    """A query of the test folder, with the noise and brightness of a study."""
+    from data.splits import disturbed
+
+    return disturbed(read_query(query.path, model), query.name, model.config.study, model.config.seed)
+
+
 def run_queries(
     queries: list[Query], model: Model, known: dict[str, Detection], journal: Journal, progress: Progress
 ) -> None:
     """Detect the queries one by one; each is noted as soon as it is done."""
     for query in progress.track(queries, model.config.object_name):
-        detection, anomaly_map = detect(read_query(query.path, model), query.name, model, known.get(query.name))
+        detection, anomaly_map = detect(read_test_query(query, model), query.name, model, known.get(query.name))
         journal.add(detection, anomaly_map)
 
 
@@ -230,7 +238,7 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
         assert pose is not None  # detect() always gives one
         reference = model.field.render(pose.to(model.device), model.intrinsics)
         return QueryPictures(
-            query=to_bytes(read_query(query.path, model)),
+            query=to_bytes(read_test_query(query, model)),
             reference=to_bytes(reference.colour),
             anomaly_map=journal.anomaly_map(name),
             mask=read_mask(query.mask_path) if query.mask_path else None,

@@ -89,7 +89,7 @@ def measure(config: Config, work: Path, progress: Progress) -> list[ObjectReport
     from utils.views import split_held_out
 
     views = load_views(config.object_dir, config.image_size, config.background_rgb)
-    parts = [views.subset(rows) for rows in split_held_out(len(views), config.held_out_every)]
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
     queries = list_queries(config.object_dir)
     reports = []
     for search in itertools.product(*(choices_of(key) for key in SEARCH)):
@@ -97,7 +97,7 @@ def measure(config: Config, work: Path, progress: Progress) -> list[ObjectReport
         prints = [hash_of([config.object_name, len(queries), step_settings(one)])[:8] for one in settings]
         paths = [work / f"{'-'.join(search)}-{one.score.method}-{print_}.json" for one, print_ in zip(settings, prints)]
         if not all(path.is_file() for path in paths):
-            model, scorers = prepare(settings, *parts, work, progress)
+            model, scorers = prepare(settings, train, held_out, work, progress)
             for path, report in zip(paths, find_and_score(model, scorers, queries, settings, progress)):
                 write_results(path, report)
         reports += [read_results(path) for path in paths]

@@ -190,8 +190,8 @@ def section(columns: dict[str, list[Outcome]]) -> str:
         f"{told['commit'] or 'unknown'}{changes()}; {told['cpu']}. {right} of {count} verdicts are right.\n\n"
         f"{markdown_table(['injected', *columns], [*rows, ['processor time, median', *seconds]])}\n\n"
         "Each failure is injected into a copy of a good object. Found: the doctor names this cause and no other. "
-        "Mended: it finds nothing wrong with the copy that `--fix` writes. In brackets: median IoU of silhouettes and the "
-        "re-projected hull of all other views, as given and as the doctor reads the data."
+        "Mended: it finds nothing wrong with the copy that `--fix` writes. In brackets: median IoU of each silhouette "
+        "and the hull that all other views carve, as given and as the doctor reads the data."
     )
 
 
