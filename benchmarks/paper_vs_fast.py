@@ -266,8 +266,8 @@ def tables(slow: Measured, quick: Measured, paper: Config) -> str:
         f"run from the start with {', '.join(str(point.steps) for point in quick.curve)} steps; the paper's for "
         f"{slow.curve[-1].steps} steps of {paper.nerf.N_rand} rays ({slow.rays_per_second:.0f} rays/s): {curve} steps. "
         f"≈: not run to the end: a training beyond its last point is extrapolated, PSNR linear in the logarithm of the "
-        f"seconds; a refinement is the first step and {steps - 1} times the timed one, its rays those of the field after "
-        f"this short training."
+        f"seconds; a refinement is the first step and {steps - 1} times the timed one, through the field as this short "
+        f"training left it."
     )
 
 
