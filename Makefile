@@ -1,11 +1,12 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
+# make fuzz: more than 10,000 malformed files for the readers of the data room.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
 TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
-.PHONY: demo test lint clean
+.PHONY: demo test fuzz lint clean
 
 demo: $(VENV)/installed
 	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
@@ -14,6 +15,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(PY) -m pytest
+
+fuzz: $(VENV)/installed-dev
+	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
 
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check .

@@ -67,6 +67,7 @@ def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], pr
     """Views → field → gallery → calibration; each step is on record as soon as it is done."""
     from auroc_test import Faultless
     from data.mad import load_views
+    from data.splits import study_views
     from utils.device import pick_device
     from utils.stopwatch import Stopwatch
     from utils.views import split_held_out
@@ -75,6 +76,7 @@ def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], pr
     clock = Stopwatch(device)
     views = load_views(config.object_dir, config.image_size, config.background_rgb)
     check_count(len(views), config)
+    views = study_views(views, config.study, config.seed)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
 

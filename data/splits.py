@@ -9,9 +9,15 @@ from utils.config import StudyConfig
 from utils.errors import InputError
 from utils.hull import common_point
 from utils.seeds import generator
+from utils.views import Views
 
 RING_STEP = 5.0  # degrees of elevation by which a camera must lie below the highest one to be of another ring
 LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8-bit picture's levels
+
+
+def study_views(views: Views, config: StudyConfig, seed: int) -> Views:
+    """The training views of a study; ``views`` itself where it takes all of them."""
+    return views if config.view_split == "all" else views.subset(chosen_views(views.camera_to_world, config, seed))
 
 
 def chosen_views(camera_to_world: Tensor, config: StudyConfig, seed: int) -> list[int]:
@@ -20,8 +26,8 @@ def chosen_views(camera_to_world: Tensor, config: StudyConfig, seed: int) -> lis
     Args:
         camera_to_world: (views, 4, 4) poses of all training views.
         config: ``view_split`` names the choice: "all"; "uniform", a draw of ``view_fraction`` of them without
-            replacement, rounded down, as SplatPose's published code draws; "published", the same from the views that
-            are not on the highest and the lowest ring of cameras, where MAD's objects look alike; or "few_shot",
+            replacement, rounded down but at least 2, as SplatPose's published code draws; "published", as many, drawn
+            from the views that are not on the highest and the lowest ring of cameras; or "few_shot",
             ``few_shot_views`` that lie farthest from each other on the sphere of viewing directions.
         seed: of the draw; for few_shot, of its first view.
     Returns:
@@ -35,7 +41,7 @@ def chosen_views(camera_to_world: Tensor, config: StudyConfig, seed: int) -> lis
         first = int(torch.randint(count, (1,), generator=random))
         return farthest_points(viewing_directions(camera_to_world), config.few_shot_views, first)
     pool = list(range(count)) if config.view_split == "uniform" else without_pole_rings(camera_to_world)
-    wanted = max(1, int(config.view_fraction * count + 1e-9))
+    wanted = max(2, int(config.view_fraction * count + 1e-9))
     if wanted > len(pool):
         raise InputError(
             f"view_fraction {config.view_fraction} asks for {wanted} of {count} views, but view_split "

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 # Each test writes small files for each case; a slow machine is no failure.
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("few", max_examples=40, deadline=None, suppress_health_check=QUIET)
-settings.register_profile("many", max_examples=1000, deadline=None, suppress_health_check=QUIET)
+settings.register_profile("many", max_examples=700, deadline=None, suppress_health_check=QUIET)
 settings.load_profile("few")
 
 
 def pytest_terminal_summary(terminalreporter: object) -> None:
-    """With ``--hypothesis-show-statistics``: how many cases ran in all."""
+    """How many cases the property tests tried in all."""
     reports: Iterable[object] = getattr(terminalreporter, "stats", {}).get("", [])
     texts = [getattr(report, "_hypothesis_stats", "") for report in reports]
     cases = sum(int(count) for text in texts for count in re.findall(r"(\d+) (?:passing|failing)", text))

@@ -189,7 +189,7 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         require(0 < self.view_fraction <= 1, "view_fraction", "above 0 and at most 1", self.view_fraction)
-        require(self.few_shot_views >= 1, "few_shot_views", "at least 1", self.few_shot_views)
+        require(self.few_shot_views >= 2, "few_shot_views", "at least 2", self.few_shot_views)
         require(self.sigma >= 0, "sigma", "0 or more", self.sigma)
         require(0 <= self.amount <= 1, "amount", "between 0 and 1", self.amount)
         require(-1 <= self.delta_brightness <= 1, "delta_brightness", "between -1 and 1", self.delta_brightness)

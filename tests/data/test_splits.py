@@ -74,7 +74,7 @@ def test_more_than_there_is_without_the_poles() -> None:
         chosen_views(grid(), study(view_split="published", view_fraction=0.95), 0)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 8))
+@given(st.integers(0, 10**6), st.integers(2, 8))
 def test_few_shot_views_are_each_the_farthest_from_those_before(seed: int, count: int) -> None:
     poses = grid()
     rows = chosen_views(poses, study(view_split="few_shot", few_shot_views=count), seed)
