@@ -53,6 +53,7 @@ def claim_folder(folder: Path, settings: dict[str, object]) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             found = {}
+        found = found if isinstance(found, dict) else {}
         different = [key for key in settings if found.get(key) != settings[key]]
         if different:
             what = ", ".join(f"{key} = {found.get(key)!r} there, {settings[key]!r} now" for key in different)

@@ -12,7 +12,7 @@ import numpy as np
 from data.synthetic.colours import Colour
 from utils.errors import InputError
 
-LARGEST_FILE = 64 * 2**20  # bytes
+LARGEST_FILE = 16 * 2**20  # bytes
 LARGEST_NUMBER = 1e6  # LDraw units
 # From LDraw's axes and units to ours: x right, y away, z up, in studs.
 TO_STUDS = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])

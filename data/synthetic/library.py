@@ -80,6 +80,7 @@ class Library:
 
     def _gather(self, block: Block, above: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
         triangles, codes = [np.array(block.triangles).reshape(-1, 3, 3)], [np.array(block.colours, dtype=np.int64)]
+        count = len(block.triangles)
         for reference in block.references:
             found = self._triangles(reference.name, above)
             if found is None:
@@ -87,7 +88,8 @@ class Library:
             triangles.append(found[0] @ reference.matrix.T + reference.offset)
             inherits = np.isin(found[1], INHERITED) & (reference.colour not in INHERITED)
             codes.append(np.where(inherits, reference.colour, found[1]))
-            if sum(map(len, triangles)) > MOST_TRIANGLES:
+            count += len(found[0])
+            if count > MOST_TRIANGLES:
                 raise InputError(f"{reference.where}: a part of more than {MOST_TRIANGLES} triangles; make it simpler.")
         return np.concatenate(triangles), np.concatenate(codes)
 
@@ -98,8 +100,13 @@ class Library:
         if self._folder is None or path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name:
             return None
         for folder in FOLDERS:
-            if (self._folder / folder / path).is_file():
-                return next(iter(read_document(self._folder / folder / path).blocks.values()))
+            try:
+                document = read_document(self._folder / folder / path)
+            except (OSError, ValueError) as error:  # no such file, or no possible name of one
+                if isinstance(error, InputError):
+                    raise
+                continue
+            return next(iter(document.blocks.values()))
         return None
 
     def face_colours(self, codes: np.ndarray, colour: Colour) -> np.ndarray:

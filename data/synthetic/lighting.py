@@ -114,13 +114,13 @@ class Change:
 
 def changed_light(gloss: str, random: np.random.Generator) -> Lighting:
     """The light of a set taken elsewhere: lamps on another side, brighter or darker, and a warmer or cooler tint."""
-    warmth = random.uniform(-0.12, 0.12)
+    warmth = random.uniform(-0.18, 0.18)
     return make_lighting(
         gloss,
         Change(
             turn=random.uniform(60.0, 300.0),
-            lamps=random.uniform(0.6, 2.0),
-            sky=random.uniform(0.6, 1.2),
+            lamps=random.uniform(0.8, 2.6),
+            sky=random.uniform(0.5, 1.0),
             tint=(1.0 + warmth, 1.0, 1.0 - warmth),
         ),
     )

@@ -13,7 +13,7 @@ SECTIONS = 48  # facets of a round part
 STUD_SECTIONS = 24
 BEVEL = 0.035  # studs
 CREASE = math.radians(50.0)  # neighbouring faces that meet at less than this angle are shaded as one smooth surface
-MOST_AROUND = 300  # corners at one vertex that are still smoothed
+MOST_PAIRS = 20_000_000  # of corners at the same vertices; meshes with more are shaded flat
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def corner_normals(
     vertices = faces.reshape(-1)  # (corners,)
     counts = np.bincount(vertices)
     order, starts = np.argsort(vertices, kind="stable"), np.cumsum(counts) - counts
-    reach = np.where(counts > MOST_AROUND, 0, counts)[vertices]  # corners about each corner
+    reach = (counts if (counts**2).sum() < MOST_PAIRS else counts * 0)[vertices]  # corners about each corner
     first = np.repeat(np.arange(len(vertices)), reach)  # (pairs,)
     ordinal = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach)
     own, other = first // 3, order[starts[vertices[first]] + ordinal] // 3

@@ -177,7 +177,15 @@ CODES = st.one_of(st.integers(-3, 600).map(str), st.sampled_from(["16", "0x2FF00
 NAMES = st.one_of(
     st.sampled_from(["3001.dat", "3040b.dat", "main.ldr", "sub.ldr", "own.dat", "box1.dat", "arch-1x3.dat"]),
     st.sampled_from(
-        ["..\\..\\x.dat", "/etc/passwd", "brick-99x99x.dat", "dome-9999999x9999999.dat", "\0", "C:\\x.dat"]
+        [
+            "..\\..\\x.dat",
+            "/etc/passwd",
+            "brick-99x99x.dat",
+            "dome-9999999x9999999.dat",
+            "\0.dat",
+            "C:\\x.dat",
+            "x" * 300,
+        ]
     ),
     st.text(max_size=8),
 )
