@@ -94,8 +94,8 @@ def capture(source: Path, search: Search, options: Options) -> Summary:
     posed = len(models[folder].images) if folder is not None else 0
     if folder is None or posed < max(FEWEST, count / 2):
         raise InputError(
-            f"COLMAP found the poses of only {posed} of {count} pictures; take more, each overlapping the last by "
-            f"two thirds, sharp, in even light, with a patterned cloth or newspaper under the object (and --matching "
+            f"COLMAP found the poses of only {posed} of {count} pictures; take more, ten degrees apart at "
+            f"most, sharp, in even light, with a patterned cloth or newspaper under the object (and --matching "
             f"exhaustive), then run this again."
         )
     notes = [f"{len(models)} models, the largest has {posed} of {count} pictures"] if len(models) > 1 else []
