@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from data.checks.quick import (
 )
 from data.checks.sheet import Sheet, read_sheet
 from data.checks.verdict import check_fit, check_scale, odd_views, scale_factor, strangers, unexplained
+from data.command import command_parser
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -111,20 +110,14 @@ def table(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> typing.NoReturn:
-        raise InputError(f"{message}; {self.prog} --help lists the options.")
-
-
 def main(arguments: list[str]) -> int:
     """Examine the folder that the command line names: 0 good, 1 something to mend (2: it cannot be read)."""
-    parser = _Parser(prog="python -m data doctor", description=(__doc__ or "").split(": ")[1], allow_abbrev=False)
+    parser = command_parser("doctor", "Prove, before any training, that an object's folder can be trained on.")
     parser.add_argument("folder", type=Path, help="the object's folder, as data/LEGO-3D/01Gorilla")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="a mask for each picture, 255 = object")
-    parser.add_argument("--background", choices=tuple(BACKGROUNDS), default="white", help="(default: white)")
+    parser.add_argument("--background", choices=tuple(BACKGROUNDS), default="white", help="behind the object")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to this new folder")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write what was found as an HTML page")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     own = parser.parse_args(arguments)
     if own.masks is not None and not own.masks.is_dir():
         raise InputError(f"There is no folder {own.masks} of masks; correct --masks.")
