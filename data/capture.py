@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from data.colmap_files import read_model
-from data.cutout import find_mask, read_mask
+from data.cutout import find_mask, read_foreground
 from data.folders import pictures_in
 from data.import_colmap import model_folders, posed_pictures
 from data.import_options import make_parser, options_of, tell
@@ -196,7 +196,7 @@ def _masks_for_colmap(work: Path, search: Search, options: Options) -> None:
     if options.masks is None:
         raise InputError("--turntable needs --masks, for the background stands while the object turns; add them.")
     for path in pictures_in(work / "images"):
-        mask = read_mask(find_mask(options.masks, path), picture_size(path))
+        mask = read_foreground(find_mask(options.masks, path), picture_size(path))
         write_picture(work / "masks" / f"{path.name}.png", mask)
 
 

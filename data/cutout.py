@@ -24,7 +24,7 @@ def find_mask(folder: Path, picture: Path) -> Path:
     raise InputError(f"There is no mask of {picture.name} in {folder}, expected {names[0]}; add it (255 = object).")
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+def read_foreground(path: Path, size: tuple[int, int]) -> np.ndarray:
     """A mask (height, width) uint8, 255 where the object is, brought to ``size`` (width, height).
 
     Errors:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.cutout import PLAIN, find_mask, plain_mask, read_mask
+from data.cutout import PLAIN, find_mask, plain_mask, read_foreground
 from data.folders import folders_in, in_threads, pictures_in
 from data.lens import Lens, common_camera, shares_lost, taken_over
 from data.mad import GOOD
@@ -209,9 +209,9 @@ def masked(picture: np.ndarray, path: Path, mask: Path | None, options: Options)
     """``picture`` (height, width, 3 or 4) with its mask as alpha: by the options' folder, by ``mask``, or plain."""
     size = (picture.shape[1], picture.shape[0])
     if options.masks is not None:
-        alpha = read_mask(find_mask(options.masks, path), size)
+        alpha = read_foreground(find_mask(options.masks, path), size)
     elif mask is not None:
-        alpha = read_mask(mask, size)
+        alpha = read_foreground(mask, size)
     elif options.plain and picture.shape[2] == 3:
         alpha = plain_mask(picture, options.plain, options.tolerance)
     else:
@@ -242,7 +242,7 @@ def write_query(name: str, path: Path, lens: Lens, camera: Intrinsics, options: 
     write_picture(options.out / "test" / kind / f"{stem}.png", taken_over(picture, lens, camera, PLAIN[options.fill]))
     truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
     if kind != "unknown" and truth.is_file():
-        defect = np.repeat(read_mask(truth, (lens.width, lens.height))[..., None], 3, axis=2)
+        defect = np.repeat(read_foreground(truth, (lens.width, lens.height))[..., None], 3, axis=2)
         seen = taken_over(defect, lens, camera, 0)[..., 0]
         write_picture(options.out / "ground_truth" / kind / truth.name, (seen > 127).astype(np.uint8) * 255)
 

@@ -10,7 +10,7 @@ import torch
 
 from data.checks.quick import Check
 from data.checks.sheet import Sheet
-from data.cutout import find_mask, read_mask
+from data.cutout import find_mask, read_foreground
 from data.folders import in_threads
 from data.masks import cut_out, read_cut_out
 from utils.camera import Intrinsics
@@ -48,7 +48,7 @@ def read_pictures(sheet: Sheet, masks: Path | None, background: str, progress: P
         path = sheet.paths[row]
         picture = read_cut_out(path, sheet.folder)
         if masks is not None:
-            foreground = read_mask(find_mask(masks, path), (picture.shape[1], picture.shape[0]))
+            foreground = read_foreground(find_mask(masks, path), (picture.shape[1], picture.shape[0]))
             picture = cut_out(picture[..., :3], foreground)
         colour, alpha = prepare(picture, LOOK_SIZE, BACKGROUNDS[background])
         return (colour * 255.0).round().astype(np.uint8), alpha

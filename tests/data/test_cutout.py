@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.cutout import find_mask, plain_mask, read_mask
+from data.cutout import find_mask, plain_mask, read_foreground
 from tests.mad_folder import write_picture
 from utils.errors import InputError
 
@@ -41,9 +41,9 @@ def test_masks_are_found_by_stem(tmp_path: Path, name: str) -> None:
 
 def test_masks_are_brought_to_the_pictures_size(tmp_path: Path) -> None:
     write_picture(tmp_path / "0.png", np.kron([[255, 0], [0, 255]], np.ones((4, 4))).astype(np.uint8))
-    assert np.array_equal(read_mask(tmp_path / "0.png", (2, 2)), [[255, 0], [0, 255]])
+    assert np.array_equal(read_foreground(tmp_path / "0.png", (2, 2)), [[255, 0], [0, 255]])
     with pytest.raises(InputError, match=r"8x8 pixels"):
-        read_mask(tmp_path / "0.png", (9, 4))
+        read_foreground(tmp_path / "0.png", (9, 4))
     (tmp_path / "0.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"cannot be read"):
-        read_mask(tmp_path / "0.png", (2, 2))
+        read_foreground(tmp_path / "0.png", (2, 2))
