@@ -52,6 +52,7 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
     else:
         for name in needed(config):
             obtain(name, weights_of(config))  # missing weights are told now, not after hours
+        warn_of_data(config)
         make_writable(folder)
         record.data = data
         write_text(folder / "config.txt", config_text(config))
@@ -61,6 +62,16 @@ def train_object(config: Config, own: argparse.Namespace) -> int:
     seconds = " ".join(f"{name}={value:.1f}s" for name, value in record.seconds.items())
     print(f"{config.object_name} psnr={record.psnr:.2f}dB {seconds} checkpoint={folder}")
     return 0
+
+
+def warn_of_data(config: Config) -> None:
+    """One line for each thing about files and cameras that the doctor finds wrong without looking at a pixel."""
+    from data.checks.quick import BAD_VERDICT, quick_checks
+
+    for check in quick_checks(config.object_dir):
+        if check.verdict == BAD_VERDICT:
+            where = f"python -m data doctor {config.object_dir}"
+            print(f"warning: {check.name}: {check.advice} ({where} tells more)", file=sys.stderr)
 
 
 def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], progress: Progress) -> None:

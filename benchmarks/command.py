@@ -54,8 +54,8 @@ def run_script(words: Sequence[str]) -> Cost:
 def name_of(words: Sequence[str]) -> str:
     """What is run: the script, or the module behind ``-m``.
 
-    >>> name_of(["-m", "data.synthetic", "--list"])
-    'data.synthetic'
+    >>> name_of(["-m", "data", "generate", "--list"])
+    'data'
     """
     return words[1] if words[0] == "-m" else words[0]
 
