@@ -243,8 +243,8 @@ def section(reports: Sequence[ObjectReport], where: str) -> str:
         f"## Ablation\n\n`python benchmarks/ablation.py` on {reports[0].object_name}, {len(reports[0].queries)} "
         f"queries: {where}\n\n{table(reports)}\n\n"
         "Rotation: median error; ≤ 1°: share of poses within 1° and 0.05 units; s/query: median of all stages. iNeRF "
-        f"(adam) starts from one coarse pose, as in the paper, Gauss-Newton from {several}. The queries are few: the 95 % "
-        f"interval of the first row's image AUROC is {interval(reports[0])}."
+        f"(adam) starts from one coarse pose, as in the paper, Gauss-Newton from {several}. The queries are few: the "
+        f"95 % interval of the first row's image AUROC is {interval(reports[0])}."
     )
 
 
