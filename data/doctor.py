@@ -74,11 +74,11 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     diagnosis = diagnose(subject, progress)
     checks += check_fit(diagnosis, subject.names)
     remedy = Remedy(diagnosis.best)
-    if not unexplained(diagnosis.fit):
+    if not unexplained(diagnosis.agreement):
         poses = posed(subject.matrices, subject.names, diagnosis.best)
         checks = [check for check in checks if check.name != "distance"]
         checks.append(check_scale(diagnosis.fit, poses))
-        views = {*odd_views(diagnosis.fit), *strangers(diagnosis.fit, diagnosis.best.shift)}
+        views = {*odd_views(diagnosis.agreement), *strangers(diagnosis.agreement, diagnosis.best.shift)}
         dropped = tuple(sorted(int(pictures.rows[view]) for view in views))
         remedy = Remedy(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
     return Examination(sheet, checks, pictures, diagnosis, remedy)
@@ -92,7 +92,7 @@ def quick_scale(sheet: Sheet) -> float:
 
 def mend(examination: Examination, out: Path) -> None:
     """Write a mended copy of the folder to ``out``; errors as ``write_mended``."""
-    if examination.diagnosis is not None and unexplained(examination.diagnosis.fit):
+    if examination.diagnosis is not None and unexplained(examination.diagnosis.agreement):
         raise InputError(
             f"{examination.sheet.folder} cannot be mended: its poses do not fit its pictures, and no known mistake "
             f"explains it; find the poses anew with python -m data capture."

@@ -15,7 +15,7 @@ import torch
 from utils.camera import Intrinsics
 from utils.hull import FRAMED, common_point, dilated
 
-VOTE = 0.95  # share of the views, of those that frame it, that must have a point in their silhouette
+VOTE, FORGIVING = 0.95, 0.8  # shares of the views that must have a point in their silhouette
 COARSE_CELLS = 20  # along the longest side, to find where the object is
 REACH = 0.75  # half the first box's side as a share of what a frame spans at the cameras' distance
 
@@ -34,7 +34,7 @@ class Fit:
         return 1.0 - float(self.iou.mean())
 
 
-def fit_hull(masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: int) -> Fit:
+def fit_hull(masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: int, vote: float = VOTE) -> Fit:
     """Carve a hull and hold it against the silhouettes.
 
     Args:
@@ -42,8 +42,9 @@ def fit_hull(masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: in
         poses: (views, 4, 4) camera_to_world.
         camera: of all views, for pictures of the masks' size.
         cells: along the object's longest side.
+        vote: share of the views, of those that frame it, that must have a point in their silhouette.
     Returns:
-        The fit; all IoU are 0 where the silhouettes of ``VOTE`` of the views have no point in common.
+        The fit; all IoU are 0 where the silhouettes of ``vote`` of the views have no point in common.
     """
     centre = common_point(torch.from_numpy(poses)).double().numpy()
     distance = float(np.median(np.linalg.norm(poses[:, :3, 3] - centre, axis=1)))
@@ -51,12 +52,12 @@ def fit_hull(masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: in
         return Fit(np.zeros(len(masks)), np.empty((0, 3), np.float32), 0.0)
     near = poses.copy()
     near[:, :3, 3] = (poses[:, :3, 3] - centre) / distance  # the common point is the origin, its distance the unit
-    iou, points, side = _carve(masks, near, camera, cells)
+    iou, points, side = _carve(masks, near, camera, cells, vote)
     return Fit(iou, (centre + distance * points).astype(np.float32), distance * side)
 
 
 def _carve(
-    masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: int
+    masks: np.ndarray, poses: np.ndarray, camera: Intrinsics, cells: int, vote: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """IoU (views,), hull (points, 3) and cell's side, for cameras that look at the origin from about 1 away."""
     focal = max(camera.focal_x, camera.focal_y)
@@ -64,14 +65,14 @@ def _carve(
     points, side = _lattice(np.full(3, -half), np.full(3, half), COARSE_CELLS)
     for wanted in (COARSE_CELLS, cells // 2, 0):
         reach = min(0.5 * 3**0.5 * side * focal, 0.2 * camera.width)
-        kept = points[_agreed(*_votes(points, dilated(masks, reach), poses, camera)[1:])]
+        kept = points[_agreed(*_votes(points, dilated(masks, reach), poses, camera)[1:], vote)]
         if len(kept) == 0:
             return np.zeros(len(masks)), kept, side
         if wanted:
             points, side = _lattice(kept.min(axis=0) - 0.5 * side, kept.max(axis=0) + 0.5 * side, wanted)
     points, side = _split(kept, side), 0.5 * side
     pixels, inside, seen = _votes(points, masks, poses, camera)
-    return _left_out_iou(masks, pixels, inside, seen, side * focal), points[_agreed(inside, seen)], side
+    return _left_out_iou(masks, pixels, inside, seen, side * focal, vote), points[_agreed(inside, seen, vote)], side
 
 
 def shadow(points: np.ndarray, side: float, pose: np.ndarray, camera: Intrinsics) -> np.ndarray:
@@ -117,14 +118,14 @@ def _votes(
     return pixels, inside, pixels < outside
 
 
-def _agreed(inside: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _agreed(inside: np.ndarray, seen: np.ndarray, vote: float) -> np.ndarray:
     """The points (points,) bool for which enough of the views vote."""
     votes, chances = inside.sum(axis=0), seen.sum(axis=0)
-    return (votes >= VOTE * chances) & (chances >= FRAMED * len(inside)) & (chances > 0)
+    return (votes >= vote * chances) & (chances >= FRAMED * len(inside)) & (chances > 0)
 
 
 def _left_out_iou(
-    masks: np.ndarray, pixels: np.ndarray, inside: np.ndarray, seen: np.ndarray, cell_pixels: float
+    masks: np.ndarray, pixels: np.ndarray, inside: np.ndarray, seen: np.ndarray, cell_pixels: float, vote: float
 ) -> np.ndarray:
     """The IoU (views,) of each silhouette with the hull of all other views."""
     votes, chances = inside.sum(axis=0), seen.sum(axis=0)
@@ -132,7 +133,7 @@ def _left_out_iou(
     found = np.zeros(len(masks))
     for view, mask in enumerate(masks):
         others = chances - seen[view]
-        carved = (votes - inside[view] >= VOTE * others) & (others >= FRAMED * (len(masks) - 1)) & (others > 0)
+        carved = (votes - inside[view] >= vote * others) & (others >= FRAMED * (len(masks) - 1)) & (others > 0)
         hull = _filled(pixels[view, carved], width, height, cell_pixels)
         union = np.count_nonzero(hull | mask)
         found[view] = np.count_nonzero(hull & mask) / union if union else 1.0

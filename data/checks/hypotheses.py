@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.checks.fit import Fit, fit_hull
+from data.checks.fit import FORGIVING, VOTE, Fit, fit_hull
 from data.checks.poses import camera_poses, inverses, transposed
 from utils.camera import Intrinsics
 from utils.progress import Progress
@@ -21,7 +21,7 @@ OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 COARSE_CELLS, FINE_CELLS = 40, 64  # along the object's longest side
 COARSE_VIEWS, FINE_VIEWS = 64, 256  # at most
-FINALISTS = 5
+LEADERS, FINALISTS = 6, 5  # hypotheses tried with other orders, and in full
 BETTER, SURE = 1.25, 4.0  # factor by which a hypothesis must lower the misfit, and standard errors of the gain
 FOCAL_APART = 1.07  # the least factor on the focal length worth telling
 FOCAL_FACTORS = tuple(float(factor) for factor in np.geomspace(0.4, 2.5, 15))  # 1 is the middle one
@@ -98,12 +98,12 @@ def with_focal(camera: Intrinsics, factor: float) -> Intrinsics:
     return replace(camera, focal_x=camera.focal_x * factor, focal_y=camera.focal_y * factor)
 
 
-def tried(subject: Subject, hypothesis: Hypothesis, cells: int, most: int) -> Fit:
+def tried(subject: Subject, hypothesis: Hypothesis, cells: int, most: int, vote: float = VOTE) -> Fit:
     """The fit under a hypothesis, from ``most`` views at most, evenly chosen."""
     rows = np.unique(np.linspace(0, len(subject.masks) - 1, min(most, len(subject.masks))).round().astype(int))
     poses = posed(subject.matrices, subject.names, hypothesis)[rows]
     masks = np.ascontiguousarray(laid(subject.masks[rows], hypothesis.picture))
-    return fit_hull(masks, poses, with_focal(subject.camera, hypothesis.focal), cells)
+    return fit_hull(masks, poses, with_focal(subject.camera, hypothesis.focal), cells, vote)
 
 
 def whole(subject: Subject, hypothesis: Hypothesis) -> Fit:
@@ -118,6 +118,9 @@ class Diagnosis:
     given: Fit  # of the data as they are
     best: Hypothesis  # how they should be read; the default where nothing fits decisively better
     fit: Fit  # under ``best``
+    agreement: (
+        np.ndarray
+    )  # (views,) the IoU under ``best``, with a hull that forgives some wrong views where it is higher
     trials: tuple[tuple[Hypothesis, float], ...]  # each hypothesis tried, with its mean IoU, the best first
 
 
@@ -133,7 +136,7 @@ def diagnose(subject: Subject, progress: Progress) -> Diagnosis:
 
     with progress.bar("hypotheses") as bar:
         try_out(readings(subject.matrices))
-        for leader in [Hypothesis(), *sorted(coarse, key=coarse.__getitem__)[:3]]:
+        for leader in [Hypothesis(), *sorted(coarse, key=coarse.__getitem__)[:LEADERS]]:
             try_out(orders(leader, subject.names))
         finalists = [item for item in sorted(coarse, key=coarse.__getitem__) if coarse[item] < 0.9][:FINALISTS]
         least = min(coarse.values())
@@ -152,7 +155,9 @@ def diagnose(subject: Subject, progress: Progress) -> Diagnosis:
             best, fit = corrected, fit_corrected
     trials = {**{item: 1.0 - misfit for item, misfit in coarse.items()}, best: float(fit.iou.mean())}
     trials |= {item: float(found.iou.mean()) for item, found in fits.items()}
-    return Diagnosis(given, best, fit, tuple(sorted(trials.items(), key=lambda pair: -pair[1])))
+    forgiving = tried(subject, best, FINE_CELLS, FINE_VIEWS, FORGIVING)
+    agreement = np.maximum(fit.iou, forgiving.iou)
+    return Diagnosis(given, best, fit, agreement, tuple(sorted(trials.items(), key=lambda pair: -pair[1])))
 
 
 def readings(matrices: np.ndarray) -> Iterator[Hypothesis]:

@@ -10,6 +10,7 @@ import torch
 
 from data.checks.fit import Fit, shadow
 from data.checks.hypotheses import Diagnosis, Hypothesis, laid, posed, with_focal
+from data.checks.verdict import odd_views
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 from utils.heatmap import outlines
@@ -72,11 +73,12 @@ def scene(poses: np.ndarray, camera: Intrinsics, fit: Fit | None) -> list[tuple[
     distance = max(float(np.median(np.linalg.norm(poses[:, :3, 3] - middle, axis=1))), 1e-9)
     lines = frusta(poses, camera, FRUSTUM * distance)  # (views, 8, 3)
     reach = 1.05 * float(np.quantile(np.abs(lines - middle), 0.999)) + 1e-9
+    wrong = set(odd_views(fit.iou)) if fit is not None and len(fit.iou) == len(poses) else set()
     drawings = []
     for name, (right, up, eye) in SIDES.items():
         parts = [hull_picture((points - middle) / reach, (right, up), eye)] if len(points) else []
         for view, frustum in enumerate(0.5 * SIDE * (1.0 + (lines - middle)[:, :, (right, up)] * [1, -1] / reach)):
-            odd = fit is not None and len(fit.iou) == len(poses) and fit.iou[view] < 0.75 * np.median(fit.iou)
+            odd = view in wrong
             path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in frustum)
             parts.append(f'<path d="{path}" class="{"camera odd" if odd else "camera"}"/>')
         drawings.append((name, f'<svg class="scene" viewBox="0 0 {SIDE} {SIDE}" role="img">{"".join(parts)}</svg>'))

@@ -12,26 +12,29 @@ from data.checks.quick import BAD_VERDICT, FAR, NEAR, Check, fitting_scale, name
 
 UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
 MANY = 20
-ODD = 0.75  # share of the median IoU below which a view does not fit
+ODD, ODD_FEW = 0.85, 0.5  # shares of the median IoU below which a view does not fit
+APART = 6.0  # and the median absolute deviations by which it must lie below the median
 INSIDE = 0.95  # share of the hull, over all views, that must lie between near and far
 
 
-def odd_views(fit: Fit) -> np.ndarray:
+def odd_views(agreement: np.ndarray) -> np.ndarray:
     """The views (indices) that fit much worse than the others, the worst first."""
-    limit = ODD * float(np.median(fit.iou)) if len(fit.iou) >= MANY else 0.5 * float(np.median(fit.iou))
-    order = np.argsort(fit.iou, kind="stable")
-    return order[fit.iou[order] < limit]
+    middle = float(np.median(agreement))
+    share = (ODD if len(agreement) >= MANY else ODD_FEW) * middle
+    limit = min(share, middle - APART * float(np.median(np.abs(agreement - middle))))
+    order = np.argsort(agreement, kind="stable")
+    return order[agreement[order] < limit]
 
 
-def strangers(fit: Fit, shift: int) -> np.ndarray:
+def strangers(agreement: np.ndarray, shift: int) -> np.ndarray:
     """The views (indices) whose poses a shift takes from the other end of the sequence, unless they fit as well."""
-    ends = np.arange(len(fit.iou))[-shift:] if shift > 0 else np.arange(-shift)
-    return ends[fit.iou[ends] < np.quantile(fit.iou, 0.1)]
+    ends = np.arange(len(agreement))[-shift:] if shift > 0 else np.arange(-shift)
+    return ends[agreement[ends] < np.quantile(agreement, 0.1)]
 
 
-def unexplained(fit: Fit) -> bool:
+def unexplained(agreement: np.ndarray) -> bool:
     """Whether the poses fit badly as a whole."""
-    return float(np.median(fit.iou)) < (UNEXPLAINED if len(fit.iou) >= MANY else UNEXPLAINED_FEW)
+    return float(np.median(agreement)) < (UNEXPLAINED if len(agreement) >= MANY else UNEXPLAINED_FEW)
 
 
 def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
@@ -40,14 +43,14 @@ def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
     low, middle = float(given.iou.min()), float(np.median(given.iou))
     figure = f"median IoU {middle:.3f}, worst {low:.3f}"
     if best == Hypothesis():
-        if unexplained(given):
+        if unexplained(diagnosis.agreement):
             advice = "The poses do not fit the pictures, and no known mistake explains it: poses of other pictures?"
             return [Check("poses fit pictures", figure, BAD_VERDICT, advice)]
-        return [Check("poses fit pictures", figure), *check_odd(given, names)]
+        return [Check("poses fit pictures", figure), *check_odd(diagnosis.agreement, names)]
     mended = f"median IoU {np.median(diagnosis.fit.iou):.3f} when mended"
     checks = [Check("poses fit pictures", figure, BAD_VERDICT, f"They fit if read as: {best.words()} ({mended}).")]
     checks += [Check(name, words, BAD_VERDICT, advice) for name, words, advice in failures(best)]
-    return checks + ([] if best.shift else check_odd(diagnosis.fit, names))
+    return checks + ([] if best.shift else check_odd(diagnosis.agreement, names))
 
 
 def failures(best: Hypothesis) -> list[tuple[str, str, str]]:
@@ -74,14 +77,14 @@ def failures(best: Hypothesis) -> list[tuple[str, str, str]]:
     return told
 
 
-def check_odd(fit: Fit, names: Sequence[str]) -> list[Check]:
+def check_odd(agreement: np.ndarray, names: Sequence[str]) -> list[Check]:
     """Views that do not fit although the others do."""
-    odd = odd_views(fit)
+    odd = odd_views(agreement)
     if len(odd) == 0:
         return []
     told = named([names[view] for view in odd])
     advice = f"{told}: wrong poses or silhouettes; look at them, and leave them out if so."
-    return [Check("odd views", f"{len(odd)} of {len(fit.iou)} do not fit", BAD_VERDICT, advice)]
+    return [Check("odd views", f"{len(odd)} of {len(agreement)} do not fit", BAD_VERDICT, advice)]
 
 
 def depths(fit: Fit, poses: np.ndarray) -> np.ndarray:

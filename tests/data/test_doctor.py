@@ -1,0 +1,240 @@
+"""The doctor's command: what it says of files, what it mends, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from data.checks.quick import BAD_VERDICT, Check, quick_checks
+from data.doctor import examine, main
+from data.mad import fingerprint, load_views
+from tests import hostile
+from tests.data.test_doctor_fit import QUIET, quickly  # noqa: F401 - a fixture
+from tests.data.toy_views import ANGLE, write_toy
+from tests.mad_folder import write_object
+from utils.errors import InputError
+
+WHITE = (1.0, 1.0, 1.0)
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return write_toy(tmp_path / "toy")
+
+
+def change(folder: Path, work: Change) -> Path:
+    path = folder / "transforms.json"
+    content = json.loads(path.read_text())
+    work(content)
+    path.write_text(json.dumps(content))
+    return folder
+
+
+def of_poses(work: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def apply(content: dict[str, Any]) -> None:
+        for frame in content["frames"]:
+            frame["transform_matrix"] = work(np.array(frame["transform_matrix"])).tolist()
+
+    return apply
+
+
+def times(rotation: float, translation: float) -> Change:
+    return of_poses(lambda pose: scaled(pose, rotation, translation))
+
+
+def scaled(pose: np.ndarray, rotation: float, translation: float) -> np.ndarray:
+    pose = pose.copy()
+    pose[:3, :3] *= rotation
+    pose[:3, 3] *= translation
+    return pose
+
+
+def bad(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.advice for check in checks if check.verdict == BAD_VERDICT}
+
+
+def test_a_good_object_is_good(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = fingerprint(toy)
+    assert main([str(toy), "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "bad" not in told and told.endswith("good\n") and fingerprint(toy) == before
+
+
+CASES: list[tuple[str, Change, str, str]] = [
+    ("degrees", lambda content: content.update(camera_angle_x=np.degrees(ANGLE)), "intrinsics", "0.7"),
+    ("focal stated", lambda content: content.update(fl_x=400.0, w=48), "intrinsics", "fl_x is 400"),
+    ("distortion", lambda content: content.update(k1=0.1), "intrinsics", "k1"),
+    ("off centre", lambda content: content.update(cx=30.0), "intrinsics", "cx is 30"),
+    ("narrow", lambda content: content.update(camera_angle_x=0.01), "intrinsics", "hardly meant"),
+    ("millimetres", times(1.0, 1000.0), "distance", "0.001 (they look like millimetres)"),
+    ("double", times(1.0, 2.1), "distance", "multiply"),
+    ("scaled matrices", times(0.1, 1.0), "rigid poses", "scale by 0.1"),
+    ("mirrored matrices", of_poses(lambda pose: pose @ np.diag([-1, 1, 1, 1])), "rigid poses", "mirror"),
+    ("sheared", of_poses(lambda pose: pose + 0.3 * np.eye(4, k=1)), "rigid poses", "shear"),
+    ("transposed", of_poses(np.transpose), "rigid poses", "last row"),
+    ("world to camera", of_poses(np.linalg.inv), "cameras apart", "world-to-camera"),
+    ("OpenCV", of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])), "common point", "OpenCV"),
+    ("no picture", lambda content: content["frames"][2].update(file_path="train/good/x.png"), "files", "x.png"),
+    ("no frame", lambda content: content["frames"].pop(3), "files", "3.png"),
+    ("twice", lambda content: content["frames"].append(content["frames"][4]), "files", "4.png"),
+]
+
+
+@pytest.mark.parametrize("name, work, check, words", CASES, ids=[case[0] for case in CASES])
+def test_quick_checks_tell_what_is_wrong(name: str, work: Change, check: str, words: str, toy: Path) -> None:
+    assert bad(quick_checks(toy)) == {}
+    found = bad(quick_checks(change(toy, work)))
+    assert words in found[check], found
+
+
+def test_pictures_of_another_size_are_named(toy: Path) -> None:
+    Image.new("RGB", (20, 20)).save(toy / "train/good/5.png")
+    assert "5.png" in bad(quick_checks(toy))["picture size"]
+
+
+@pytest.mark.parametrize(
+    "work, scale",
+    [
+        (times(1.0, 1000.0), 1.0),
+        (times(1.0, 2.1), 4.0 / 3.0),
+        (of_poses(np.linalg.inv), 1.0),
+        (times(0.1, 1.0), 1.0),
+        (lambda content: content.update(camera_angle_x=np.degrees(ANGLE)), 1.0),
+    ],
+    ids=["millimetres", "double", "world to camera", "scaled", "degrees"],
+)
+def test_a_mended_copy_is_good_and_as_it_was_before(work: Change, scale: float, toy: Path, tmp_path: Path) -> None:
+    truth = load_views(toy, 400, WHITE)
+    before = fingerprint(change(toy, work))
+    assert main([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
+    assert fingerprint(toy) == before
+    assert main([str(tmp_path / "mended"), "--quiet"]) == 0
+    mended = load_views(tmp_path / "mended", 400, WHITE)
+    assert mended.names == truth.names and (mended.images == truth.images).all()
+    assert mended.intrinsics.focal_x == pytest.approx(truth.intrinsics.focal_x)
+    np.testing.assert_allclose(mended.camera_to_world[:, :3, :3], truth.camera_to_world[:, :3, :3], atol=1e-5)
+    places = scale * truth.camera_to_world[:, :3, 3]
+    np.testing.assert_allclose(mended.camera_to_world[:, :3, 3], places, atol=0.1 if scale != 1.0 else 1e-5)
+    assert json.loads((tmp_path / "mended/transforms.json").read_text())["maker"] == "toy"
+
+
+def test_mirrored_pictures_are_flipped_back_with_their_masks(toy: Path, tmp_path: Path) -> None:
+    truth = load_views(toy, 400, WHITE).images
+    (toy / "masks/train/good").mkdir(parents=True)
+    for path in sorted((toy / "train/good").iterdir()):
+        picture = Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        picture.save(path)
+        mask = Image.fromarray((np.asarray(picture)[..., 1] < 128).astype(np.uint8) * 255)
+        mask.save(toy / "masks/train/good" / path.name)
+    assert main([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
+    assert (load_views(tmp_path / "mended", 400, WHITE).images == truth).all()
+    assert main([str(tmp_path / "mended"), "--quiet"]) == 0
+
+
+def test_lost_frames_and_pictures_stay_out_of_the_copy(toy: Path, tmp_path: Path) -> None:
+    change(toy, lambda content: content["frames"].pop(3))
+    (toy / "train/good/7.png").unlink()
+    (toy / "readme").write_text("kept")
+    assert main([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
+    names = load_views(tmp_path / "mended", 400, WHITE).names
+    assert set(names) == {str(index) for index in range(24)} - {"3", "7"}
+    assert (tmp_path / "mended/readme").read_text() == "kept"
+
+
+def test_nothing_is_written_over(toy: Path, tmp_path: Path) -> None:
+    change(toy, times(1.0, 1000.0))
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match="already"):
+        main([str(toy), "--quiet", "--fix", str(tmp_path / "there")])
+    with pytest.raises(InputError, match="outside"):
+        main([str(toy), "--quiet", "--fix", str(toy / "mended")])
+    assert not list((tmp_path / "there").iterdir()) and not (toy / "mended").exists()
+
+
+def test_a_background_that_is_not_plain_needs_masks(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0)
+    for path in sorted((toy / "train/good").iterdir()):
+        picture = np.asarray(Image.open(path))
+        seen = picture[..., 1] < 128
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(seen.astype(np.uint8) * 255).save(tmp_path / "masks" / path.name)
+        clutter = noise.integers(0, 256, picture.shape, dtype=np.uint8)
+        Image.fromarray(np.where(seen[..., None], picture, clutter)).save(path)
+    assert main([str(toy), "--quiet"]) == 0
+    assert "--masks" in capsys.readouterr().out
+    change(toy, of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])))
+    assert main([str(toy), "--quiet", "--masks", str(tmp_path / "masks")]) == 1
+    assert "OpenCV axes" in capsys.readouterr().out
+
+
+def test_another_plain_background_is_recognized(toy: Path) -> None:
+    for path in (toy / "train/good").iterdir():
+        picture = np.asarray(Image.open(path))
+        Image.fromarray(np.where(picture[..., 1:2] > 128, 0, picture).astype(np.uint8)).save(path)
+    checks = {check.name: check for check in examine(toy, None, "white", QUIET).checks}
+    assert "--background black" in checks["silhouettes"].advice
+    assert examine(toy, None, "black", QUIET).good
+
+
+def test_pictures_that_belong_to_other_poses_cannot_be_mended(toy: Path, tmp_path: Path) -> None:
+    order = np.random.default_rng(2).permutation(24)
+
+    def shuffle(content: dict[str, Any]) -> None:
+        poses = [frame["transform_matrix"] for frame in content["frames"]]
+        for frame, place in zip(content["frames"], order):
+            frame["transform_matrix"] = poses[place]
+
+    found = examine(change(toy, shuffle), None, "white", QUIET)
+    assert "no known mistake" in bad(found.checks)["poses fit pictures"]
+    with pytest.raises(InputError, match="capture"):
+        main([str(toy), "--quiet", "--fix", str(tmp_path / "mended")])
+    assert not (tmp_path / "mended").exists()
+
+
+def test_the_page_stands_alone(toy: Path, tmp_path: Path) -> None:
+    change(toy, of_poses(np.linalg.inv))
+    (toy.parent / "<i>").mkdir()
+    toy = toy.rename(toy.parent / "<i>" / "a&b")
+    main([str(toy), "--quiet", "--page", str(tmp_path / "page.html")])
+    page = (tmp_path / "page.html").read_text()
+    assert "a&amp;b" in page and "world-to-camera" in page and page.count("<svg") >= 6
+    assert "http://" not in page and "https://" not in page and 'src="data:' in page
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"camera_angle_x": "x", "frames": [{}]}'])
+def test_what_cannot_be_read_is_one_sentence(content: str, toy: Path) -> None:
+    (toy / "transforms.json").write_text(content)
+    with pytest.raises(InputError):
+        main([str(toy), "--quiet"])
+
+
+@given(st.data())
+def test_any_transforms_are_checked_or_refused(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        write_object(Path(folder), views=2, size=4, queries=())
+        path = Path(folder) / "transforms.json"
+        content = data.draw(hostile.changed(json.loads(path.read_text())))
+        path.write_text(json.dumps(content))
+        hostile.ends_well(lambda: quick_checks(Path(folder)))
+
+
+@settings(max_examples=15)
+@given(st.data())
+def test_any_transforms_are_examined_or_refused(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        write_object(Path(folder), views=3, size=4, queries=())
+        path = Path(folder) / "transforms.json"
+        path.write_text(json.dumps(data.draw(hostile.changed(json.loads(path.read_text())))))
+        hostile.ends_well(lambda: examine(Path(folder), None, "white", QUIET))

@@ -1,0 +1,175 @@
+"""Hull and hypotheses: each failure is found on an object that is known exactly, and nothing on good ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from data.checks import fit as fitting
+from data.checks import hypotheses
+from data.checks.fit import VOTE, Fit, fit_hull, shadow
+from data.checks.hypotheses import (
+    LEFT_RIGHT,
+    NUMBERS,
+    TEXT,
+    TRANSPOSED,
+    TURNED,
+    UPSIDE_DOWN,
+    WORLD_TO_CAMERA,
+    Hypothesis,
+    Subject,
+    decisive,
+    diagnose,
+    laid,
+    posed,
+    with_focal,
+)
+from data.checks.verdict import odd_views, strangers
+from tests.data.toy_views import BALL, LOPSIDED, camera_of, poses_around, silhouettes_of
+from utils.hull import inside_votes
+from utils.progress import Progress
+
+VIEWS, SIZE = 24, 48
+NAMES = tuple(f"{index}.png" for index in range(VIEWS))
+QUIET = Progress(quiet=True)
+POSES, CAMERA = poses_around(VIEWS), camera_of(SIZE)
+OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def turned(poses: np.ndarray) -> np.ndarray:
+    poses = poses.copy()
+    poses[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
+    return poses
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coarser hulls, for small pictures of a simple object."""
+    monkeypatch.setattr(hypotheses, "COARSE_CELLS", 32)
+    monkeypatch.setattr(hypotheses, "FINE_CELLS", 40)
+
+
+@pytest.fixture(scope="module")
+def masks() -> np.ndarray:
+    return silhouettes_of(LOPSIDED, POSES, CAMERA)
+
+
+TEXT_ORDER = np.argsort(np.array(NAMES))
+SPOILED = [
+    (Hypothesis(), POSES),
+    (Hypothesis(reading=WORLD_TO_CAMERA), np.linalg.inv(POSES)),
+    (Hypothesis(opencv=True), POSES @ OPENCV),
+    (Hypothesis(reading=TRANSPOSED), POSES.transpose(0, 2, 1)),
+    (Hypothesis(reading=TURNED), turned(POSES)),
+    (Hypothesis(shift=1), np.roll(POSES, 1, axis=0)),
+    (Hypothesis(shift=-1), np.roll(POSES, -1, axis=0)),
+    (Hypothesis(order=NUMBERS), POSES[TEXT_ORDER]),
+    (Hypothesis(order=TEXT), POSES[np.argsort(TEXT_ORDER)]),
+    (Hypothesis(reading=WORLD_TO_CAMERA, opencv=True), np.linalg.inv(POSES @ OPENCV)),
+    (Hypothesis(opencv=True, shift=1), np.roll(POSES, 1, axis=0) @ OPENCV),
+]
+
+
+@pytest.mark.parametrize(
+    "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
+)
+def test_a_failure_is_undone_by_its_hypothesis(truth: Hypothesis, matrices: np.ndarray) -> None:
+    np.testing.assert_allclose(posed(matrices, NAMES, truth), POSES, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
+)
+def test_each_failure_is_found(truth: Hypothesis, matrices: np.ndarray, masks: np.ndarray) -> None:
+    found = diagnose(Subject(matrices, masks, CAMERA, NAMES), QUIET)
+    assert found.best == truth
+    assert np.median(found.fit.iou) > 0.85
+
+
+@pytest.mark.parametrize("picture", [LEFT_RIGHT, UPSIDE_DOWN])
+def test_mirrored_pictures_are_found(picture: str, masks: np.ndarray) -> None:
+    assert diagnose(Subject(POSES, laid(masks, picture), CAMERA, NAMES), QUIET).best == Hypothesis(picture=picture)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.5])
+def test_a_wrong_focal_length_is_found(factor: float, masks: np.ndarray) -> None:
+    best = diagnose(Subject(POSES, masks, with_focal(CAMERA, factor), NAMES), QUIET).best
+    assert best.focal == pytest.approx(1 / factor, rel=0.12)  # pictures of 48 pixels
+    assert best == Hypothesis(focal=best.focal)
+
+
+@pytest.mark.parametrize("views", [4, 8, VIEWS])
+@pytest.mark.parametrize("balls", [BALL, LOPSIDED], ids=["ball", "lopsided"])
+def test_good_sets_raise_no_alarm(views: int, balls: list[tuple[float, float, float, float]]) -> None:
+    poses = POSES[:views]
+    found = diagnose(Subject(poses, silhouettes_of(balls, poses, CAMERA), CAMERA, NAMES[:views]), QUIET)
+    assert found.best == Hypothesis()
+
+
+def test_of_a_ball_mirroring_cannot_be_told() -> None:
+    masks = silhouettes_of(BALL, POSES, CAMERA)
+    assert diagnose(Subject(POSES, laid(masks, LEFT_RIGHT), CAMERA, NAMES), QUIET).best == Hypothesis()
+
+
+def test_votes_are_those_of_the_common_hull(masks: np.ndarray) -> None:
+    points = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    _, inside, seen = fitting._votes(points.numpy(), masks, POSES, CAMERA)
+    expected = inside_votes(points, masks, torch.from_numpy(POSES).float(), CAMERA)
+    share = np.where(seen.sum(axis=0) >= VIEWS / 3, inside.sum(axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
+    assert np.mean(np.abs(share - expected.numpy()) > 1e-6) < 0.02  # rounding at the edge of a pixel
+
+
+def test_a_view_left_out_is_one_that_is_not_there(masks: np.ndarray) -> None:
+    points, side = fitting._lattice(np.full(3, -1.0), np.full(3, 1.0), 40)
+    cell_pixels = side * CAMERA.focal_x / 3.0
+    found = fitting._left_out_iou(masks, *fitting._votes(points, masks, POSES, CAMERA), cell_pixels, VOTE)
+    for view in (0, 7):
+        others = np.delete(np.arange(VIEWS), view)
+        kept = points[fitting._agreed(*fitting._votes(points, masks[others], POSES[others], CAMERA)[1:], VOTE)]
+        hull = shadow(kept, side, POSES[view], CAMERA)
+        assert found[view] == pytest.approx((hull & masks[view]).sum() / (hull | masks[view]).sum(), abs=0.02)
+
+
+def test_the_fit_knows_neither_unit_nor_place(masks: np.ndarray) -> None:
+    moved = POSES.copy()
+    moved[:, :3, 3] = 1000.0 * POSES[:, :3, 3] + [5e4, -2e4, 1e4]
+    near, far = fit_hull(masks, POSES, CAMERA, 40), fit_hull(masks, moved, CAMERA, 40)
+    np.testing.assert_allclose(near.iou, far.iou, atol=0.03)
+    assert far.side == pytest.approx(1000 * near.side, rel=0.05)
+
+
+def test_the_hull_is_the_object(masks: np.ndarray) -> None:
+    found = fit_hull(masks, POSES, CAMERA, 64)
+    centre, radius = np.array(LOPSIDED[0][:3]), LOPSIDED[0][3]
+    inner = np.linalg.norm(found.points - centre, axis=1) < 0.9 * radius
+    assert inner.sum() * found.side**3 == pytest.approx(4 / 3 * np.pi * (0.9 * radius) ** 3, rel=0.05)
+
+
+@pytest.mark.parametrize("poses", [np.eye(4)[None].repeat(VIEWS, 0), 0.0 * POSES], ids=["equal", "zero"])
+def test_poses_without_sense_fit_nothing(poses: np.ndarray, masks: np.ndarray) -> None:
+    fit = fit_hull(masks, poses, CAMERA, 40)
+    assert np.isfinite(fit.iou).all() and fit.iou.max() < 0.7
+
+
+def test_a_gain_must_be_large_and_sure() -> None:
+    def fit(*iou: float) -> Fit:
+        return Fit(np.array(iou), np.empty((0, 3), np.float32), 1.0)
+
+    assert decisive(fit(0.5, 0.5, 0.5), fit(0.9, 0.9, 0.89), 1.25)
+    assert not decisive(fit(0.9, 0.9, 0.9), fit(0.91, 0.91, 0.91), 1.25)  # sure, and small
+    assert not decisive(fit(0.1, 0.9, 0.9), fit(0.9, 0.7, 0.9), 1.25)  # large, and owed to one view
+    assert not decisive(fit(0.9, 0.9, 0.9), fit(0.5, 0.5, 0.5), 1.25)
+
+
+def test_views_that_do_not_fit_are_named(masks: np.ndarray) -> None:
+    poses = POSES.copy()
+    poses[[3, 17]] = poses[[17, 3]]
+    found = diagnose(Subject(poses, masks, CAMERA, NAMES), QUIET)
+    assert found.best == Hypothesis() and sorted(odd_views(found.agreement)) == [3, 17]
+
+
+def test_a_shift_that_is_not_cyclic_leaves_one_pose_to_nobody(masks: np.ndarray) -> None:
+    lagging = np.concatenate([POSES[:1], POSES[:-1]])
+    found = diagnose(Subject(lagging, masks, CAMERA, NAMES), QUIET)
+    assert found.best == Hypothesis(shift=1) and strangers(found.agreement, 1).tolist() == [VIEWS - 1]
