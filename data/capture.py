@@ -7,9 +7,7 @@ What is found on the way stays in ``<out>/capture``: upright, scaled-down pictur
 from __future__ import annotations
 
 import shutil
-import sqlite3
-import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,8 @@ from utils.progress import Progress
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 FEWEST = 8  # posed pictures below which the result is worth nothing
 EXHAUSTIVE = 80  # pictures up to which each is matched with each
+OVERLAP = 10  # pictures after each with which it is matched otherwise
+CHUNK = 5  # pictures whose features are found between two moves of the bar
 LENSES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 
 
@@ -201,40 +201,28 @@ def _masks_for_colmap(work: Path, search: Search, options: Options) -> None:
 
 
 def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> None:
-    """COLMAP's pipeline on ``work/images``: features, matches, and models in ``work/sparse/0``, ``1``, ..."""
+    """COLMAP's pipeline on ``work/images``: features, matches, and models in ``work/sparse/0``, ``1``, ...
+
+    Features and matches are found some pictures at a time, so that a bar can tell how far it is: COLMAP's database
+    must not be read meanwhile, for a lock on it ends the process.
+    """
     database, images, sparse = work / "database.db", work / "images", work / "sparse"
     sparse.mkdir(parents=True, exist_ok=True)
     colmap.set_random_seed(search.seed)
     paths = pictures_in(images)
-    reader = colmap.ImageReaderOptions()
-    reader.camera_model = search.lens
-    if search.turntable:
-        reader.mask_path = str(work / "masks")
-    extraction, matching = colmap.FeatureExtractionOptions(), colmap.FeatureMatchingOptions()
-    extraction.max_image_size, extraction.sift.max_num_features = search.pixels, search.features
-    extraction.use_gpu = matching.use_gpu = False
-    extraction.num_threads = matching.num_threads = search.threads
-    mode = colmap.CameraMode.SINGLE if len({picture_size(path) for path in paths}) == 1 else colmap.CameraMode.AUTO
-    _watched(
-        lambda: colmap.extract_features(
-            database, images, camera_mode=mode, reader_options=reader, extraction_options=extraction
-        ),
-        progress,
-        ("features", len(paths), database, "keypoints"),
-    )
-    verification = colmap.TwoViewGeometryOptions()
+    find_features(colmap, work, paths, search, progress)
+    matching, verification = colmap.FeatureMatchingOptions(), colmap.TwoViewGeometryOptions()
+    matching.use_gpu, matching.num_threads = False, search.threads
     verification.ransac.random_seed = search.seed
+    imported = colmap.ImportedPairingOptions()
+    imported.match_list_path = str(work / "pairs.txt")
     exhaustive = search.matching == "exhaustive" or (search.matching == "auto" and len(paths) <= EXHAUSTIVE)
-    match = colmap.match_exhaustive if exhaustive else colmap.match_sequential
-    pairing = colmap.ExhaustivePairingOptions() if exhaustive else colmap.SequentialPairingOptions()
-    if exhaustive:
-        pairing.block_size = 10  # matches are stored block by block, and the bar sees what is stored
-    pairs = len(paths) * (len(paths) - 1) // 2 if exhaustive else None
-    _watched(
-        lambda: match(database, matching, pairing, verification),
-        progress,
-        ("matches", pairs, database, "two_view_geometries"),
-    )
+    pairs = [f"{paths[i].name} {paths[j].name}\n" for i, j in pairs_of(len(paths), exhaustive)]
+    with progress.bar("matches", len(pairs)) as bar:
+        for chunk in chunks(pairs, 5 * CHUNK):
+            Path(imported.match_list_path).write_text("".join(chunk), encoding="utf-8")
+            colmap.match_image_pairs(database, matching, imported, verification)
+            bar.update(len(chunk))
     mapping = colmap.IncrementalPipelineOptions()
     mapping.random_seed, mapping.num_threads = search.seed, search.threads
     mapping.min_model_size = FEWEST
@@ -242,36 +230,39 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
         colmap.incremental_mapping(database, images, sparse, options=mapping, next_image_callback=bar.update)
 
 
-def _watched(work: Callable[[], object], progress: Progress, watch: tuple[str, int | None, Path, str]) -> None:
-    """Run ``work`` in a thread, with a bar that follows the rows of a table of COLMAP's database.
+def find_features(colmap: Any, work: Path, paths: list[Path], search: Search, progress: Progress) -> None:
+    """Points of interest of all pictures; pictures of one size are taken for one camera's."""
+    extraction, reader = colmap.FeatureExtractionOptions(), colmap.ImageReaderOptions()
+    extraction.max_image_size, extraction.sift.max_num_features = search.pixels, search.features
+    extraction.use_gpu, extraction.num_threads = False, search.threads
+    reader.camera_model = search.lens
+    if search.turntable:
+        reader.mask_path = str(work / "masks")
+    single = len({picture_size(path) for path in paths}) == 1
+    mode = colmap.CameraMode.SINGLE if single else colmap.CameraMode.AUTO
+    with progress.bar("features", len(paths)) as bar:
+        for chunk in chunks([path.name for path in paths], CHUNK):
+            colmap.extract_features(work / "database.db", work / "images", chunk, mode, reader, extraction)
+            reader.existing_camera_id = 1 if single else -1  # the first chunk's
+            bar.update(len(chunk))
 
-    Args:
-        watch: the bar's name, its length, the database and the table.
+
+def chunks(items: list[str], size: int) -> Iterator[list[str]]:
+    """``items`` in lists of ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def pairs_of(count: int, exhaustive: bool) -> list[tuple[int, int]]:
+    """Which pictures are matched: all with all, or each with the next ten and those 16, 32, ... further on.
+
+    The last picture is followed by the first: who walks around an object comes back to where the walk began.
+
+    >>> len(pairs_of(50, exhaustive=True)), len(pairs_of(50, exhaustive=False)), (0, 49) in pairs_of(50, False)
+    (1225, 600, True)
     """
-    name, total, database, table = watch
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    with progress.bar(name, total) as bar:
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.5)
-            bar.n = _rows(database, table) or bar.n
-            bar.refresh()
-    if failures:
-        raise InputError(f"COLMAP failed while it looked for {name}: {failures[0]}; check the pictures.")
-
-
-def _rows(database: Path, table: str) -> int:
-    """How many rows a table has now; 0 where it cannot be seen."""
-    try:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.1) as connection:
-            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
-    except sqlite3.Error:
-        return 0
+    if exhaustive:
+        return [(i, j) for i in range(count) for j in range(i + 1, count)]
+    steps = [*range(1, OVERLAP + 1), *(2**power for power in range(4, 20) if 2**power < count)]
+    found = {(min(i, (i + step) % count), max(i, (i + step) % count)) for i in range(count) for step in steps}
+    return sorted((i, j) for i, j in found if i != j)
