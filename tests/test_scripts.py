@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -118,7 +119,9 @@ def test_exit_codes_of_a_process(tmp_path: Path) -> None:
 def test_interrupt(tmp_path: Path) -> None:
     write_object(tmp_path / "data/pump", views=200, size=100)
     command = [sys.executable, "anomaly_nerf_lego.py", *places(tmp_path), "--obj", "pump"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, preexec_fn=heed, **pipes)
     for _ in range(600):  # until it is at work: its folder is there
         if (tmp_path / "ckpts/pump/config.txt").exists():
             break
