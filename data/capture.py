@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +206,8 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
     Features and matches are found some pictures at a time, so that a bar can tell how far it is: COLMAP's database
     must not be read meanwhile, for a lock on it ends the process.
     """
-    database, images, sparse = work / "database.db", work / "images", work / "sparse"
-    sparse.mkdir(parents=True, exist_ok=True)
     colmap.set_random_seed(search.seed)
-    paths = pictures_in(images)
+    paths = pictures_in(work / "images")
     find_features(colmap, work, paths, search, progress)
     matching, verification = colmap.FeatureMatchingOptions(), colmap.TwoViewGeometryOptions()
     matching.use_gpu, matching.num_threads = False, search.threads
@@ -221,13 +219,31 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
     with progress.bar("matches", len(pairs)) as bar:
         for chunk in chunks(pairs, 5 * CHUNK):
             Path(imported.match_list_path).write_text("".join(chunk), encoding="utf-8")
-            colmap.match_image_pairs(database, matching, imported, verification)
+            colmap.match_image_pairs(work / "database.db", matching, imported, verification)
             bar.update(len(chunk))
+    if build_models(colmap, work, len(paths), search, progress) < len(paths) / 2:
+        build_models(colmap, work, len(paths), replace(search, lens=""), progress)
+
+
+def build_models(colmap: Any, work: Path, count: int, search: Search, progress: Progress) -> int:
+    """COLMAP's models from its matches; returns the number of pictures posed in the largest one.
+
+    Without a ``search.lens`` the lens stays without distortion: long lenses have none to speak of, and COLMAP then
+    fits nonsense to the first pictures and loses the others.
+    """
     mapping = colmap.IncrementalPipelineOptions()
     mapping.random_seed, mapping.num_threads = search.seed, search.threads
     mapping.min_model_size = FEWEST
-    with progress.bar("poses", len(paths)) as bar:
-        colmap.incremental_mapping(database, images, sparse, options=mapping, next_image_callback=bar.update)
+    mapping.ba_refine_extra_params = mapping.mapper.abs_pose_refine_extra_params = bool(search.lens)
+    sparse = work / "sparse"
+    if sparse.exists():
+        shutil.rmtree(sparse)
+    sparse.mkdir(parents=True)
+    with progress.bar("poses", count) as bar:
+        models = colmap.incremental_mapping(
+            work / "database.db", work / "images", sparse, options=mapping, next_image_callback=bar.update
+        )
+    return max((model.num_reg_images() for model in models.values()), default=0)
 
 
 def find_features(colmap: Any, work: Path, paths: list[Path], search: Search, progress: Progress) -> None:
