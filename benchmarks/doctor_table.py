@@ -138,7 +138,7 @@ def outcome(folder: Path, failure: Failure, background: str) -> Outcome:
 def words_of(found: Examination, verdict: str) -> str:
     """The verdict with the median IoU as given and as read best."""
     if found.diagnosis is None:
-        return verdict
+        return f"{verdict} (by matches)"
     given, best = (float(np.median(fit.iou)) for fit in (found.diagnosis.given, found.diagnosis.fit))
     changed = f"{given:.2f}" if given == best else f"{given:.2f} → {best:.2f}"
     return f"{verdict} ({changed})"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.checks.hypotheses import Diagnosis, Hypothesis, Subject, diagnose, posed
+from data.checks.matches import FEWEST_MATCHES, diagnose_matches, find_matches
 from data.checks.mend import Remedy, write_mended
 from data.checks.pictures import BACKGROUNDS, Pictures, check_silhouettes, read_pictures
-from data.checks.poses import camera_poses
 from data.checks.quick import (
     BAD_VERDICT,
     FAR,
     GOOD_VERDICT,
     NEAR,
+    SCALE,
     Check,
+    check_aim,
     check_sheet,
     fitting_scale,
     looking_distance,
     quick_checks,
 )
 from data.checks.sheet import Sheet, read_sheet
-from data.checks.verdict import check_fit, check_scale, odd_views, scale_factor, strangers, unexplained
+from data.checks.verdict import check_fit, check_matches, check_scale, odd_views, scale_factor, strangers, unexplained
 from data.command import command_parser
 from utils.errors import InputError
 from utils.progress import Progress
@@ -64,7 +66,7 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     seen = check_silhouettes(pictures)
     checks.append(seen)
     if seen.verdict != GOOD_VERDICT:
-        return Examination(sheet, checks, pictures, None, Remedy(Hypothesis(), quick_scale(sheet)))
+        return examine_matches(Examination(sheet, checks, pictures, None, Remedy(Hypothesis())), progress)
     subject = Subject(
         sheet.matrices[pictures.rows],
         pictures.masks,
@@ -76,7 +78,7 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     remedy = Remedy(diagnosis.best)
     if not unexplained(diagnosis.agreement):
         poses = posed(subject.matrices, subject.names, diagnosis.best)
-        checks = [check for check in checks if check.name != "distance"]
+        checks = [check for check in checks if check.name != SCALE]
         checks.append(check_scale(diagnosis.fit, poses))
         views = {*odd_views(diagnosis.agreement), *strangers(diagnosis.agreement, diagnosis.best.shift)}
         dropped = tuple(sorted(int(pictures.rows[view]) for view in views))
@@ -84,10 +86,23 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     return Examination(sheet, checks, pictures, diagnosis, remedy)
 
 
-def quick_scale(sheet: Sheet) -> float:
-    """What translations are to be multiplied by, from the cameras alone."""
-    distance = looking_distance(camera_poses(sheet.matrices))
-    return 1.0 if NEAR < distance < FAR else fitting_scale(distance, distance)
+def examine_matches(found: Examination, progress: Progress) -> Examination:
+    """The examination of pictures without silhouettes, completed by what they have in common."""
+    matches = find_matches(found.sheet, progress)
+    matrices = found.sheet.matrices[matches.rows]
+    names = [found.sheet.paths[row].name for row in matches.rows]
+    best = Hypothesis()
+    if len(matches) >= FEWEST_MATCHES:
+        diagnosis = diagnose_matches(matrices, names, matches)
+        found.checks.extend(check_matches(diagnosis))
+        best = diagnosis.best
+    poses = posed(matrices, names, best)
+    found.checks[:] = [check for check in found.checks if check.name != SCALE]
+    found.checks.extend(check for check in check_aim(poses, found.sheet.intrinsics) if check.name == SCALE)
+    distance = looking_distance(poses)
+    scale = 1.0 if NEAR < distance < FAR else fitting_scale(distance, distance)
+    ends = {best.shift: (int(matches.rows[-1 if best.shift > 0 else 0]),), 0: ()}
+    return replace(found, remedy=Remedy(best, scale, ends[best.shift]))
 
 
 def mend(examination: Examination, out: Path) -> None:

@@ -16,6 +16,7 @@ from utils.camera import Intrinsics
 from utils.hull import common_point
 
 GOOD_VERDICT, BAD_VERDICT, NOTE = "good", "bad", "note"
+SCALE = "scale"
 NEAR, FAR = 2.0, 6.0  # distances along the viewing axis between which MAD's settings look for an object, scene units
 AGREE = 0.01  # relative difference up to which two statements of one camera agree
 NARROWEST, WIDEST = 3.0, 140.0  # degrees; fields of view beyond these are mistakes
@@ -164,7 +165,7 @@ def check_aim(poses: np.ndarray, camera: Intrinsics) -> list[Check]:
         )
         return [Check("common point", figure, BAD_VERDICT, f"The cameras look at no common point: {why}.")]
     low, middle, high = np.quantile(lengths, [0.0, 0.5, 1.0])
-    distance = Check("distance", f"{low:.3g} to {high:.3g}, median {middle:.3g} units")
+    distance = Check(SCALE, f"cameras {low:.3g} to {high:.3g}, median {middle:.3g} units")
     if not NEAR < middle < FAR:
         advice = (
             f"Wrong scale: MAD's settings look for the object between {NEAR:g} and {FAR:g} units; "

@@ -8,7 +8,8 @@ import numpy as np
 
 from data.checks.fit import Fit
 from data.checks.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
-from data.checks.quick import BAD_VERDICT, FAR, NEAR, Check, fitting_scale, named
+from data.checks.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
+from data.checks.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale, named
 
 UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
 MANY = 20
@@ -51,6 +52,19 @@ def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
     checks = [Check("poses fit pictures", figure, BAD_VERDICT, f"They fit if read as: {best.words()} ({mended}).")]
     checks += [Check(name, words, BAD_VERDICT, advice) for name, words, advice in failures(best)]
     return checks + ([] if best.shift else check_odd(diagnosis.agreement, names))
+
+
+def check_matches(diagnosis: MatchDiagnosis) -> list[Check]:
+    """Do the poses fit what pictures with any background have in common."""
+    name, figure = "poses fit matches", f"{diagnosis.given:.0%} of {diagnosis.matches} matches agree"
+    if diagnosis.best != Hypothesis():
+        mended = f"{diagnosis.share:.0%} when mended"
+        checks = [Check(name, figure, BAD_VERDICT, f"They fit if read as: {diagnosis.best.words()} ({mended}).")]
+        return checks + [Check(*words[:2], BAD_VERDICT, words[2]) for words in failures(diagnosis.best)]
+    if diagnosis.matches < FEWEST_MATCHES or diagnosis.given < FITTING:
+        advice = "Matches between the pictures do not prove the poses either: only masks can (--masks)."
+        return [Check(name, figure, NOTE, advice)]
+    return [Check(name, figure)]
 
 
 def failures(best: Hypothesis) -> list[tuple[str, str, str]]:
@@ -107,7 +121,7 @@ def check_scale(fit: Fit, poses: np.ndarray) -> Check:
     factor = scale_factor(fit, poses)
     figure = f"object {low:.3g} to {high:.3g} units from the cameras"
     if factor == 1.0:
-        return Check("scale", figure)
+        return Check(SCALE, figure)
     unit = {1e-3: ", as from millimetres", 1e-2: ", as from centimetres"}.get(factor, "")
     advice = f"It must lie between {NEAR:g} and {FAR:g}: multiply the translations by {factor:.4g}{unit}."
-    return Check("scale", figure, BAD_VERDICT, advice)
+    return Check(SCALE, figure, BAD_VERDICT, advice)
