@@ -85,7 +85,7 @@ def check_silhouettes(pictures: Pictures) -> Check:
     elif float(np.median(area)) < EMPTY:
         advice = "The pictures show hardly anything but background: check them, or give --background or --masks."
     else:
-        advice = "The background is not plain, so silhouettes cannot prove the poses: give --masks DIR, 255 = object."
+        advice = "The background is not plain, so matches must do; silhouettes prove more: --masks DIR, 255 = object."
     return Check("silhouettes", figure, "note", advice)
 
 
