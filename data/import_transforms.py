@@ -109,31 +109,31 @@ def read_lens(keys: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
         size: width and height of the picture, which hold where ``w`` and ``h`` are not given.
         where: for errors.
     """
-    model = str(keys.get("camera_model", "")).upper()
+    model = str(keys.get("camera_model") or "").upper()
     fisheye = model == "OPENCV_FISHEYE" or keys.get("is_fisheye") is True
     if not fisheye and model not in PINHOLES:
         raise InputError(f"camera_model of {where} must be OPENCV, OPENCV_FISHEYE or PINHOLE, found {model!r}.")
 
-    def number(key: str, default: float | None = None) -> float | None:
-        value = keys.get(key, default)
+    def number(key: str) -> float | None:
+        value = keys.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e7:
             raise InputError(f"{key} of {where} must be a number, found {value!r}; correct it.")
         return float(value)
 
-    width, height = int(number("w", size[0]) or 0), int(number("h", size[1]) or 0)
+    width, height = int(number("w") or size[0]), int(number("h") or size[1])
     angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
     focal_x = number("fl_x") or _focal(width, angle_x) or number("fl_y") or _focal(height, angle_y)
     if not focal_x:
         raise InputError(f"{where} must have fl_x in pixels or camera_angle_x in radians, found neither.")
     focal_y = number("fl_y") or (_focal(height, angle_y) if angle_x is None else None) or focal_x
     names = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-    distortion = tuple(number(name, 0.0) or 0.0 for name in names)
+    distortion = tuple(number(name) or 0.0 for name in names)
     if not fisheye and not any(distortion[5:]):
         distortion = distortion[:5] if distortion[4] else distortion[:4]
-    centre_x, centre_y = number("cx", width / 2), number("cy", height / 2)
-    assert centre_x is not None and centre_y is not None
+    centre_x, centre_y = number("cx"), number("cy")
+    centre_x, centre_y = (width / 2 if centre_x is None else centre_x), (height / 2 if centre_y is None else centre_y)
     return Lens(width, height, focal_x, focal_y, centre_x, centre_y, distortion, fisheye).checked(where)
 
 

@@ -37,13 +37,20 @@ def taken(folder: Path, name: str) -> np.ndarray:
 
 
 BLENDER = {"camera_angle_x": 0.7}
+NULLS = {"camera_angle_x": 0.7, "cx": None, "w": None, "k1": None, "camera_model": None}
 NERFSTUDIO = {"camera_model": "OPENCV", "fl_x": 33.0, "fl_y": 33.0, "cx": 12.0, "cy": 8.0, "w": 24, "h": 16, "k1": 0.0}
 INSTANT_NGP = {"fl_x": 33.0, "w": 24.0, "h": 16.0, "aabb_scale": 4, "scale": 0.3, "offset": [0.5, 0.5, 0.5]}
 
 
 @pytest.mark.parametrize(
     ("keys", "suffix", "alpha"),
-    [(BLENDER, False, True), (BLENDER, True, False), (NERFSTUDIO, True, False), (INSTANT_NGP, True, False)],
+    [
+        (BLENDER, False, True),
+        (BLENDER, True, False),
+        (NULLS, True, False),
+        (NERFSTUDIO, True, False),
+        (INSTANT_NGP, True, False),
+    ],
 )
 def test_a_world_that_fits_comes_over_exactly(tmp_path: Path, keys: dict, suffix: bool, alpha: bool) -> None:
     poses = ring()
@@ -51,7 +58,7 @@ def test_a_world_that_fits_comes_over_exactly(tmp_path: Path, keys: dict, suffix
     views = load_views(tmp_path / "out", 800, WHITE)
     assert summary.pictures == len(views) == 6 and not summary.skipped
     assert np.allclose(views.camera_to_world.numpy(), poses, atol=1e-6)
-    expected = 12 / np.tan(0.35) if keys is BLENDER else 33.0
+    expected = 12 / np.tan(0.35) if "camera_angle_x" in keys else 33.0
     assert (views.intrinsics.focal_x, views.intrinsics.centre_x) == pytest.approx((expected, 12.0))
     assert (views.alphas is not None) == alpha
     for name in ("0.png", "5.png"):
