@@ -1,0 +1,193 @@
+"""The work of a cell: fit, set the threshold, predict, measure; each part is kept, and never done twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from study.cells import FAILURE, RESULTS, VERSION, Cell, Outcome, read_outcome, write_failure
+from utils.checkpoint import write_text
+from utils.errors import InputError
+from utils.results import Detection, ObjectReport, verdict_at, write_results
+
+if TYPE_CHECKING:
+    import torch
+
+    from baselines.protocol import Method
+    from data.mad import Query
+    from utils.journal import Journal
+    from utils.results import Evaluation
+    from utils.views import Views
+
+MODEL_DIR, FIT_FILE = "model", "fit.json"
+
+
+def run_cell(cell: Cell) -> Outcome:
+    """Do a cell that is not done yet; an error becomes the cell's failure and does not stop others."""
+    try:
+        return Outcome(cell, finished_report(cell))
+    except Exception as error:  # whatever a method may raise
+        expected = isinstance(error, (InputError, OSError))
+        if not expected:
+            traceback.print_exc()
+        sentence = str(error) if expected else f"{type(error).__name__}: {error}"
+        write_failure(cell, sentence)
+        return Outcome(cell, failure=sentence)
+
+
+def finished_report(cell: Cell) -> ObjectReport:
+    """The cell's report, read where it is done with the same pictures and settings, else made."""
+    from data.mad import check_ground_truth, list_queries, load_views
+    from study.memory import PeakMemory
+    from utils.environment import environment
+    from utils.journal import Journal
+    from utils.views import split_held_out
+
+    method = method_of(cell)
+    queries = list_queries(cell.object_dir)
+    check_ground_truth(queries)
+    settings = settings_of(cell, method)
+    data, inputs = fingerprints(cell, settings, queries)
+    done = read_outcome(cell).report
+    if done is not None and done.environment.get("inputs") == inputs:
+        return done
+    memory = PeakMemory(method.setting.device)
+    views = load_views(cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), cell.protocol.held_out_every))
+    seconds = {"fit": fitted(method, train, data)}
+    threshold = threshold_of(method, held_out, cell.protocol.false_positive_rate)
+    journal = Journal.open(cell.folder, inputs)
+    predict_all(method, cell, queries, threshold, journal)
+    detections, evaluation = measure(cell, queries, threshold, journal)
+    told = {**environment(method.setting.device), **memory.figures(), "inputs": inputs}
+    report = ObjectReport(cell.object_name, threshold, evaluation, detections, None, seconds, settings, told)
+    journal.publish(cell.folder)
+    write_results(cell.folder / RESULTS, report)
+    (cell.folder / FAILURE).unlink(missing_ok=True)
+    return report
+
+
+def method_of(cell: Cell) -> Method:
+    """The cell's method, before its training."""
+    from baselines.protocol import Setting
+    from baselines.registry import make_method
+    from utils.device import pick_device
+    from utils.progress import Progress
+    from utils.weights import Weights
+
+    protocol = cell.protocol
+    weights = Weights(protocol.weights_dir, protocol.random_weights, protocol.quiet)
+    folder, progress = cell.folder / MODEL_DIR, Progress(protocol.quiet)
+    setting = Setting(pick_device(protocol.device), cell.seed, weights, folder, progress)
+    return make_method(cell.method, setting, protocol.fast, dict(cell.changes))
+
+
+def settings_of(cell: Cell, method: Method) -> dict[str, Any]:
+    """All settings that the cell's result depends on, as they stand in its results."""
+    return {
+        "method": cell.shown_method,
+        "seed": cell.seed,
+        **cell.protocol.of_result(),
+        "weights": method.fingerprints(),
+        "settings": json.loads(json.dumps(asdict(method.config))),
+    }
+
+
+def fingerprints(cell: Cell, settings: dict[str, Any], queries: list[Query]) -> tuple[str, str]:
+    """Hashes of all that training depends on, and of all that the result does."""
+    from data.mad import fingerprint, query_fingerprint
+    from utils.training_record import hash_of
+
+    data = hash_of([VERSION, settings, fingerprint(cell.object_dir)])
+    return data, hash_of([data, query_fingerprint(cell.object_dir, queries)])
+
+
+def fitted(method: Method, train: Views, data: str) -> float:
+    """Train the method, or read it where it is trained; returns the seconds that its training took in all.
+
+    What an interrupted training took counts too, unless it was killed.
+    """
+    folder = method.setting.folder
+    assert folder is not None
+    record = read_fit(folder / FIT_FILE)
+    if record.get("data") != data:
+        shutil.rmtree(folder, ignore_errors=True)
+        record = {"data": data, "seconds": 0.0, "done": False}
+        folder.mkdir(parents=True)
+    if record["done"]:
+        method.load(folder)
+        return float(record["seconds"])
+    write_text(folder / FIT_FILE, json.dumps(record))
+    start = time.perf_counter()
+    try:
+        method.fit(train)
+        method.save(folder)
+        record["done"] = True
+    finally:
+        record["seconds"] += time.perf_counter() - start
+        write_text(folder / FIT_FILE, json.dumps(record))
+    for leftover in folder.glob("unfinished*"):
+        leftover.unlink()
+    return float(record["seconds"])
+
+
+def read_fit(path: Any) -> dict[str, Any]:
+    """What is known of a training; empty where nothing is."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return record if {"data", "seconds", "done"} <= set(record) else {}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def threshold_of(method: Method, held_out: Views, false_positive_rate: float) -> float:
+    """The score that normal views exceed with this frequency, by views that training never saw."""
+    from scoring.calibration import Calibration
+
+    scores = [method.predict(held_out.image(index))[1] for index in range(len(held_out))]
+    return Calibration.of(scores, false_positive_rate).threshold
+
+
+def predict_all(method: Method, cell: Cell, queries: list[Query], threshold: float, journal: Journal) -> None:
+    """Predict the queries one by one; each is noted as soon as it is done."""
+    from data.masks import read_image
+
+    size, background = cell.protocol.image_size, cell.protocol.background_rgb
+    left = [query for query in queries if query.name not in journal.done]
+    for query in method.setting.progress.track(left, cell.name):
+        image = read_image(query.path, cell.object_dir, size, background)
+        anomaly_map, anomaly_score, seconds = timed(method, image)
+        verdict = verdict_at(anomaly_score, threshold)
+        journal.add(Detection(query.name, anomaly_score, verdict, False, None, seconds), anomaly_map)
+
+
+def timed(method: Method, image: torch.Tensor) -> tuple[torch.Tensor, float, float]:
+    """A prediction, checked, and its seconds; what comes back lies on the CPU, so that a GPU has finished."""
+    import torch
+
+    start = time.perf_counter()
+    anomaly_map, anomaly_score = method.predict(image)
+    seconds = time.perf_counter() - start
+    if anomaly_map.shape != image.shape[:2] or not bool(torch.isfinite(anomaly_map).all()):
+        raise InputError(
+            f"{type(method).__name__}.predict must give a finite map of {tuple(image.shape[:2])}, found "
+            f"{tuple(anomaly_map.shape)} with {int((~torch.isfinite(anomaly_map)).sum())} values not finite."
+        )
+    return anomaly_map.float().cpu(), float(anomaly_score), seconds
+
+
+def measure(cell: Cell, queries: list[Query], threshold: float, journal: Journal) -> tuple[list[Detection], Evaluation]:
+    """The figures: the only place where labels and masks are looked at."""
+    from dataclasses import replace
+
+    from utils.images import read_mask
+    from utils.metrics import evaluate
+
+    masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
+    detections = [replace(journal.done[query.name], label=query.kind) for query in queries]
+    mask_of = lambda name: read_mask(masks[name])  # noqa: E731
+    return detections, evaluate(detections, threshold, journal.anomaly_map, mask_of, None, cell.seed)
