@@ -60,6 +60,11 @@ class Scorer:
         save_tensors(path, {"numbers": self.calibration.tensor(), **tensors}, header)
 
 
+def comparison_of(config: Config, device: torch.device) -> Comparison:
+    """The comparison that ``config.score.method`` names."""
+    return PaperComparison.of(config, device) if config.score.method == "paper" else load_comparator()
+
+
 def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], config: Config, device: torch.device) -> Scorer:
     """The scorer of an object, by ``config.score.method``.
 
@@ -70,8 +75,7 @@ def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], config: Config, device:
     """
     if not pairs:
         raise ValueError("calibrate needs at least one pair of a normal view and its reference, found none.")
-    paper = config.score.method == "paper"
-    comparison: Comparison = PaperComparison.of(config, device) if paper else load_comparator()
+    comparison = comparison_of(config, device)
     scores = [comparison.compare(query, reference)[1] for query, reference in pairs]
     return Scorer(comparison, Calibration.of(scores, config.score.false_positive_rate))
 
