@@ -1,0 +1,179 @@
+"""A table before it is Markdown, LaTeX or a web page: entries, marks, and the notes that explain them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+NEVER_RUN = "–"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One figure of an entry."""
+
+    text: str
+    best: bool = False  # of its row or column
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What stands at one place of a table, not escaped."""
+
+    parts: tuple[Part, ...]  # shown with slashes between them
+    marks: tuple[str, ...] = ()  # of notes
+    remark: str = ""  # a few words beside the figures
+    paper: str = ""  # the paper's figures for the same place; shown on the web page only
+
+    @classmethod
+    def of(cls, text: str, marks: Sequence[str] = (), remark: str = "") -> Entry:
+        """An entry of one part."""
+        return cls((Part(text),), tuple(marks), remark)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; its first entry names it."""
+
+    entries: tuple[Entry, ...]
+    total: bool = False  # a row of means, set apart
+    compared: bool = False  # its other figures stand where another table has them too
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with all that must be said below it."""
+
+    name: str  # a word, for links
+    title: str
+    caption: str
+    heads: tuple[Entry, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[tuple[str, str], ...] = ()  # mark and sentence
+    circumstances: str = ""
+    from_paper: bool = False  # not measured here
+
+
+class Notes:
+    """The notes of one table, in the order in which they are first needed."""
+
+    def __init__(self) -> None:
+        self._sentences: dict[str, str] = {}  # mark → sentence
+        self._cells: dict[str, list[str]] = {}  # failure → names of cells
+
+    def symbol(self, mark: str, sentence: str) -> str:
+        """A note under a mark of its own; returns the mark."""
+        self._sentences[mark] = sentence
+        return mark
+
+    def failure(self, sentence: str, cell: str) -> str:
+        """A numbered note on why a cell has no result; cells with the same one share its number."""
+        cells = self._cells.setdefault(" ".join(sentence.split()), [])
+        if cell not in cells:
+            cells.append(cell)
+        return str(list(self._cells).index(" ".join(sentence.split())) + 1)
+
+    @property
+    def all(self) -> tuple[tuple[str, str], ...]:
+        """Marks and sentences."""
+        numbered = []
+        for number, (sentence, cells) in enumerate(self._cells.items(), 1):
+            shown = ", ".join(cells[:4]) + (f" and {len(cells) - 4} more" if len(cells) > 4 else "")
+            numbered.append((str(number), f"{shown} failed: {sentence}"))
+        return (*self._sentences.items(), *numbered)
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it is, in a table too.
+
+    >>> markdown_escape("a_b|<c>")
+    'a\\\\_b\\\\|&lt;c&gt;'
+    """
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#$])", r"\\\1", text)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "≠": r"$\neq$",
+    "–": "--",
+    "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
+    "§": r"\S{}",
+    "·": r"$\cdot$",
+    "°": r"\textdegree{}",
+}
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX shows as it is.
+
+    >>> latex_escape("100 % of a_b")
+    '100 \\\\% of a\\\\_b'
+    """
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(text.split()))
+
+
+def as_markdown(table: Table) -> str:
+    """A heading, the caption, the table, its notes and its circumstances."""
+    from benchmarks.page import markdown_table
+
+    def show(entry: Entry) -> str:
+        return _show(entry, markdown_escape, "**{}**", "<sup>{}</sup>")
+
+    title = f"{table.title} (the paper's figures, not measured here)" if table.from_paper else table.title
+    parts = [f"### {markdown_escape(title)}", markdown_escape(table.caption)]
+    rows = [[show(entry) for entry in row.entries] for row in table.rows]
+    for cells, row in zip(rows, table.rows):
+        cells[0] = f"**{cells[0]}**" if row.total and not table.from_paper else cells[0]
+    parts.append(markdown_table([show(entry) for entry in table.heads], rows))
+    if table.notes:
+        parts.append("\n".join(f"- {_marked((mark,), markdown_escape)} {markdown_escape(s)}" for mark, s in table.notes))
+    if table.circumstances:
+        parts.append(f"*{markdown_escape(table.circumstances)}*")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def as_latex(table: Table) -> str:
+    """A float that needs the packages booktabs and graphicx, and a compiler that reads UTF-8."""
+
+    def show(entry: Entry) -> str:
+        return _show(entry, latex_escape, r"\textbf{{{}}}", r"\textsuperscript{{{}}}")
+
+    title = f"{table.title} (the paper's figures, not measured here)" if table.from_paper else table.title
+    columns = "l" + "r" * (len(table.heads) - 1)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_escape(f'{title}. {table.caption}')}}}"]
+    lines += [rf"\label{{tab:{table.name}}}", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [" & ".join(show(entry) for entry in table.heads) + r" \\", r"\midrule"]
+    ruled = False
+    for row in table.rows:
+        if row.total and not ruled:
+            lines, ruled = [*lines, r"\midrule"], True
+        lines.append(" & ".join(show(entry) for entry in row.entries) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    below = [rf"\textsuperscript{{{latex_escape(mark)}}}~{latex_escape(sentence)}" for mark, sentence in table.notes]
+    below += [rf"\emph{{{latex_escape(table.circumstances)}}}"] if table.circumstances else []
+    if below:
+        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize", "\\par\n".join(below)]
+        lines += [r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _show(entry: Entry, escape: Callable[[str], str], best: str, raised: str) -> str:
+    figures = " / ".join(best.format(escape(part.text)) if part.best else escape(part.text) for part in entry.parts)
+    marks = raised.format(escape(",".join(entry.marks))) if entry.marks else ""
+    return figures + marks + (f" ({escape(entry.remark)})" if entry.remark else "")
+
+
+def _marked(marks: Sequence[str], escape: Callable[[str], str]) -> str:
+    return f"<sup>{escape(','.join(marks))}</sup>"
