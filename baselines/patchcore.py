@@ -110,9 +110,7 @@ def weighed_score(patches: Tensor, distances: Tensor, nearest: Tensor, memory: T
     return float(weight.clamp(min=0) * distance)
 
 
-def coreset(
-    patches: Tensor, count: int, projected: int, seed: int, device: torch.device, progress: Progress
-) -> Tensor:
+def coreset(patches: Tensor, count: int, projected: int, seed: int, device: torch.device, progress: Progress) -> Tensor:
     """Rows that lie far from each other: greedily, each next one is the farthest from those before (algorithm 1).
 
     Distances are taken after a random projection, which keeps them about as they are (Johnson-Lindenstrauss). One
