@@ -74,6 +74,7 @@ def train(
     stateful: Mapping[str, Stateful],
     setting: Setting,
     finished: Callable[[], bool] = lambda: False,
+    file_name: str = UNFINISHED,
 ) -> None:
     """Take the steps of a schedule, from where an interrupted training with the same ``setting.folder`` stopped.
 
@@ -83,8 +84,9 @@ def train(
             Torch's global random numbers are seeded from seed and step before it.
         stateful: all that steps change, by name.
         finished: asked after each step whether to end early.
+        file_name: of the checkpoint, where a method trains several networks one after the other.
     """
-    path = setting.folder / UNFINISHED if setting.folder else None
+    path = setting.folder / file_name if setting.folder else None
     step = restore(path, stateful, setting.device)
     saved = looked = time.monotonic()
     with setting.progress.bar(what, schedule.steps) as bar:

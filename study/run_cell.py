@@ -130,7 +130,7 @@ def fitted(method: Method, train: Views, data: str) -> float:
     finally:
         record["seconds"] += time.perf_counter() - start
         write_text(folder / FIT_FILE, json.dumps(record))
-    for leftover in folder.glob("unfinished*"):
+    for leftover in folder.glob("*unfinished*"):
         leftover.unlink()
     return float(record["seconds"])
 
