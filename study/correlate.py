@@ -17,6 +17,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from study.correlation import LEAST, Attribute, Correlation, corrected, correlation
+from study.published import Published, read_published
 from utils.checkpoint import write_text
 from utils.errors import InputError
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 SOURCES = ("published", "results")
 METRICS = {"pixel AUROC": "pixel_auroc", "image AUROC": "image_auroc"}
-PUBLISHED = Path(__file__).resolve().parent.parent / "baselines" / "published" / "mad_sim_auroc.csv"
 COLUMNS = ("value", "low", "high", "p", "holm")
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric → method → object → points, 0 to 100
 
@@ -85,9 +85,14 @@ def correlate(source: str, output_dir: Path, outcomes: list[Outcome]) -> list[Pa
 
 def published_study() -> Study:
     """The correlations in the paper's own tables."""
-    scores = published_scores()
-    everyone = dict.fromkeys(method for methods in scores.values() for method in methods)
-    remarks = ["The rows of the paper's table are used, an object each, and not the means that it prints."]
+    published = read_published()
+    scores = published_scores(published)
+    everyone = dict.fromkeys(method for _, method in published.rows)
+    means = sum(len(points) for points in published.printed.values())
+    remarks = [
+        f"The rows of the paper's table are used, an object each, and not the means that it prints, of which "
+        f"{len(list(published.disagreements()))} of {means} are not those of the rows."
+    ]
     for metric, methods in scores.items():
         if without := [method for method in everyone if method not in methods]:
             remarks.append(f"The paper has no {metric} of {' and '.join(without)}.")
@@ -110,26 +115,28 @@ def study_of(source: str, attributes: Sequence[Attribute], scores: Scores, remar
     Raises:
         InputError: where none can be computed.
     """
-    remarks, found = list(remarks), []
+    found: list[Correlation] = []
+    left_out: dict[str, int] = {}  # why → pairs
     for attribute in attributes:
         for metric, methods in scores.items():
             for method, aurocs in methods.items():
                 one = correlation(attribute, metric, method, aurocs)
-                if one is None:
-                    shared = sum(name in attribute.values for name in aurocs)
-                    why = "its values are all equal" if shared >= LEAST else f"{LEAST} objects are needed"
-                    remarks.append(
-                        f"Left out: {method}, {metric} with {attribute.name}, known of {shared} objects; {why}."
-                    )
-                else:
+                if one is not None:
                     found.append(one)
+                    continue
+                shared = sum(name in attribute.values for name in aurocs)
+                equal = "its values or the attribute's are all equal"
+                few = f"it has {shared} objects with a known attribute, {LEAST} are needed"
+                why = f"{method}, since {few if shared < LEAST else equal}."
+                left_out[why] = left_out.get(why, 0) + 1
+    told = [f"Left out: {pairs} {'pair' if pairs == 1 else 'pairs'} of {why}" for why, pairs in left_out.items()]
     if not found:
         raise InputError(
             f"Correlations need results and attributes of at least {LEAST} objects; run the benchmark on more. "
-            f"{' '.join(remarks)}".strip()
+            f"{' '.join(told)}".strip()
         )
     known = {one.attribute.name for one in found}
-    return Study(source, [each for each in attributes if each.name in known], corrected(found), remarks)
+    return Study(source, [each for each in attributes if each.name in known], corrected(found), [*remarks, *told])
 
 
 def published_attributes() -> list[Attribute]:
@@ -142,13 +149,13 @@ def published_attributes() -> list[Attribute]:
     return [Attribute("shape complexity", -1, complexity), Attribute("colour contrast", +1, contrast)]
 
 
-def published_scores() -> Scores:
+def published_scores(published: Published) -> Scores:
     """What the paper prints of each method and object; some methods have no image AUROC."""
     scores: dict[str, dict[str, dict[str, float]]] = {metric: {} for metric in METRICS}
-    for row in csv.DictReader(io.StringIO(PUBLISHED.read_text(encoding="utf-8"))):
+    for (object_name, method), points in published.rows.items():
         for metric, column in METRICS.items():
-            if row[column]:
-                scores[metric].setdefault(row["method"], {})[row["object"]] = float(row[column])
+            if column in points:
+                scores[metric].setdefault(method, {})[object_name] = points[column]
     return scores
 
 

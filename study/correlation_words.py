@@ -22,13 +22,16 @@ from utils.results import Interval
 ROBUST = "OmniposeAD"  # the paper's own method, and this program's in its place
 
 
-def page(study: Study) -> str:
-    """The answer, the numbers that it stands on, and how they were made: Markdown."""
-    parts = ["### Does performance follow the objects' attributes?", answer(study), claim_table(study)]
-    if any(one.method.startswith(ROBUST) for one in study.correlations):
+def page(study: Study, every: bool = True) -> str:
+    """The answer, the numbers that it stands on, and how they were made: Markdown; ``every`` with all correlations."""
+    parts = ["## Does performance follow the objects' attributes?"]
+    if any(others(found) for _, _, found in study.groups):
+        parts += [answer(study), claim_table(study)]
+    if robust_cases(study):
         parts += [robust_answer(study), robust_table(study)]
-    for attribute, metric, found in study.groups:
-        parts += [f"#### {metric} and {attribute.name}", correlation_table(found)]
+    if every:
+        for attribute, metric, found in study.groups:
+            parts += [f"### {metric} and {attribute.name}", correlation_table(found)]
     return "\n\n".join([*parts, how(study)]) + "\n"
 
 
@@ -225,6 +228,7 @@ def how(study: Study) -> str:
         f"With {objects} objects a correlation has p < 0.05 from |r| = {least_significant(objects, 0.05):.2f}, and "
         f"from |r| = {least_significant(objects, 0.05 / tests):.2f} where it is the strongest of {tests}: weaker ones "
         f"cannot be told from none here, in either direction.",
+        *(["The bootstrap of fewer than 10 objects is rough: its intervals are no more than a hint."] * (objects < 10)),
         *between(study.attributes),
         *study.remarks,
     ]
@@ -238,10 +242,14 @@ def between(attributes: Sequence[Attribute]) -> list[str]:
         for second in attributes[index + 1 :]:
             one = correlation(first, "", "", second.values)
             if one is not None:
+                sure = (
+                    "so that neither's part can be told from the other's by these correlations alone"
+                    if side(one.pearson.interval)
+                    else "so that they may or may not speak of the same"
+                )
                 sentences.append(
                     f"{first.name.capitalize()} and {second.name} themselves correlate with r = "
-                    f"{one.pearson.value:+.2f} ({bounds(one.pearson.interval)}), so that neither's part can be told "
-                    f"from the other's by these correlations alone."
+                    f"{one.pearson.value:+.2f} ({bounds(one.pearson.interval)}), {sure}."
                 )
     return sentences
 

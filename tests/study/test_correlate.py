@@ -18,6 +18,7 @@ from study.cells import Cell, Outcome, Protocol
 from study.correlate import correlate, published_scores, published_study, result_scores, study_of
 from study.correlation import Attribute, Correlation, bootstrap_interval, fitted_band, holm, over_methods
 from study.correlation_words import counts, is_flat, page, verdict
+from study.published import read_published
 from tests.study.reports import report
 from utils.errors import InputError
 
@@ -115,8 +116,10 @@ def test_nothing_is_said_of_few_objects_or_equal_values() -> None:
     varied = {str(i): float(i % 3) for i in range(7)}
     study = study_of("a test", [attribute], {"pixel AUROC": {"Equal": equal, "Few": few, "Varied": varied}})
     assert [one.method for one in study.correlations] == ["Varied"]
-    assert "Equal, pixel AUROC with colour contrast, known of 7 objects; its values are all equal" in study.remarks[0]
-    assert "5 objects are needed" in study.remarks[1]
+    assert study.remarks == [
+        "Left out: 1 pair of Equal, since its values or the attribute's are all equal.",
+        "Left out: 1 pair of Few, since it has 4 objects with a known attribute, 5 are needed.",
+    ]
     with pytest.raises(InputError, match="at least 5 objects"):
         study_of("a test", [attribute], {"pixel AUROC": {"Few": few}})
 
@@ -144,7 +147,7 @@ def test_verdicts_follow_their_rules() -> None:
 
 
 def test_the_papers_own_table() -> None:
-    scores = published_scores()
+    scores = published_scores(read_published())
     assert len(scores["pixel AUROC"]) == 11 and len(scores["image AUROC"]) == 9
     assert set(scores["pixel AUROC"]) - set(scores["image AUROC"]) == {"CutPaste", "OCR-GAN"}
     study = published_study()
