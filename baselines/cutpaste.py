@@ -15,7 +15,7 @@ from baselines.cutpaste_augmentation import below, cut_paste, scar
 from baselines.features import ResNetLayers
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
-from baselines.training import UNFINISHED, Schedule, seeded, train
+from baselines.training import UNFINISHED, Schedule, Stateful, seeded, train
 from scoring.paper import smoothed
 from utils.views import Views
 
@@ -80,7 +80,7 @@ class CutPaste(Method[CutPasteConfig]):
             falling.step()
             return {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}
 
-        parts = {"network": network, "optimiser": optimiser, "falling": falling}
+        parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
         schedule = Schedule(len(pictures), config.batch_size, config.steps)
         train(f"CutPaste, {name}", schedule, take_step, parts, self.setting, file_name=f"{name}-{UNFINISHED}")
         return network.eval()

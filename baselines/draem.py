@@ -11,7 +11,7 @@ from torch.nn import functional
 from baselines.pictures import scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.textures import noise_mask, texture
-from baselines.training import Schedule, seeded, train
+from baselines.training import Schedule, Stateful, seeded, train
 from utils.views import Views
 
 DROPS, DROP = (0.8, 0.9), 0.2  # shares of the training after which the step size falls, and to what part
@@ -65,7 +65,7 @@ class DRAEM(Method[DRAEMConfig]):
             falling.step()
             return {"loss": loss.detach()}
 
-        stateful = {"networks": networks, "optimiser": optimiser, "falling": falling}
+        stateful: dict[str, Stateful] = {"networks": networks, "optimiser": optimiser, "falling": falling}
         train("DRAEM", schedule, take_step, stateful, self.setting)
         self.networks = networks.eval()
 

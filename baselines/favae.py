@@ -12,7 +12,7 @@ from torch.nn import functional
 from baselines.features import in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
-from baselines.training import Schedule, seeded, train
+from baselines.training import Schedule, Stateful, seeded, train
 from scoring.paper import smoothed
 from utils.views import Views
 from utils.weights import Weights, fill
@@ -80,7 +80,7 @@ class FAVAE(Method[FAVAEConfig]):
                     network.train()
             return {"loss": loss.detach() / len(chosen)}
 
-        parts = {"network": network, "optimiser": optimiser, "best": best}
+        parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "best": best}
         train("FAVAE", schedule, take_step, parts, self.setting, lambda: best.waited >= config.patience)
         network.load_state_dict(best.state)
         self.network = network.eval()

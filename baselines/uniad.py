@@ -12,7 +12,7 @@ from torch.nn import functional
 from baselines.features import in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
-from baselines.training import Schedule, seeded, train
+from baselines.training import Schedule, Stateful, seeded, train
 from baselines.uniad_network import Restorer
 from utils.backbones import efficientnet_b4
 from utils.views import Views
@@ -68,7 +68,7 @@ class UniAD(Method[UniADConfig]):
             falling.step()
             return {"loss": loss.detach()}
 
-        parts = {"network": network, "optimiser": optimiser, "falling": falling}
+        parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
         train("UniAD", schedule, take_step, parts, self.setting)
         self.network = network.eval()
 

@@ -37,15 +37,17 @@ class Option:
 @functools.cache
 def options() -> tuple[Option, ...]:
     """All settings, in the order in which they are declared."""
-    found = []
-    for group, config in [("", Config), *groups()]:
-        types, comments = typing.get_type_hints(config), _comments(config)
-        for entry in dataclasses.fields(config):
-            if dataclasses.is_dataclass(types[entry.name]):
-                continue
-            key = option_key(group, entry.name)
-            found.append(Option(key, group, entry.name, types[entry.name], entry.default, comments[entry.name]))
-    return tuple(found)
+    return tuple(option for group, config in [("", Config), *groups()] for option in options_of(config, group))
+
+
+def options_of(config: type, group: str = "") -> list[Option]:
+    """The settings that the fields of a dataclass are, but for those that are groups themselves."""
+    types, comments = typing.get_type_hints(config), comments_of(config)
+    return [
+        Option(option_key(group, entry.name), group, entry.name, types[entry.name], entry.default, comments[entry.name])
+        for entry in dataclasses.fields(config)
+        if not dataclasses.is_dataclass(types[entry.name])
+    ]
 
 
 def option_key(group: str, name: str) -> str:
@@ -65,7 +67,7 @@ def groups() -> list[tuple[str, type]]:
     return [(name, kind) for name, kind in types.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)]
 
 
-def _comments(config: type) -> dict[str, str]:
+def comments_of(config: type) -> dict[str, str]:
     """Each field's comment: behind it, or on the lines above it."""
     source = inspect.getsource(config)
     comments, alone = {}, set()
@@ -162,14 +164,16 @@ def file_values(path: Path) -> tuple[dict[str, Any], list[str]]:
     return values, unused
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are the user's to mend."""
+
     def error(self, message: str) -> typing.NoReturn:
         raise InputError(f"{message}; {self.prog} --help lists the options.")
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
     """A parser with every setting as an option; a script adds its own to it."""
-    parser = _Parser(description=description, allow_abbrev=False)
+    parser = Parser(description=description, allow_abbrev=False)
     parser.add_argument(
         "--config",
         action="append",
@@ -182,18 +186,21 @@ def make_parser(description: str) -> argparse.ArgumentParser:
         group = sections.setdefault(
             option.group, parser.add_argument_group(option.group) if option.group else sections[""]
         )
-        names = [f"--{name}" for name in (option.key, *ALIASES.get(option.key, ()))]
-        text = f"{option.help} (default: {write_value(option.default) or 'none'})".replace("%", "%%")
-        if option.type is bool:
-            action: Any = argparse.BooleanOptionalAction
-            group.add_argument(*names, action=action, default=argparse.SUPPRESS, help=text)
-        else:
-            reader = functools.partial(_reader, option)
-            metavar = type_name(option.type).upper() if "|" not in type_name(option.type) else type_name(option.type)
-            group.add_argument(
-                *names, dest=option.key, type=reader, default=argparse.SUPPRESS, metavar=metavar, help=text
-            )
+        add_option(group, option, *ALIASES.get(option.key, ()))
     return parser
+
+
+def add_option(parser: Any, option: Option, *aliases: str) -> None:
+    """Give a parser, or a group of one, the option; where it is not used the namespace does not have it."""
+    names = [f"--{name}" for name in (option.key, *aliases)]
+    text = f"{option.help} (default: {write_value(option.default) or 'none'})".replace("%", "%%")
+    if option.type is bool:
+        action: Any = argparse.BooleanOptionalAction
+        parser.add_argument(*names, action=action, default=argparse.SUPPRESS, help=text)
+    else:
+        reader = functools.partial(_reader, option)
+        metavar = type_name(option.type).upper() if "|" not in type_name(option.type) else type_name(option.type)
+        parser.add_argument(*names, dest=option.key, type=reader, default=argparse.SUPPRESS, metavar=metavar, help=text)
 
 
 def _reader(option: Option, text: str) -> Any:

@@ -110,11 +110,11 @@ def _head(report: ObjectReport) -> dict[str, Any]:
         },
         "rows": _rows(report),
         "facts": _facts(report),
-        "roc": roc_chart(scores, report.threshold),
-        "histogram": histogram_chart(scores, report.threshold),
+        "roc": roc_chart(scores, threshold_of(report)),
+        "histogram": histogram_chart(scores, threshold_of(report)),
         "style": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
         "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
-        "threshold": number(report.threshold),
+        "threshold": number(threshold_of(report)),
     }
 
 
@@ -228,7 +228,7 @@ def _cards(report: ObjectReport, pictures_of: PicturesOf, scale: HeatScale) -> I
             "query": query,
             "place": place[query.name],
             "score": number(query.anomaly_score),
-            "ratio": _bar(query.anomaly_score, report.threshold),
+            "ratio": _bar(query.anomaly_score, threshold_of(report)),
             "style": kind_class(query.label, kinds),
             "judgement": _judgement(query),
             "seconds": number(query.seconds, 2),
@@ -248,6 +248,13 @@ def _judgement(query: Detection) -> tuple[str, str]:
     if query.mistaken:
         return ("wrong", "missed defect") if query.verdict == GOOD else ("wrong", "false alarm")
     return "right", "correct"
+
+
+def threshold_of(report: ObjectReport) -> float:
+    """The threshold that this page is drawn around."""
+    if report.threshold is None:
+        raise ValueError(f"{report.object_name} has no threshold; this page is for tests of this program.")
+    return report.threshold
 
 
 def _bar(score: float, threshold: float) -> float:

@@ -17,6 +17,7 @@ from utils.errors import InputError
 
 GOOD = "good"
 DEFECTIVE = "defective"
+UNDECIDED = "undecided"  # the verdict where no threshold is known
 Interval = tuple[float, float]
 
 
@@ -26,7 +27,7 @@ class Detection:
 
     name: str  # "<label>/<stem>" in a test folder, e.g. "Burrs/0"; any relative name for a photo of the user's
     anomaly_score: float
-    verdict: str  # GOOD or DEFECTIVE, the score held against the stored threshold
+    verdict: str  # GOOD or DEFECTIVE, the score held against the stored threshold; or UNDECIDED
     pose_found: bool
     camera_to_world: Tensor | None  # (4, 4) float32; None where no pose was tried
     seconds: float  # all of the query
@@ -89,7 +90,7 @@ class ObjectReport:
     """Everything that the files about one tested object say."""
 
     object_name: str
-    threshold: float  # a query is defective where its anomaly_score is above it
+    threshold: float | None  # a query is defective where its anomaly_score is above it; None where none is known
     evaluation: Evaluation
     queries: Sequence[Detection]
     psnr: float | None = None  # dB, mean over the held-out views
