@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 import traceback
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from study.cells import FAILURE, RESULTS, VERSION, Cell, Outcome, read_outcome, write_failure
@@ -29,35 +27,27 @@ if TYPE_CHECKING:
 MODEL_DIR, FIT_FILE = "model", "fit.json"
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """An object's test pictures, and what all its pictures hash to."""
-
-    queries: list[Query]
-    train: str  # hash of all that training reads
-    test: str  # hash of all that testing reads
-
-
 def run_cell(cell: Cell) -> Outcome:
-    """Do a cell that is not done yet; an error becomes the cell's failure and does not stop others."""
+    """Do a cell that is not done yet; an error becomes the cell's failure and does not stop others.
+
+    A cell on which another process is at work is left to that one: neither report nor failure.
+    """
     try:
-        return Outcome(cell, finished_report(cell))
+        with locked(cell.folder):
+            return Outcome(cell, finished_report(cell))
+    except Occupied:
+        return Outcome(cell)
     except Exception as error:  # whatever a method may raise
         expected = isinstance(error, (InputError, OSError))
-        trace = "" if expected else traceback.format_exc()
-        if trace and not cell.protocol.quiet:
-            print(trace, file=sys.stderr)
+        if not expected:
+            traceback.print_exc()
         sentence = str(error) if expected else f"{type(error).__name__}: {error}"
-        write_failure(cell, sentence, trace)
+        write_failure(cell, sentence)
         return Outcome(cell, failure=sentence)
 
 
 def finished_report(cell: Cell) -> ObjectReport:
     """The cell's report, read where it is done with the same pictures and settings, else made."""
-    if cell.maps_dir:
-        from study.imported_maps import imported_report
-
-        return imported_report(cell)
     from data.mad import load_views
     from study.memory import PeakMemory
     from utils.environment import environment
@@ -65,11 +55,9 @@ def finished_report(cell: Cell) -> ObjectReport:
     from utils.views import split_held_out
 
     method = method_of(cell)
-    pictures = pictures_of(cell.object_dir)
-    settings = settings_of(cell, method)
-    data, inputs = fingerprints(settings, pictures)
-    done = read_outcome(cell).report
-    if done is not None and done.environment.get("inputs") == inputs:
+    queries, settings, data, inputs = inputs_of(cell, method)
+    done = done_report(cell, inputs)
+    if done is not None:
         return done
     memory = PeakMemory(method.setting.device)
     views = load_views(cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
@@ -77,19 +65,30 @@ def finished_report(cell: Cell) -> ObjectReport:
     seconds = {"fit": fitted(method, train, data)}
     threshold = threshold_of(method, held_out, cell.protocol.false_positive_rate)
     journal = Journal.open(cell.folder, inputs)
-    predict_all(method, cell, pictures.queries, threshold, journal)
-    detections, evaluation = measure(cell, pictures.queries, threshold, journal)
-    told = {**environment(method.setting.device), **memory.figures(), "inputs": inputs, "views": len(views)}
+    predict_all(method, cell, queries, threshold, journal)
+    detections, evaluation = measure(cell, queries, threshold, journal)
+    told = {**environment(method.setting.device), **memory.figures(), "inputs": inputs}
     report = ObjectReport(cell.object_name, threshold, evaluation, detections, None, seconds, settings, told)
-    finish(cell, report, journal)
-    return report
-
-
-def finish(cell: Cell, report: ObjectReport, journal: Journal) -> None:
-    """Put maps and results in their places."""
     journal.publish(cell.folder)
     write_results(cell.folder / RESULTS, report)
     (cell.folder / FAILURE).unlink(missing_ok=True)
+    return report
+
+
+def inputs_of(cell: Cell, method: Method) -> tuple[list[Query], dict[str, Any], str, str]:
+    """The queries, the settings, and the hashes of all that training and result depend on."""
+    from data.mad import check_ground_truth, list_queries
+
+    queries = list_queries(cell.object_dir)
+    check_ground_truth(queries)
+    settings = settings_of(cell, method)
+    return queries, settings, *fingerprints(cell, settings, queries)
+
+
+def done_report(cell: Cell, inputs: str) -> ObjectReport | None:
+    """The report of a cell that is done with the same pictures and settings; None where it is to be done."""
+    report = read_outcome(cell).report
+    return report if report is not None and report.environment.get("inputs") == inputs else None
 
 
 def method_of(cell: Cell) -> Method:
@@ -118,21 +117,13 @@ def settings_of(cell: Cell, method: Method) -> dict[str, Any]:
     }
 
 
-def pictures_of(object_dir: Path) -> Pictures:
-    """An object's pictures; errors where there are not both classes of queries with their masks."""
-    from data.mad import check_ground_truth, fingerprint, list_queries, query_fingerprint
-
-    queries = list_queries(object_dir)
-    check_ground_truth(queries)
-    return Pictures(queries, fingerprint(object_dir), query_fingerprint(object_dir, queries))
-
-
-def fingerprints(settings: dict[str, Any], pictures: Pictures) -> tuple[str, str]:
+def fingerprints(cell: Cell, settings: dict[str, Any], queries: list[Query]) -> tuple[str, str]:
     """Hashes of all that training depends on, and of all that the result does."""
+    from data.mad import fingerprint, query_fingerprint
     from utils.training_record import hash_of
 
-    data = hash_of([VERSION, settings, pictures.train])
-    return data, hash_of([data, pictures.test])
+    data = hash_of([VERSION, settings, fingerprint(cell.object_dir)])
+    return data, hash_of([data, query_fingerprint(cell.object_dir, queries)])
 
 
 def fitted(method: Method, train: Views, data: str) -> float:
@@ -164,7 +155,7 @@ def fitted(method: Method, train: Views, data: str) -> float:
     return float(record["seconds"])
 
 
-def read_fit(path: Path) -> dict[str, Any]:
+def read_fit(path: Any) -> dict[str, Any]:
     """What is known of a training; empty where nothing is."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -38,7 +38,6 @@ class Row:
 
     entries: tuple[Entry, ...]
     total: bool = False  # a row of means, set apart
-    compared: bool = False  # its other figures stand where another table has them too
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,11 @@ class Table:
     notes: tuple[tuple[str, str], ...] = ()  # mark and sentence
     circumstances: str = ""
     from_paper: bool = False  # not measured here
+
+    @property
+    def has_paper(self) -> bool:
+        """Whether any entry has the paper's figures beside it."""
+        return any(entry.paper for row in self.rows for entry in row.entries)
 
 
 class Notes:
@@ -102,7 +106,6 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
     "±": r"$\pm$",
     "≠": r"$\neq$",
     "–": "--",
@@ -125,7 +128,6 @@ def latex_escape(text: str) -> str:
 
 def as_markdown(table: Table) -> str:
     """A heading, the caption, the table, its notes and its circumstances."""
-    from benchmarks.page import markdown_table
 
     def show(entry: Entry) -> str:
         return _show(entry, markdown_escape, "**{}**", "<sup>{}</sup>")
@@ -135,9 +137,13 @@ def as_markdown(table: Table) -> str:
     rows = [[show(entry) for entry in row.entries] for row in table.rows]
     for cells, row in zip(rows, table.rows):
         cells[0] = f"**{cells[0]}**" if row.total and not table.from_paper else cells[0]
-    parts.append(markdown_table([show(entry) for entry in table.heads], rows))
+    head = [show(entry) for entry in table.heads]
+    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
+    parts.append("\n".join([lines[0], "|---" + "|---:" * (len(head) - 1) + "|", *lines[1:]]))
     if table.notes:
-        parts.append("\n".join(f"- {_marked((mark,), markdown_escape)} {markdown_escape(s)}" for mark, s in table.notes))
+        parts.append(
+            "\n".join(f"- {_marked((mark,), markdown_escape)} {markdown_escape(s)}" for mark, s in table.notes)
+        )
     if table.circumstances:
         parts.append(f"*{markdown_escape(table.circumstances)}*")
     return "\n\n".join(part for part in parts if part) + "\n"
