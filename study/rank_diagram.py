@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from xml.sax.saxutils import escape, quoteattr
 
 from study.ranks import Ranking, alike
@@ -10,10 +11,13 @@ WIDTH, SIDE = 920.0, 250.0  # of the drawing, and of the names left and right of
 AXIS, ROW, BAR = 64.0, 24.0, 11.0  # height of the axis, and steps of the names and of the bars below it
 
 
-def diagram(ranking: Ranking) -> str:
+def diagram(ranking: Ranking, marks: Mapping[str, str]) -> str:
     """Average ranks on an axis, the best left; a bar joins methods that do not differ (Demšar 2006, figure 1).
 
     Empty where there is no critical difference.
+
+    Args:
+        marks: method → what is set behind its name.
     """
     if ranking.critical_difference is None:
         return ""
@@ -31,7 +35,8 @@ def diagram(ranking: Ranking) -> str:
         y = first_row + ROW * (index if is_left else count - 1 - index)
         end = SIDE - 14 if is_left else WIDTH - SIDE + 14
         parts.append(f'<polyline points="{x:.1f},{AXIS:.1f} {x:.1f},{y:.1f} {end:.1f},{y:.1f}" class="lead"/>')
-        words = f"{_short(method)}  {rank:.2f}" if is_left else f"{rank:.2f}  {_short(method)}"
+        name = _short(method) + marks.get(method, "")
+        words = f"{name}  {rank:.2f}" if is_left else f"{rank:.2f}  {name}"
         parts.append(_text(end + (-6 if is_left else 6), y + 4, words, "end" if is_left else "start"))
     label = f"Critical-difference diagram, {ranking.metric}"
     return (
