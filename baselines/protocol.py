@@ -43,6 +43,7 @@ class Method(ABC, Generic[ConfigType]):
     FAST: ClassVar[Any] = None  # the ``Config`` of --fast, which takes minutes on two cores; None: the defaults do
     WEIGHTS: ClassVar[tuple[str, ...]] = ()  # registered names of the pretrained weights it wants
     EXTRA: ClassVar[str] = ""  # package of requirements-benchmark.txt without which it cannot run
+    GPUS: ClassVar[float] = 0.5  # share of a GPU that a cell takes under Ray, where the cluster has any
 
     def __init__(self, config: ConfigType, setting: Setting) -> None:
         self.config = config

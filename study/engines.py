@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -87,11 +88,11 @@ def ray_cluster(address: str, cpus: int) -> Iterator[Any]:
         raise InputError(
             "--engine ray needs the package ray, which is not installed; pip install -r requirements-benchmark.txt."
         ) from None
-    words: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    words: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.ERROR}
     if not address:
-        words["object_store_memory"] = STORE_BYTES
+        words.update(include_dashboard=False, object_store_memory=STORE_BYTES)
     try:
-        ray.init(**words, log_to_driver=False, logging_level="ERROR")
+        ray.init(**words)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(
@@ -127,7 +128,9 @@ def shared_mark(cells: Sequence[Cell]) -> Iterator[str]:
 def absolute(cell: Cell) -> Cell:
     """The cell with paths that hold in any folder, and without bars."""
     protocol = cell.protocol
-    folders = {name: str(Path(getattr(protocol, name)).absolute()) for name in ("data_dir", "output_dir")}
+    folders: dict[str, Any] = {
+        name: str(Path(getattr(protocol, name)).absolute()) for name in ("data_dir", "output_dir")
+    }
     if protocol.weights_dir:
         folders["weights_dir"] = str(Path(protocol.weights_dir).expanduser().absolute())
     where, colon, name = cell.method.rpartition(":")
@@ -142,17 +145,19 @@ def gpus_of(cell: Cell) -> float:
     return 0.0 if cell.protocol.device == "cpu" else find_method(cell.method)[1].GPUS
 
 
-def do_cell(cell: Cell, mark: str, cpus: int) -> tuple[str, dict[str, bytes] | None]:
+def do_cell(cell: Cell, mark: str, cpus: int) -> tuple[str, dict[str, bytes] | None] | None:
     """A task: do a cell on a machine of the cluster.
 
     Returns:
-        The cell's failure, and its files where the machine does not see the output folder, else None.
+        The cell's failure, and its files where the machine does not see the output folder, else None; None for both
+        where another process is doing the cell.
     """
     import torch
 
     torch.set_num_threads(cpus)
     if Path(mark).is_file():
-        return run_cell(cell).failure, None
+        outcome = run_cell(cell)
+        return None if is_busy(outcome) else (outcome.failure, None)
     with tempfile.TemporaryDirectory() as folder:
         cell = replace(cell, protocol=replace(cell.protocol, output_dir=folder))
         return run_cell(cell).failure, read_files(cell)
@@ -183,7 +188,10 @@ def write_files(cell: Cell, files: dict[str, bytes]) -> None:
 def taken_over(ray: Any, ended: Any, cell: Cell) -> Outcome:
     """What a task that has ended leaves of its cell."""
     try:
-        failure, files = ray.get(ended)
+        answer = ray.get(ended)
+        if answer is None:
+            return Outcome(cell)
+        failure, files = answer
     except ray.exceptions.RayError as error:
         failure, files = f"The task was lost {RETRIES + 1} times ({str(error).splitlines()[0]}).", None
         write_failure(cell, failure)

@@ -82,4 +82,7 @@ def _lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # one that was killed stays in the list until its parent looks
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
