@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, stdev
-from typing import Any
 
 from study.cells import Outcome
 from utils.report import natural_key
@@ -154,28 +153,37 @@ def circumstances(grid: Grid) -> str:
         return "Nothing is measured yet."
     dates = sorted({str(report.environment.get("date") or "unknown")[:10] for report in reports})
     parts = [dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"]
-    facts: list[tuple[str, Callable[[ObjectReport], Any]]] = [
-        ("commit", lambda report: report.environment.get("commit") or "unknown"),
-        ("machine", machine_of),
-        ("torch", lambda report: report.environment.get("torch", "unknown")),
-        ("seed", lambda report: report.config.get("seed", "unknown")),
-        ("presets", lambda report: "fast" if report.config.get("fast") else "the papers'"),
-        ("image_size", lambda report: report.config.get("image_size", "unknown")),
-        ("background", lambda report: report.config.get("background", "unknown")),
-        ("held_out_every", lambda report: report.config.get("held_out_every", "unknown")),
-        ("false_positive_rate", lambda report: report.config.get("false_positive_rate", "unknown")),
-    ]
+    facts: dict[str, Callable[[ObjectReport], str]] = {
+        "commits": lambda report: f"commit {report.environment.get('commit') or 'unknown'}",
+        "machines": machine_of,
+        "torch": lambda report: f"torch {report.environment.get('torch', 'unknown')}",
+        "presets": lambda report: "fast presets" if report.config.get("fast") else "the papers' presets",
+        "protocol": protocol_words,
+    }
     differ = []
-    for name, fact in facts:
-        counts = Counter(str(fact(report)) for report in reports)
+    for name, fact in facts.items():
+        counts = Counter(fact(report) for report in reports)
         each = [value if len(counts) == 1 else f"{value} ({count} cells)" for value, count in sorted(counts.items())]
-        parts.append(f"{name} {', '.join(each)}")
-        if len(counts) > 1 and name != "seed":
+        parts.append(", ".join(each))
+        if len(counts) > 1:
             differ.append(name)
+    seeds = sorted({one.cell.seed for one in grid.outcomes if one.report is not None})
+    parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
     if changes := changed_settings(grid):
         parts.append(f"settings that differ from the presets: {changes}")
     text = "; ".join(parts) + "."
     return f"{text} The cells differ in {' and '.join(differ)}; table.csv says which is which." if differ else text
+
+
+def protocol_words(report: ObjectReport) -> str:
+    """What all methods of a benchmark have in common."""
+    told = report.config
+    size, every, rate = (told.get(key) for key in ("image_size", "held_out_every", "false_positive_rate"))
+    share = "unknown" if rate is None else f"{100 * rate:g} %"
+    return (
+        f"pictures of up to {size} pixels on {told.get('background')}, each view of {every} held out for a threshold "
+        f"at {share} false positives"
+    )
 
 
 def changed_settings(grid: Grid) -> str:

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from study.grid import AUROCS, Grid
-from study.published import Published, paper_method, plain_name
-from study.table_formats import NEVER_RUN, Entry, Notes, Row, Table
+from study.published import Published, paper_method
+from study.table_formats import NEVER_RUN, Entry, Notes, Part, Row, Table
 
 PRINTED_MARK = "≠"
 
 
-def paper_pair(points: Mapping[str, float | None]) -> str:
+def paper_pair(points: Mapping[str, float | None], places: int = 1) -> str:
     """Pixel and image AUROC as the paper has them; empty where it has neither."""
     values = [points.get(metric) for metric in AUROCS]
     if all(value is None for value in values):
         return ""
-    return " / ".join(NEVER_RUN if value is None else f"{value:.1f}" for value in values)
+    return " / ".join(NEVER_RUN if value is None else points_text(value, places) for value in values)
+
+
+def points_text(value: float, places: int = 1) -> str:
+    """Points as a person rounds them.
+
+    >>> points_text(98.35), f"{98.35:.1f}"
+    ('98.4', '98.3')
+    """
+    return f"{value + 1e-9:.{places}f}"
 
 
 def paper_table(grid: Grid, published: Published) -> Table | None:
@@ -28,8 +37,7 @@ def paper_table(grid: Grid, published: Published) -> Table | None:
     notes = Notes()
     pairs = [(name, [published.of(name, method) for method in methods]) for name in objects]
     rows = [Row((Entry.of(name), *(paper_entry(points) for points in row))) for name, row in pairs]
-    every = [name for name in published.objects if plain_name(name) not in {plain_name(each) for each in objects}]
-    if every:
+    if len(objects) < len(published.objects):
         rows.append(paper_mean_row(f"Mean of these {len(objects)} rows", published, methods, objects))
     rows.append(paper_mean_row(f"Mean of all {len(published.objects)} rows", published, methods, published.objects))
     rows.append(printed_row(published, methods, notes))
@@ -49,18 +57,23 @@ def paper_entry(points: Mapping[str, float | None]) -> Entry:
 def paper_mean_row(words: str, published: Published, methods: Sequence[str], objects: Sequence[str]) -> Row:
     """Our means of some of the paper's rows."""
     means = [{metric: published.mean_of(method, metric, list(objects)) for metric in AUROCS} for method in methods]
-    return Row((Entry.of(words), *(paper_entry(points) for points in means)), total=True)
+    return Row((Entry.of(words), *(Entry.of(paper_pair(points, 2) or NEVER_RUN) for points in means)), total=True)
 
 
 def printed_row(published: Published, methods: Sequence[str], notes: Notes) -> Row:
     """The means that the paper prints, with a mark where its rows do not give them."""
-    wrong = [one for one in published.disagreements() if one.method in map(paper_method, methods)]
-    each = [f"{o.method} {o.metric.split('_')[0]} {o.printed:.1f}, rows {o.of_rows:.2f}" for o in wrong]
+    known = {paper_method(method) for method in methods}
+    wrong = {(one.method, one.metric): one for one in published.disagreements() if one.method in known}
+    each = [
+        f"{one.method} {one.metric.split('_')[0]} {one.printed:.1f}, rows {points_text(one.of_rows, 2)}"
+        for one in wrong.values()
+    ]
     if wrong:
         notes.symbol(PRINTED_MARK, f"Printed means that the paper's own rows do not give: {'; '.join(each)}.")
     entries = []
-    for method in methods:
-        marks = [PRINTED_MARK] if any(one.method == paper_method(method) for one in wrong) else []
-        points = published.printed.get(paper_method(method), {})
-        entries.append(Entry.of(paper_pair(points) or NEVER_RUN, marks))
+    for method in map(paper_method, methods):
+        points = published.printed.get(method, {})
+        signs = [PRINTED_MARK if (method, metric) in wrong else "" for metric in AUROCS]
+        texts = [f"{points[metric]:.1f}" if metric in points else NEVER_RUN for metric in AUROCS]
+        entries.append(Entry(tuple(Part(f"{text}{sign}") for text, sign in zip(texts, signs))))
     return Row((Entry.of("Mean as the paper prints it"), *entries), total=True)

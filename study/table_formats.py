@@ -54,6 +54,16 @@ class Table:
     from_paper: bool = False  # not measured here
 
     @property
+    def full_title(self) -> str:
+        """The title, and that nothing below it was measured here where that is so."""
+        return f"{self.title} (not measured here)" if self.from_paper else self.title
+
+    @property
+    def stacked(self) -> bool:
+        """Whether entries of several parts are so wide that a page sets them one above the other."""
+        return any("±" in part.text for row in self.rows for e in row.entries if len(e.parts) > 1 for part in e.parts)
+
+    @property
     def has_paper(self) -> bool:
         """Whether any entry has the paper's figures beside it."""
         return any(entry.paper for row in self.rows for entry in row.entries)
@@ -132,8 +142,7 @@ def as_markdown(table: Table) -> str:
     def show(entry: Entry) -> str:
         return _show(entry, markdown_escape, "**{}**", "<sup>{}</sup>")
 
-    title = f"{table.title} (the paper's figures, not measured here)" if table.from_paper else table.title
-    parts = [f"### {markdown_escape(title)}", markdown_escape(table.caption)]
+    parts = [f"### {markdown_escape(table.full_title)}", markdown_escape(table.caption)]
     rows = [[show(entry) for entry in row.entries] for row in table.rows]
     for cells, row in zip(rows, table.rows):
         cells[0] = f"**{cells[0]}**" if row.total and not table.from_paper else cells[0]
@@ -155,9 +164,8 @@ def as_latex(table: Table) -> str:
     def show(entry: Entry) -> str:
         return _show(entry, latex_escape, r"\textbf{{{}}}", r"\textsuperscript{{{}}}")
 
-    title = f"{table.title} (the paper's figures, not measured here)" if table.from_paper else table.title
     columns = "l" + "r" * (len(table.heads) - 1)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_escape(f'{title}. {table.caption}')}}}"]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_escape(f'{table.full_title}. {table.caption}')}}}"]
     lines += [rf"\label{{tab:{table.name}}}", r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [" & ".join(show(entry) for entry in table.heads) + r" \\", r"\midrule"]

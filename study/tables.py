@@ -11,6 +11,8 @@ from study.paper_table import paper_pair
 from study.published import Published
 from study.ranks import Ranking
 from study.table_formats import NEVER_RUN, Entry, Notes, Part, Row, Table
+from utils.report import number
+from utils.results import ObjectReport
 
 RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
 RANDOM_NOTE = "Random weights stood in for pretrained ones: these figures say nothing about the method."
@@ -18,7 +20,7 @@ FAST_NOTE = "Made with the fast preset, where the method has one, in place of it
 PART_NOTE = "Not all objects: a mean over as many as said, not to be compared with a mean over others."
 SEEDS_NOTE = "Not all seeds have a result."
 UNDEFINED, FAILED = "n/a", "failed"
-UNDEFINED_NOTE = "n/a: done, but the figure is not defined, as an AUROC without masks or without good queries."
+UNDEFINED_NOTE = "Done, but the figure is not defined, as an AUROC without masks or without good queries."
 Pair = tuple[Metric, Metric]
 
 
@@ -68,6 +70,8 @@ def object_entry(grid: Grid, object_name: str, method: str, notes: Notes) -> Ent
         values = list(grid.values(METRICS[name], object_name, method).values())
         std = stdev(values) if len(values) > 1 else None
         parts.append(Part(percent(sum(values) / len(values), std) if values else UNDEFINED))
+        if not values:
+            notes.symbol(UNDEFINED, UNDEFINED_NOTE)
     marks, remark, seeds = [], "", len(grid.places[object_name, method])
     if len(reports) < seeds:
         remark = f"{len(reports)} of {seeds} seeds"
@@ -76,7 +80,7 @@ def object_entry(grid: Grid, object_name: str, method: str, notes: Notes) -> Ent
     return Entry(tuple(parts), tuple(marks), remark)
 
 
-def mixed_marks(grid: Grid, method: str, reports: Sequence) -> list[str]:
+def mixed_marks(grid: Grid, method: str, reports: Sequence[ObjectReport]) -> list[str]:
     """The method's marks at a single place, where they do not hold for all of the method's places."""
     marks, every = [], grid.reports(method)
     if any(map(has_random_weights, reports)) and not all(map(has_random_weights, every)):
@@ -89,9 +93,11 @@ def mixed_marks(grid: Grid, method: str, reports: Sequence) -> list[str]:
 
 def mean_entry(means: Sequence[Mean | None], of: int, notes: Notes) -> Entry:
     """Means over objects, with a mark and their number where they are not over all ``of`` them."""
-    parts = tuple(Part(NEVER_RUN if one is None else percent(one.value, one.std)) for one in means)
+    parts = tuple(Part(UNDEFINED if one is None else percent(one.value, one.std)) for one in means)
     counts = [one.objects for one in means if one is not None]
-    if not counts or (min(counts) == of and len(counts) == len(means)):
+    if None in means:
+        notes.symbol(UNDEFINED, UNDEFINED_NOTE)
+    if not counts or min(counts) == of:
         return Entry(parts)
     words = " and ".join(str(count) for count in dict.fromkeys(counts))
     return Entry(parts, (notes.symbol(PART_MARK, PART_NOTE),), f"{words} of {of}")
@@ -132,10 +138,11 @@ def auroc_table(grid: Grid, published: Published) -> Table:
         entries = [replace(e, paper=paper_pair(published.of(name, m))) for e, m in zip(entries, grid.methods)]
         rows.append(Row((Entry.of(name), *entries)))
     rows += mean_rows(grid, published, notes)
-    if any(part.text == UNDEFINED for row in rows for entry in row.entries for part in entry.parts):
-        notes.symbol(UNDEFINED, UNDEFINED_NOTE.partition(": ")[2].capitalize())
     seeds = " ± is the sample standard deviation over seeds, in a row of means that of the seeds' means."
-    caption = "Pixel AUROC / image AUROC in per cent; the best of each row stands out. – was never run."
+    caption = (
+        "Pixel AUROC / image AUROC in per cent; the best of each row stands out, but of means only where all are over "
+        "the same objects. – was never run."
+    )
     caption += seeds if grid.several_seeds else ""
     return Table("auroc", "AUROC by object", caption, heads, tuple(rows), notes.all, circumstances(grid))
 
@@ -165,7 +172,7 @@ def mean_rows(grid: Grid, published: Published, notes: Notes) -> list[Row]:
             else Entry.of(NEVER_RUN)
             for method in grid.methods
         ]
-        words = f"Mean of the {len(shared)} that all methods with results have"
+        words = f"Mean of the {len(shared)} that all have"
         rows.append(Row((Entry.of(words), *with_best(entries)), total=True))
     return rows
 
@@ -218,12 +225,8 @@ def percent_of(mean: Mean) -> str:
 
 
 def seconds(mean: Mean) -> str:
-    """Seconds with three significant digits.
-
-    >>> seconds(Mean(0.01234, None, 3)), seconds(Mean(12345.6, None, 3))
-    ('0.0123', '12346')
-    """
-    return f"{mean.value:.0f}" if mean.value >= 1000 else f"{mean.value:.3g}"
+    """Seconds with three significant digits."""
+    return number(mean.value)
 
 
 def gigabytes(mean: Mean) -> str:
