@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> int:
         print(show_plan(plan(cells)))
         return 0
     warn_of_weights(cells)
+    if own.overwrite:
+        forget(cells)
     outcomes = [*run(cells, own, progress), *imported(own, protocol)]
     failed = [outcome for outcome in outcomes if outcome.failure]
     for outcome in failed:
@@ -63,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 (default: 1)")
     add("--set", nargs="+", default=[], metavar="METHOD.KEY=VALUE", dest="changes", help="settings of methods")
     add("--import_maps", nargs="+", default=[], metavar="NAME=DIR", help="score maps that another program wrote")
+    add("--overwrite", action="store_true", help="do cells again that are done already")
     add("--dry_run", action="store_true", help="say what would run, and how long it takes by earlier timings")
     add("--engine", choices=("in_process", "ray"), default="in_process", help="what runs the cells")
     add("--ray_address", default="", help="address of a Ray cluster (default: Ray on this machine)")
@@ -147,6 +150,21 @@ def warn_of_weights(cells: Sequence[Cell]) -> None:
             method_of(cell).fingerprints()
         except InputError as error:
             print(f"warning: {cell.shown_method} cannot run: {error}", file=sys.stderr)
+
+
+def forget(cells: Sequence[Cell]) -> None:
+    """Delete what is known of the cells, models too; an InputError where another process is doing one of them."""
+    import shutil
+
+    from study.lock import LOCK, Occupied, locked
+
+    for cell in cells:
+        try:
+            with locked(cell.folder):
+                for path in [path for path in cell.folder.iterdir() if path.name != LOCK]:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except Occupied as error:
+            raise InputError(f"{cell.name} cannot be done again now: {error}.") from None
 
 
 def run(cells: Sequence[Cell], own: argparse.Namespace, progress: Any) -> list[Outcome]:

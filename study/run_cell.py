@@ -37,6 +37,11 @@ def run_cell(cell: Cell) -> Outcome:
             return Outcome(cell, finished_report(cell))
     except Occupied:
         return Outcome(cell)
+    except ModuleNotFoundError as error:
+        needs = f"{cell.shown_method} needs the package {error.name}, which is not installed"
+        sentence = f"{needs}; pip install -r requirements-benchmark.txt brings it."
+        write_failure(cell, sentence)
+        return Outcome(cell, failure=sentence)
     except Exception as error:  # whatever a method may raise
         expected = isinstance(error, (InputError, OSError))
         if not expected:
