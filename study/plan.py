@@ -90,8 +90,11 @@ def show_seconds(seconds: float | None) -> str:
     """
     if seconds is None:
         return "unknown"
+    if seconds >= 3600:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours}:{minutes:02d} h"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+    return f"{minutes}:{rest:02d} min"
 
 
 def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
