@@ -77,7 +77,7 @@ def warn_of_data(config: Config) -> None:
 def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], progress: Progress) -> None:
     """Views → field → gallery → calibration; each step is on record as soon as it is done."""
     from auroc_test import Faultless
-    from data.mad import load_views
+    from data.mad import load_views, read_transforms
     from data.splits import study_views
     from utils.device import pick_device
     from utils.stopwatch import Stopwatch
@@ -90,6 +90,7 @@ def run_steps(config: Config, record: TrainingRecord, prints: dict[str, str], pr
     views = study_views(views, config.study, config.seed)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
+    record.photo_camera = read_transforms(config.object_dir).get("photo_camera")
 
     def finish(step: str, name: str) -> None:
         record.steps[step], record.seconds[name] = prints[step], round(clock.seconds[name], 3)

@@ -167,7 +167,11 @@ def read_query(path: Path, model: Faultless) -> Tensor:
     from data.masks import read_image
 
     config = model.config
-    image = read_image(path, config.object_dir, config.image_size, config.background_rgb)
+    return check_size(read_image(path, config.object_dir, config.image_size, config.background_rgb), path, model)
+
+
+def check_size(image: Tensor, path: Path, model: Faultless) -> Tensor:
+    """``image`` on the model's device; an InputError where it has not the size of the training views."""
     expected = (model.intrinsics.width, model.intrinsics.height)
     if (image.shape[1], image.shape[0]) != expected:
         raise InputError(

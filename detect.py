@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auroc_test import Model, detect, load_model, read_query
+from auroc_test import Model, check_size, detect, load_model, read_query
 from utils.config import Config
 from utils.errors import InputError, exit_code_of
 from utils.options import find_name, make_parser, parse
@@ -17,6 +17,7 @@ from utils.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from data.lens import Lens
     from utils.results import Detection
 
 EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
@@ -26,11 +27,14 @@ def main(arguments: list[str]) -> int:
     """Inspect the photos that the command line names; 0 all good, 1 something defective, 2 an error."""
     parser = make_parser("Judge photos of a trained object, taken with the camera of its training views.")
     parser.add_argument("photos", nargs="+", metavar="photo", help="PNG or JPEG files, or folders of them")
+    parser.add_argument("--masks", type=Path, help="folder of the photos' masks, NAME.png for NAME.jpg, 255 = object")
     config, own, warnings = parse(parser, arguments, saved=True)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     find_name(config)
-    return inspect_photos(config, find_photos([Path(photo) for photo in own.photos]))
+    if own.masks is not None and not own.masks.is_dir():
+        raise InputError(f"There is no folder {own.masks}; correct --masks.")
+    return inspect_photos(config, find_photos([Path(photo) for photo in own.photos]), own.masks)
 
 
 def find_photos(places: list[Path]) -> dict[str, Path]:
@@ -59,18 +63,18 @@ def find_photos(places: list[Path]) -> dict[str, Path]:
     return photos
 
 
-def inspect_photos(config: Config, photos: dict[str, Path]) -> int:
+def inspect_photos(config: Config, photos: dict[str, Path], masks: Path | None = None) -> int:
     """One line, one heat map and one JSON line a photo; a photo that cannot be read does not stop the others."""
     from utils.checkpoint import make_writable
 
-    model = load_model(config)
+    model, lens = load_model(config), photo_lens(config)
     folder = config.result_dir / "detect"
     make_writable(folder)
     worst = EXIT_GOOD
     with (folder / "detections.jsonl").open("a", encoding="utf-8") as journal:
         for name, path in Progress(config.quiet).track(photos.items(), config.object_name, len(photos)):
             try:
-                query = read_query(path, model)
+                query = read_photo(path, model, lens, masks)
             except (InputError, OSError) as error:
                 print(f"error: {error}", file=sys.stderr)
                 worst = EXIT_ERROR
@@ -84,6 +88,44 @@ def inspect_photos(config: Config, photos: dict[str, Path]) -> int:
             if detection.verdict != "good":
                 worst = max(worst, EXIT_DEFECTIVE)
     return worst
+
+
+def photo_lens(config: Config) -> Lens | None:
+    """The lens of the photos that the training views were made of; None where the views came without one."""
+    from data.lens import Lens
+    from utils.training_record import FILE, TrainingRecord
+
+    entry = TrainingRecord.read(config.checkpoint_dir).photo_camera
+    return None if entry is None else Lens.of_entry(entry, str(config.checkpoint_dir / FILE))
+
+
+def read_photo(path: Path, model: Model, lens: Lens | None, masks: Path | None) -> Tensor:
+    """A photo as the model takes it, float32 RGB (height, width, 3), seen through the camera of the training views.
+
+    A photo of the size that ``lens`` has is taken for one as the camera wrote it: its distortion is taken out and it is
+    brought to the views' field of view, as the import did with theirs. Other photos must have the views' proportions.
+    """
+    import torch
+
+    from data.lens import taken_over
+    from data.masks import cut_out
+    from data.photos import Photos
+    from utils.images import prepare
+
+    config, camera = model.config, model.intrinsics
+    if path.resolve().is_relative_to(config.object_dir.resolve()) and masks is None:
+        return read_query(path, model)
+    photos = Photos.of([path], masks, wide=camera.width > camera.height)
+    picture = photos.read(path)
+    if masks is not None:
+        picture = cut_out(picture, photos.foreground(path))
+    if lens is None or photos.size(path) != (lens.width, lens.height):
+        return check_size(torch.from_numpy(prepare(picture, config.image_size, config.background_rgb)[0]), path, model)
+    finer = 2 * max(camera.width, camera.height)  # so that nothing blurs, and large photos are not undistorted whole
+    colour = (prepare(picture, finer, config.background_rgb)[0] * 255.0).round().astype("uint8")
+    fill = round(255 * config.background_rgb[0])
+    seen = taken_over(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)
+    return (torch.from_numpy(seen).float() / 255.0).to(model.device)
 
 
 def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from data.colmap_files import read_model
-from data.cutout import find_mask, read_foreground
 from data.folders import pictures_in
 from data.import_colmap import model_folders, posed_pictures
 from data.import_options import make_parser, options_of, tell
-from data.layout import Options, Summary, refuse_what_is_there, write_object, write_picture
+from data.layout import Options, Summary, find_queries, refuse_what_is_there, write_object, write_picture
+from data.photos import ORIENTATION, Photos
+from utils.checkpoint import write_atomically
 from utils.errors import InputError
 from utils.images import picture_size
 from utils.progress import Progress
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+EXIF_IFD = 0x8769
 FEWEST = 8  # posed pictures below which the result is worth nothing
 EXHAUSTIVE = 80  # pictures up to which each is matched with each
 OVERLAP = 10  # pictures after each with which it is matched otherwise
@@ -81,13 +83,16 @@ def capture(source: Path, search: Search, options: Options) -> Summary:
     """
     colmap = _colmap()
     refuse_what_is_there(options)
+    if search.turntable and options.masks is None:
+        raise InputError("--turntable needs --masks, for the background stands while the object turns; add them.")
+    find_queries(options)  # what is missing is told now, not after minutes
     work = options.out / "capture"
     if work.exists():
         shutil.rmtree(work)
-    count = gather(source, work / "images", search, options.progress)
+    gathered = gather(source, work, search, options)
+    count = gathered.count
     if count < FEWEST:
         raise InputError(f"At least {FEWEST} pictures are needed, found {count} in {source}; take some 50 all around.")
-    _masks_for_colmap(work, search, options)
     find_poses(colmap, work, search, options.progress)
     models = {folder: read_model(folder) for folder in model_folders(work)} if any(work.glob("sparse/*/*.bin")) else {}
     folder = max(models, key=lambda place: len(models[place].images), default=None)
@@ -99,7 +104,10 @@ def capture(source: Path, search: Search, options: Options) -> Summary:
             f"exhaustive), then run this again."
         )
     notes = [f"{len(models)} models, the largest has {posed} of {count} pictures"] if len(models) > 1 else []
-    return write_object(posed_pictures(models[folder], work / "images", notes), options)
+    found = posed_pictures(models[folder], work / "images", [*gathered.notes, *notes])
+    if options.masks is not None:
+        options = replace(options, masks=work / "masks", test_masks=options.test_masks or options.masks)
+    return write_object(replace(found, photo_size=gathered.photo_size), options)
 
 
 def _colmap() -> Any:
@@ -113,36 +121,55 @@ def _colmap() -> Any:
     return pycolmap
 
 
-def gather(source: Path, folder: Path, search: Search, progress: Progress) -> int:
-    """Put upright pictures of at most ``search.pixels`` into ``folder``; returns how many."""
+@dataclass(frozen=True)
+class Gathered:
+    """What was put into ``images``, and into ``masks`` where there are any."""
+
+    count: int
+    photo_size: tuple[int, int] | None  # width and height of the photos before they were scaled, None where they differ
+    notes: tuple[str, ...] = ()
+
+
+def gather(source: Path, work: Path, search: Search, options: Options) -> Gathered:
+    """Put pictures of at most ``search.pixels`` into ``work/images``, all upright but for those held across.
+
+    Masks go to ``work/masks`` under the names that COLMAP looks for, NAME.png.png.
+    """
+    folder, progress = work / "images", options.progress
     if source.is_file() and source.suffix.lower() in VIDEOS:
-        return sharpest_frames(source, folder, search, progress)
-    if not source.is_dir():
+        sharpest_frames(source, folder, search, progress)
+        written = {path: path for path in pictures_in(folder)}
+    elif not source.is_dir():
         raise InputError(f"There is no folder of photos or video ({', '.join(VIDEOS)}) {source}; correct it.")
-    paths = pictures_in(source)
-    if not paths:
-        raise InputError(f"There are no PNG or JPEG pictures in {source}; convert them (HEIC is not read).")
-    stems = [path.stem.casefold() for path in paths]
-    for path in progress.track(paths, "photos"):
-        name = path.name if stems.count(path.stem.casefold()) > 1 else path.stem
-        _upright(path, folder / f"{name}.png", search.pixels)
-    return len(paths)
+    else:
+        paths = pictures_in(source)
+        if not paths:
+            raise InputError(f"There are no PNG or JPEG pictures in {source}; convert them (HEIC is not read).")
+        stems = [path.stem.casefold() for path in paths]
+        names = [path.name if stems.count(stem) > 1 else path.stem for path, stem in zip(paths, stems)]
+        written = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
+    photos = Photos.of(list(written), options.masks)
+    for path, target in progress.track(written.items(), "photos", len(written)):
+        if target != path:
+            _write_photo(target, _scaled(photos.read(path), search.pixels), path)
+        if options.masks is not None:
+            write_picture(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.pixels))
+    sizes = {photos.size(path) for path in written}
+    across = sum(photos.across(path) for path in written)
+    notes = (f"{across} of {len(written)} photos were held across and are turned to the shape of the others",)
+    return Gathered(len(written), sizes.pop() if len(sizes) == 1 else None, notes if across else ())
 
 
-def _upright(source: Path, target: Path, pixels: int) -> None:
-    """A photo as it is to be looked at, scaled down, with its focal length kept for COLMAP."""
-    from PIL import Image, ImageOps
+def _write_photo(target: Path, picture: np.ndarray, source: Path) -> None:
+    """Write ``picture`` with what the EXIF of its photo says of the focal length, which COLMAP starts from."""
+    from PIL import Image
 
-    try:
-        with Image.open(source) as photo:
-            upright = ImageOps.exif_transpose(photo)
-            kept = upright.getexif()
-            upright = upright.convert("RGBA" if "A" in upright.getbands() else "RGB")
-            upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"The photo {source} cannot be read: {error}; replace it or take it out.") from None
+    with Image.open(source) as photo:
+        kept = photo.getexif()
+        kept.get_ifd(EXIF_IFD)  # read while the file is open
+    kept.pop(ORIENTATION, None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    upright.save(target, exif=kept)
+    write_atomically(target, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG", exif=kept))
 
 
 def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progress) -> int:
@@ -187,17 +214,6 @@ def _scaled(picture: np.ndarray, pixels: int) -> np.ndarray:
     scale = min(1.0, pixels / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
-
-
-def _masks_for_colmap(work: Path, search: Search, options: Options) -> None:
-    """On a turntable, masks as COLMAP reads them, NAME.png.png: points are looked for only where they are white."""
-    if not search.turntable:
-        return
-    if options.masks is None:
-        raise InputError("--turntable needs --masks, for the background stands while the object turns; add them.")
-    for path in pictures_in(work / "images"):
-        mask = read_foreground(find_mask(options.masks, path), picture_size(path))
-        write_picture(work / "masks" / f"{path.name}.png", mask)
 
 
 def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> None:

@@ -20,6 +20,7 @@ def make_parser(command: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--plain", choices=("white", "black"), default="", help="cut out a background of this colour")
     parser.add_argument("--tolerance", type=int, default=24, help="8-bit steps that count as the plain background")
     parser.add_argument("--test", type=Path, help="folder of query pictures of the same camera, or of folders by kind")
+    parser.add_argument("--test_masks", type=Path, help="folder of the queries' masks, or of folders by kind [--masks]")
     parser.add_argument("--fill", choices=("white", "black"), default="white", help="colour where a lens did not look")
     parser.add_argument("--keep_world", action="store_true", help="neither centre nor scale the poses")
     parser.add_argument("--overwrite", action="store_true", help="replace an object that is there")
@@ -28,7 +29,7 @@ def make_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 def options_of(found: argparse.Namespace) -> Options:
     """The common options of a parsed command line."""
-    for name in ("masks", "test"):
+    for name in ("masks", "test", "test_masks"):
         folder = getattr(found, name)
         if folder is not None and not folder.is_dir():
             raise InputError(f"There is no folder {folder}; correct --{name}.")
@@ -39,6 +40,7 @@ def options_of(found: argparse.Namespace) -> Options:
         plain=found.plain,
         tolerance=found.tolerance,
         test=found.test,
+        test_masks=found.test_masks,
         keep_world=found.keep_world,
         fill=found.fill,
         overwrite=found.overwrite,

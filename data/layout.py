@@ -17,6 +17,8 @@ from data.cutout import PLAIN, find_mask, plain_mask, read_foreground
 from data.folders import folders_in, in_threads, pictures_in
 from data.lens import Lens, common_camera, shares_lost, taken_over
 from data.mad import GOOD
+from data.masks import cut_out
+from data.photos import Photos, mask_of
 from data.world import fitting_similarity, moved
 from utils.camera import Intrinsics
 from utils.checkpoint import write_atomically, write_text
@@ -37,6 +39,7 @@ class Options:
     plain: str = ""  # "white" or "black": the background is plain and is taken out
     tolerance: int = 24  # 8-bit steps by which a plain background may differ from its colour
     test: Path | None = None  # folder of query pictures, or of folders of them by kind
+    test_masks: Path | None = None  # folder of the queries' masks; None for ``masks``
     keep_world: bool = False  # leave the poses where they are
     fill: str = "white"  # colour where a lens did not look
     overwrite: bool = False
@@ -63,6 +66,7 @@ class Source:
     turn: bool = False  # whether the world's axes mean nothing
     unit: str = "source units"  # of the poses' world
     notes: Sequence[str] = ()
+    photo_size: tuple[int, int] | None = None  # width and height of the photos, where the frames are smaller copies
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,12 @@ def camera_angle(camera: Intrinsics) -> float:
 
 def sized(lens: Lens, path: Path) -> Lens:
     """``lens`` for the size that the picture has on the disk, which may be a smaller copy."""
-    width, height = picture_size(path)
+    return fitted(lens, picture_size(path), path)
+
+
+def fitted(lens: Lens, size: tuple[int, int], path: Path) -> Lens:
+    """``lens`` for a picture of ``size`` (width, height), which came from ``path``."""
+    width, height = size
     if abs(width * lens.height - height * lens.width) > 1.5 * max(width, height, lens.width, lens.height):
         raise InputError(
             f"The picture {path} has {width}x{height} pixels, its camera {lens.width}x{lens.height}: not the same "
@@ -129,7 +138,7 @@ def write_object(source: Source, options: Options) -> Summary:
     poses = np.stack([frame.pose for frame in frames])
     similarity = np.eye(4) if options.keep_world else fitting_similarity(poses, source.points, source.turn)
     poses = moved(similarity, poses)
-    queries = find_queries(options.test) if options.test else {}
+    queries = find_queries(options)
     if options.masks is not None:
         for frame in frames:
             find_mask(options.masks, frame.path)
@@ -137,14 +146,14 @@ def write_object(source: Source, options: Options) -> Summary:
     names = picture_names([frame.path for frame in frames])
     cut_out = write_views(frames, names, camera, options)
     lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
-    for name, path in options.progress.track(queries.items(), "queries") if queries else ():
-        write_query(name, path, lens, camera, options)
+    write_queries(queries, lens, camera, options)
     entries = [
         {"file_path": f"train/{GOOD}/{name}.png", "transform_matrix": pose.tolist(), "source": frame.path.name}
         for name, pose, frame in zip(names, poses, frames)
     ]
     world = {"source_to_world": similarity.tolist(), "source_unit": source.unit}
-    content = {"camera_angle_x": camera_angle(camera), **world, "frames": entries}
+    photo_camera = (lens.resized(*source.photo_size) if source.photo_size else lens).entry()
+    content = {"camera_angle_x": camera_angle(camera), **world, "photo_camera": photo_camera, "frames": entries}
     write_text(options.out / "transforms.json", json.dumps(content, indent=1))
     shares = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
     distance = np.linalg.norm(poses[:, :3, 3], axis=1)
@@ -216,35 +225,49 @@ def masked(picture: np.ndarray, path: Path, mask: Path | None, options: Options)
         alpha = plain_mask(picture, options.plain, options.tolerance)
     else:
         return picture
-    if picture.shape[2] == 4:
-        alpha = np.minimum(alpha, picture[..., 3])
-    return np.dstack([picture[..., :3], alpha])
+    return cut_out(picture, alpha)
 
 
-def find_queries(folder: Path) -> dict[str, Path]:
-    """Query pictures by name "<kind>/<stem>"; those that lie in ``folder`` itself are of kind "unknown"."""
+def find_queries(options: Options) -> dict[str, Path]:
+    """Query pictures by name "<kind>/<stem>"; those that lie in the folder itself are of kind "unknown".
+
+    Errors:
+        InputError where there are none in a folder that is named, or where one has no mask in a folder of masks.
+    """
+    folder, masks = options.test, options.test_masks or options.masks
+    if folder is None:
+        return {}
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder} of test pictures; correct --test.")
     found = {f"{kind.name}/{path.stem}": path for kind in folders_in(folder) for path in pictures_in(kind)}
     found |= {f"unknown/{path.stem}": path for path in pictures_in(folder)}
     if not found:
         raise InputError(f"There are no PNG or JPEG pictures in {folder} or its folders; correct --test.")
+    if masks is not None:
+        for path in found.values():
+            mask_of(path, masks)
     return found
 
 
-def write_query(name: str, path: Path, lens: Lens, camera: Intrinsics, options: Options) -> None:
-    """Write a query, and its defect mask where ``<test>/../ground_truth`` has one, as the common camera sees them."""
-    kind, stem = name.split("/")
-    lens = sized(lens, path)
-    picture = read_picture(path)
-    if options.plain and picture.shape[2] == 3:
-        picture = np.dstack([picture, plain_mask(picture, options.plain, options.tolerance)])
-    write_picture(options.out / "test" / kind / f"{stem}.png", taken_over(picture, lens, camera, PLAIN[options.fill]))
-    truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
-    if kind != "unknown" and truth.is_file():
-        defect = np.repeat(read_foreground(truth, (lens.width, lens.height))[..., None], 3, axis=2)
-        seen = taken_over(defect, lens, camera, 0)[..., 0]
-        write_picture(options.out / "ground_truth" / kind / truth.name, (seen > 127).astype(np.uint8) * 255)
+def write_queries(queries: dict[str, Path], lens: Lens, camera: Intrinsics, options: Options) -> None:
+    """Write queries, and defect masks where ``<test>/../ground_truth`` has some, as the common camera sees them."""
+    masks = options.test_masks or options.masks
+    photos = Photos.of(list(queries.values()), masks, lens.width > lens.height)
+    for name, path in options.progress.track(queries.items(), "queries") if queries else ():
+        kind, stem = name.split("/")
+        picture = photos.read(path)
+        if masks is not None:
+            picture = cut_out(picture, photos.foreground(path))
+        elif picture.shape[2] == 3 and options.plain:
+            picture = np.dstack([picture, plain_mask(picture, options.plain, options.tolerance)])
+        own = fitted(lens, photos.size(path), path)
+        seen = taken_over(picture, own, camera, PLAIN[options.fill])
+        write_picture(options.out / "test" / kind / f"{stem}.png", seen)
+        truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
+        if kind != "unknown" and truth.is_file():
+            defect = np.repeat(photos.turned_mask(truth, path)[..., None], 3, axis=2)
+            white = taken_over(defect, own, camera, 0)[..., 0] > 127
+            write_picture(options.out / "ground_truth" / kind / truth.name, white.astype(np.uint8) * 255)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from utils.camera import Intrinsics
 from utils.errors import InputError
 
 EXACT = 0.05  # pixels by which a picture may be moved without being resampled
+DISTORTIONS = (0, 1, 2, 4, 5, 8)  # how many coefficients a lens may have
 MOST_PIXELS = 20_000  # a side; more is a damaged file
 
 
@@ -48,6 +50,39 @@ class Lens:
                 f"{self.width}x{self.height} pixels; check its units."
             )
         return self
+
+    def entry(self) -> dict[str, Any]:
+        """The lens as ``transforms.json`` has it under ``photo_camera``."""
+        return {
+            "w": self.width,
+            "h": self.height,
+            "fl_x": self.focal_x,
+            "fl_y": self.focal_y,
+            "cx": self.centre_x,
+            "cy": self.centre_y,
+            "distortion": list(self.distortion),
+            "fisheye": self.fisheye,
+        }
+
+    @staticmethod
+    def of_entry(entry: Any, where: str) -> Lens:
+        """What ``entry`` wrote; an InputError that names ``where`` it stands if it is damaged."""
+        try:
+            width, height = int(entry["w"]), int(entry["h"])
+            focal_x, focal_y, centre_x, centre_y = (float(entry[key]) for key in ("fl_x", "fl_y", "cx", "cy"))
+            distortion = tuple(float(value) for value in entry["distortion"])
+            lens = Lens(width, height, focal_x, focal_y, centre_x, centre_y, distortion, bool(entry["fisheye"]))
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"photo_camera in {where} must hold w, h, fl_x, fl_y, cx, cy, distortion and fisheye, found "
+                f"{str(entry)[:80]} ({type(error).__name__}); take it out, or import the photos again."
+            ) from None
+        if len(distortion) not in DISTORTIONS:
+            raise InputError(
+                f"distortion of photo_camera in {where} must have {', '.join(map(str, DISTORTIONS))} numbers, found "
+                f"{len(distortion)}; import the photos again."
+            )
+        return lens.checked(where)
 
     def resized(self, width: int, height: int) -> Lens:
         """The same lens with its picture resampled to ``width`` x ``height``."""

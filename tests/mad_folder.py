@@ -39,8 +39,8 @@ def write_object(folder: Path, views: int = 6, size: int = 16, queries: tuple[st
     return folder
 
 
-def write_transforms(folder: Path, frames: list[dict], angle: float = 0.7) -> None:
-    content = {"camera_angle_x": angle, "frames": frames}
+def write_transforms(folder: Path, frames: list[dict], angle: float = 0.7, **more: object) -> None:
+    content = {"camera_angle_x": angle, "frames": frames, **more}
     (folder / "transforms.json").write_text(json.dumps(content))
 
 

@@ -6,12 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import anomaly_nerf_lego
 import auroc_test
 import detect
+from tests.data.sources import write_photo
+from tests.mad_folder import write_picture
 from tests.world import write_world
 from utils.camera import pose_errors
 from utils.errors import InputError, exit_code_of
@@ -139,6 +143,25 @@ def test_photos_get_verdicts(place: Path, tmp_path: Path, capsys: pytest.Capture
     assert len(entries) == 5 and all(Path(entry["heat_map"]).is_file() for entry in entries)
     expected = scores(place)
     assert [entry["anomaly_score"] for entry in entries[:4]] == [expected[f"Stains/{number}"] for number in range(4)]
+
+
+def test_a_photo_as_its_camera_wrote_it_gets_the_verdict_of_the_query_made_of_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = Image.open(place / "data/balls/test/Stains/0.png")
+    write_photo(tmp_path / "photo.png", 6, np.asarray(query.resize((192, 192), 0).transpose(Image.Transpose.ROTATE_90)))
+    mask = np.zeros((192, 192), dtype=np.uint8)
+    mask[:96] = 255
+    write_picture(tmp_path / "masks/photo.png", mask)
+    output = ["--output_dir", str(tmp_path / "out")]
+    assert detect.main(words(place, *output, str(tmp_path / "photo.png"))) == 1
+    detect.main(words(place, *output, "--masks", str(tmp_path / "masks"), str(tmp_path / "photo.png")))
+    whole, halved = [json.loads(line) for line in (tmp_path / "out/balls/detect/detections.jsonl").open()]
+    assert whole["anomaly_score"] == pytest.approx(scores(place)["Stains/0"], rel=0.02)
+    assert halved["anomaly_score"] > 1.5 * whole["anomaly_score"]
+    capsys.readouterr()
+    with pytest.raises(InputError, match="no folder"):
+        detect.main(words(place, "--masks", str(tmp_path / "none"), str(tmp_path / "photo.png")))
 
 
 def test_faultless_photos_and_errors(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from data.lens import Lens
 from tests.inerf.scene import camera, render
 from tests.mad_folder import write_picture, write_transforms
 from utils.camera import Intrinsics
@@ -15,6 +16,12 @@ RINGS = (-50, -25, 0, 25, 50, 75)
 QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
 
 
+def photo_lens(intrinsics: Intrinsics) -> Lens:
+    """The lens of photos twice as fine as the views."""
+    finer = intrinsics.resized(2 * intrinsics.width, 2 * intrinsics.height)
+    return Lens(finer.width, finer.height, finer.focal_x, finer.focal_y, finer.centre_x, finer.centre_y)
+
+
 def write_world(folder: Path, intrinsics: Intrinsics = CAMERA, queries: int = 4) -> Path:
     """48 views on rings; queries (at most four) each without fault, without a sphere and with a stain."""
     frames = []
@@ -22,7 +29,7 @@ def write_world(folder: Path, intrinsics: Intrinsics = CAMERA, queries: int = 4)
         pose = camera(45 * step + ring, ring)
         write_picture(folder / f"train/good/{number}.png", to_bytes(render(pose, intrinsics).colour))
         frames.append({"file_path": f"train/good/{number}.png", "transform_matrix": pose.tolist()})
-    write_transforms(folder, frames, angle=0.69)
+    write_transforms(folder, frames, angle=0.69, photo_camera=photo_lens(intrinsics).entry())
     truth = {}
     for number, (azimuth, elevation) in enumerate(QUERIES[:queries]):
         pose = camera(azimuth, elevation, radius=3.1)

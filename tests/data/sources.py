@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from data.photos import ORIENTATION
 from tests.mad_folder import write_picture
 from utils.camera import look_at
 
@@ -38,6 +39,17 @@ def write_pictures(folder: Path, count: int = 6, width: int = 24, height: int = 
     for index in range(count):
         write_picture(folder / f"{index}.png", noise.integers(0, 256, (height, width, 3 + alpha), dtype=np.uint8))
     return [f"{index}.png" for index in range(count)]
+
+
+def write_photo(path: Path, flag: int, picture: np.ndarray) -> Path:
+    """A photo stored as its sensor lies, with an EXIF flag that says how it is to be turned."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[ORIENTATION] = flag
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, exif=exif)
+    return path
 
 
 def write_json(path: Path, content: object) -> Path:

@@ -16,8 +16,9 @@ from data.__main__ import main
 from data.capture import Search, capture, gather, sharpest_frames
 from data.layout import Options
 from data.mad import load_views
+from data.photos import ORIENTATION
 from data.world import moved
-from tests.data.sources import FLIP, write_pictures
+from tests.data.sources import FLIP, write_photo, write_pictures
 from tests.mad_folder import write_picture
 from utils.camera import look_at
 from utils.errors import InputError
@@ -48,15 +49,33 @@ def test_the_sharpest_frame_of_each_window_is_taken(tmp_path: Path) -> None:
         assert abs(found.mean() - frames[index].mean()) < 3  # each frame is ten steps brighter than the last
 
 
-def test_photos_are_turned_upright_and_scaled_down(tmp_path: Path) -> None:
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+def test_photos_are_brought_to_one_shape_and_scaled_down_with_their_masks(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    for name, flag in {"a": 6, "b": 8, "c": 1}.items():  # two upright ones, one held across; all stored alike
+        write_photo(tmp_path / f"in/{name}.png", flag, noise)
+        write_picture(tmp_path / f"masks/{name}.png", (noise[..., :1] > 127).astype(np.uint8).repeat(3, 2) * 255)
+    options = Options(tmp_path / "out", masks=tmp_path / "masks")
+    gathered = gather(tmp_path / "in", tmp_path / "out", Search(pixels=60), options)
+    assert gathered.count == 3 and gathered.photo_size == (40, 60) and gathered.notes[0].startswith("1 of 3 photos")
+    for name in "abc":
+        with Image.open(tmp_path / f"out/images/{name}.png") as picture:
+            assert picture.size == (40, 60) and ORIENTATION not in picture.getexif()
+            red = np.asarray(picture)[..., 0]
+        mask = np.asarray(Image.open(tmp_path / f"out/masks/{name}.png.png"))
+        assert np.array_equal(mask > 127, red > 127)
+    small = gather(tmp_path / "in", tmp_path / "small", Search(pixels=30), Options(tmp_path / "small"))
+    assert small.photo_size == (40, 60) and not (tmp_path / "small/masks").exists()
+    assert Image.open(tmp_path / "small/images/a.png").size == (20, 30)
+
+
+def test_what_a_photo_says_of_its_focal_length_is_kept(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif.get_ifd(0x8769)[0xA405] = 35  # FocalLengthIn35mmFilm
     (tmp_path / "in").mkdir()
-    photo.save(tmp_path / "in/a.png", exif=exif)
-    photo.save(tmp_path / "in/b.png")
-    assert gather(tmp_path / "in", tmp_path / "out", Search(pixels=30), QUIET) == 2
-    assert [Image.open(tmp_path / f"out/{name}.png").size for name in "ab"] == [(20, 30), (30, 20)]
+    Image.new("RGB", (60, 40)).save(tmp_path / "in/a.jpg", exif=exif)
+    gather(tmp_path / "in", tmp_path / "out", Search(), Options(tmp_path / "out"))
+    with Image.open(tmp_path / "out/images/a.png") as picture:
+        assert picture.getexif().get_ifd(0x8769)[0xA405] == 35
 
 
 def test_without_pycolmap_one_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +103,7 @@ def test_too_little_is_said_before_any_work(tmp_path: Path, make, told: str) -> 
 def test_a_video_that_is_none_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "in.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match=r"cannot be read"):
-        gather(tmp_path / "in.mp4", tmp_path / "out", Search(), QUIET)
+        gather(tmp_path / "in.mp4", tmp_path / "out", Search(), Options(tmp_path / "out"))
 
 
 def test_pictures_without_anything_in_common_end_in_advice(tmp_path: Path) -> None:

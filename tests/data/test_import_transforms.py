@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 from data.__main__ import main
 from data.import_transforms import import_transforms, read_transforms
 from data.layout import Options
+from data.lens import Lens
 from data.mad import load_views
 from data.world import moved
-from tests.data.sources import ring, write_json, write_pictures
+from tests.data.sources import ring, write_json, write_photo, write_pictures
 from tests.mad_folder import read_transforms as frames_of
 from tests.mad_folder import write_picture
 from utils.errors import InputError
@@ -152,6 +154,42 @@ def test_queries_and_their_truth_go_through_the_same_lens(tmp_path: Path) -> Non
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/test/good/1.png")), taken(tmp_path / "out", "1.png"))
     truth = np.asarray(Image.open(tmp_path / "out/ground_truth/Stains/0_mask.png"))
     assert np.array_equal(truth, np.roll(mask, -4, axis=1))
+
+
+def test_queries_are_turned_and_cut_out_by_their_masks(tmp_path: Path) -> None:
+    path = source(tmp_path / "in", NERFSTUDIO)
+    names = write_pictures(tmp_path / "mine/test/Stains", 2)
+    sensor = np.random.default_rng(3).integers(0, 256, (24, 16, 3), dtype=np.uint8)
+    write_photo(tmp_path / "mine/test/Stains/1.png", 6, sensor)  # stored tall, looked at wide
+    for place, rows in (("mine/masks/Stains/0.png", 5), ("mine/masks/1.png", 9)):
+        mask = np.zeros((16, 24), dtype=np.uint8)
+        mask[:rows] = 255
+        write_picture(tmp_path / place, mask)
+    options = Options(tmp_path / "out", test=tmp_path / "mine/test", test_masks=tmp_path / "mine/masks")
+    with pytest.raises(InputError, match=r"no mask of 1\.png in .*Stains"):
+        import_transforms(path, None, replace(options, out=tmp_path / "other"))
+    (tmp_path / "mine/masks/1.png").rename(tmp_path / "mine/masks/Stains/1.png")
+    assert import_transforms(path, None, options).queries == len(names)
+    for name, rows in (("0.png", 5), ("1.png", 9)):
+        alpha = np.asarray(Image.open(tmp_path / "out/test/Stains" / name))[..., 3]
+        assert alpha.shape == (16, 24) and (alpha[:rows] == 255).all() and (alpha[rows:] == 0).all()
+
+
+def test_the_lens_of_the_photos_is_kept(tmp_path: Path) -> None:
+    import_transforms(source(tmp_path / "in", {**NERFSTUDIO, "k1": 0.1}), None, Options(tmp_path / "out"))
+    entry = json.loads((tmp_path / "out/transforms.json").read_text())["photo_camera"]
+    lens = Lens.of_entry(entry, "here")
+    assert (lens.width, lens.height) == (24, 16) and lens.distortion[0] == 0.1 and lens.entry() == entry
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"w": "wide"}, {"fl_x": None}, {"distortion": [0.1, 0.2, 0.3]}, {"distortion": 7}, {"h": 0}, {"fl_y": 1e-9}],
+)
+def test_a_damaged_lens_is_told(damage: dict[str, object]) -> None:
+    entry = {**Lens(24, 16, 30.0, 30.0, 12.0, 8.0, (0.1,)).entry(), **damage}
+    with pytest.raises(InputError, match=r"of here|in here"):
+        Lens.of_entry(entry, "here")
 
 
 def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:

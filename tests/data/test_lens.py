@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
+from auroc_test import Model
 from data.lens import Lens, common_camera, shares_lost, taken_over, undistorted
+from detect import read_photo
+from tests.data.sources import write_photo
 from utils.camera import Intrinsics
 from utils.errors import InputError
 
 BENT = Lens(96, 64, 90.0, 92.0, 50.5, 30.25, (0.12, -0.06, 0.004, -0.003))
+CROPPED = Intrinsics(40, 32, 46.0, 46.0, 20.0, 16.0)
 FISH = Lens(96, 64, 60.0, 61.0, 47.0, 33.0, (0.03, -0.01, 0.004, -0.001), fisheye=True)
 
 
@@ -132,3 +140,18 @@ def test_the_common_camera_is_the_median_and_most_frequent() -> None:
 def test_what_cannot_be_a_camera_is_named(lens: Lens) -> None:
     with pytest.raises(InputError, match=r"frame 3"):
         lens.checked("frame 3")
+
+
+def test_a_photo_for_inspection_becomes_what_the_views_camera_sees(tmp_path: Path) -> None:
+    lens, camera = BENT.resized(384, 256), Intrinsics(48, 32, 46.0, 46.0, 24.0, 16.0)
+    write_photo(tmp_path / "photo.png", 8, np.rot90(photo(lens), -1))  # stored tall, looked at wide
+    config = SimpleNamespace(object_dir=tmp_path / "object", image_size=48, background_rgb=(1.0, 1.0, 1.0))
+    model = cast(Model, SimpleNamespace(config=config, intrinsics=camera, device="cpu"))
+    found = 255 * read_photo(tmp_path / "photo.png", model, lens, None).numpy()
+    assert np.abs(found - pinhole(camera))[2:-2, 2:-2].max() < 4
+    plain = 255 * read_photo(tmp_path / "photo.png", model, None, None).numpy()
+    assert np.abs(plain - pinhole(camera))[2:-2, 2:-2].max() > 12
+    with pytest.raises(InputError, match=r"photo\.png has 48x32 pixels"):
+        read_photo(
+            tmp_path / "photo.png", cast(Model, SimpleNamespace(**{**vars(model), "intrinsics": CROPPED})), None, None
+        )
