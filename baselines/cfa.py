@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.features import ResNetLayers, patch_features
+from baselines.features import ResNetLayers, frozen, patch_features
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
@@ -73,13 +74,10 @@ class CFA(Method[CFAConfig]):
         train("CFA", schedule, take_step, {"descriptor": descriptor, "optimiser": optimiser}, self.setting)
         self.descriptor, self.memory = descriptor, memory
 
-    @property
+    @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        if not hasattr(self, "_network"):
-            made = ResNetLayers(self.config.network, self.config.layers, self.setting.weights)  # type: ignore[arg-type]
-            self._network = made.to(self.setting.device)
-        return self._network
+        return frozen(self.config.network, self.config.layers, self.setting)
 
     def new_descriptor(self) -> Descriptor:
         """A descriptor that has learned nothing."""

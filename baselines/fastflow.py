@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.features import CHANNELS, ResNetLayers, in_batches
+from baselines.features import CHANNELS, ResNetLayers, frozen, in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
@@ -65,13 +66,10 @@ class FastFlow(Method[FastFlowConfig]):
         train("FastFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.setting)
         self.flows = flows.eval()
 
-    @property
+    @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        if not hasattr(self, "_network"):
-            made = ResNetLayers(self.config.network, self.config.layers, self.setting.weights)  # type: ignore[arg-type]
-            self._network = made.to(self.setting.device)
-        return self._network
+        return frozen(self.config.network, self.config.layers, self.setting)
 
     def new_flows(self) -> Flows:
         """Flows that have learned nothing."""

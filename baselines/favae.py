@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -85,12 +86,10 @@ class FAVAE(Method[FAVAEConfig]):
         network.load_state_dict(best.state)
         self.network = network.eval()
 
-    @property
+    @cached_property
     def teacher(self) -> Teacher:
         """The frozen teacher, made when it is first asked for."""
-        if not hasattr(self, "_teacher"):
-            self._teacher = Teacher(self.setting.weights).to(self.setting.device)
-        return self._teacher
+        return Teacher(self.setting.weights).to(self.setting.device)
 
     def new_network(self) -> Autoencoder:
         """An autoencoder that has learned nothing."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from baselines.protocol import Setting
 from utils.weights import Weights, fill
 
-ResNetName = Literal["resnet18", "wide_resnet50_2"]
 CHANNELS = {"resnet18": (64, 128, 256, 512), "wide_resnet50_2": (256, 512, 1024, 2048)}  # of layers 1 to 4
 BATCH = 8  # pictures that a frozen network sees at once
 
@@ -25,7 +23,7 @@ class ResNetLayers(nn.Module):
             from torch's global random numbers.
     """
 
-    def __init__(self, name: ResNetName, layers: tuple[int, ...], weights: Weights | None) -> None:
+    def __init__(self, name: str, layers: tuple[int, ...], weights: Weights | None) -> None:
         super().__init__()
         import torchvision
 
@@ -47,6 +45,11 @@ class ResNetLayers(nn.Module):
             if number in self.wanted:
                 found.append(values)
         return found
+
+
+def frozen(name: str, layers: tuple[int, ...], setting: Setting) -> ResNetLayers:
+    """The pretrained network of a method, on its device."""
+    return ResNetLayers(name, layers, setting.weights).to(setting.device)
 
 
 @torch.no_grad()

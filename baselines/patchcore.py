@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.features import ResNetLayers, patch_features
+from baselines.features import ResNetLayers, frozen, patch_features
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from scoring.paper import smoothed
@@ -60,13 +61,10 @@ class PatchCore(Method[PatchCoreConfig]):
         flat = features.permute(0, 2, 3, 1).reshape(-1, 1, features.shape[1])
         return functional.adaptive_avg_pool1d(flat, self.config.dimensions)[:, 0], rows
 
-    @property
+    @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        if not hasattr(self, "_network"):
-            made = ResNetLayers("wide_resnet50_2", self.config.layers, self.setting.weights)
-            self._network = made.to(self.setting.device)
-        return self._network
+        return frozen("wide_resnet50_2", self.config.layers, self.setting)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The map of distances to the memory, and the largest one, weighed by how lonely its nearest entry is."""

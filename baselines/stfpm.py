@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.features import ResNetLayers, in_batches
+from baselines.features import ResNetLayers, frozen, in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
@@ -60,12 +61,10 @@ class STFPM(Method[STFPMConfig]):
         train("STFPM", schedule, take_step, {"student": student, "optimiser": optimiser}, self.setting)
         self.student = student.eval()
 
-    @property
+    @cached_property
     def teacher(self) -> ResNetLayers:
         """The frozen teacher, made when it is first asked for."""
-        if not hasattr(self, "_teacher"):
-            self._teacher = ResNetLayers("resnet18", self.config.layers, self.setting.weights).to(self.setting.device)
-        return self._teacher
+        return frozen("resnet18", self.config.layers, self.setting)
 
     def new_student(self) -> ResNetLayers:
         """A student that has learned nothing."""

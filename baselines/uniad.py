@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.features import in_batches
@@ -72,11 +73,14 @@ class UniAD(Method[UniADConfig]):
         train("UniAD", schedule, take_step, parts, self.setting)
         self.network = network.eval()
 
+    @cached_property
+    def backbone(self) -> nn.Module:
+        """The frozen network, made when it is first asked for."""
+        return efficientnet_b4(self.setting.weights).to(self.setting.device)
+
     def tokens(self, pictures: Tensor) -> Tensor:
         """Levels of the frozen network at a sixteenth of the size: (N, rows · rows, 272), on the CPU."""
-        if not hasattr(self, "_backbone"):
-            self._backbone = efficientnet_b4(self.setting.weights).to(self.setting.device)
-        levels = in_batches(self._backbone, pictures, self.setting.device)
+        levels = in_batches(self.backbone, pictures, self.setting.device)
         size = (self.config.size // 16, self.config.size // 16)
         scaled = [functional.interpolate(each, size=size, mode="bilinear", align_corners=True) for each in levels]
         return torch.cat(scaled, dim=1).flatten(2).transpose(1, 2).contiguous()

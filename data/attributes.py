@@ -36,7 +36,7 @@ READINGS = tuple(itertools.product(MEASURES, REGIONS, SCALINGS))
 MESHES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 MODELS = (".ldr", ".mpd")
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
-PUBLISHED = Path(__file__).with_name("mad_attributes.csv")  # numbers of the paper's two tables
+PUBLISHED = Path(__file__).parents[1] / "baselines/published/mad_object_attributes.csv"  # the paper's two tables
 LARGEST = 4096  # pixels of the longer side to which larger pictures are averaged down
 
 
@@ -220,7 +220,7 @@ def _model_triangles(path: Path, ldraw: Path | None) -> int:
 def published() -> dict[str, tuple[float, float]]:
     """The paper's values by class name without its number: shape complexity, colour contrast."""
     rows = csv.DictReader(io.StringIO(PUBLISHED.read_text(encoding="utf-8")))
-    return {row["object"]: (float(row["shape_complexity"]), float(row["colour_contrast"])) for row in rows}
+    return {row["object"]: (float(row["shape_complexity"]), float(row["color_contrast"])) for row in rows}
 
 
 def _plain(name: str) -> str:
