@@ -15,6 +15,7 @@ UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not 
 MANY = 20
 ODD, ODD_FEW = 0.85, 0.5  # shares of the median IoU below which a view does not fit
 APART = 6.0  # and the median absolute deviations by which it must lie below the median
+MOSTLY = 0.6  # share of the hull between near and far above which the scale is not called wrong if none fits better
 INSIDE = 0.95  # share of the hull, over all views, that must lie between near and far
 
 
@@ -107,21 +108,39 @@ def depths(fit: Fit, poses: np.ndarray) -> np.ndarray:
     return np.stack([(points - pose[:3, 3]) @ -pose[:3, 2] for pose in poses])
 
 
+def share_inside(deep: np.ndarray, factor: float = 1.0) -> float:
+    """Share of the depths that ``factor`` brings between near and far."""
+    return float(np.mean((factor * deep > NEAR) & (factor * deep < FAR)))
+
+
 def scale_factor(fit: Fit, poses: np.ndarray) -> float:
-    """What translations are to be multiplied by so that the object lies between near and far; 1 where it does."""
+    """What translations are to be multiplied by so that the object lies between near and far; 1 where it does.
+
+    1 also where the object lies there in most views, and no factor brings it there in all: the scale is right then,
+    but the cameras' distances differ more than far and near do.
+    """
     deep = depths(fit, poses)
-    if float(np.mean((deep > NEAR) & (deep < FAR))) >= INSIDE:
+    inside = share_inside(deep)
+    if inside >= INSIDE:
         return 1.0
-    return fitting_scale(*(float(value) for value in np.quantile(deep, [0.02, 0.98])))
+    factor = fitting_scale(*(float(value) for value in np.quantile(deep, [0.02, 0.98])))
+    return 1.0 if inside > MOSTLY and share_inside(deep, factor) < INSIDE else factor
 
 
 def check_scale(fit: Fit, poses: np.ndarray) -> Check:
     """Whether the object lies at distances at which MAD's settings look for it."""
-    low, high = np.quantile(depths(fit, poses), [0.02, 0.98])
+    deep = depths(fit, poses)
+    low, high = np.quantile(deep, [0.02, 0.98])
     factor = scale_factor(fit, poses)
     figure = f"object {low:.3g} to {high:.3g} units from the cameras"
-    if factor == 1.0:
+    if factor == 1.0 and share_inside(deep) >= INSIDE:
         return Check(SCALE, figure)
+    if factor == 1.0:
+        advice = (
+            f"The cameras' distances differ too much for {NEAR:g} to {FAR:g} units, which only matters where near and "
+            f"far are set by hand."
+        )
+        return Check(SCALE, figure, NOTE, advice)
     unit = {1e-3: ", as from millimetres", 1e-2: ", as from centimetres"}.get(factor, "")
     advice = f"It must lie between {NEAR:g} and {FAR:g}: multiply the translations by {factor:.4g}{unit}."
     return Check(SCALE, figure, BAD_VERDICT, advice)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +28,8 @@ from data.checks.hypotheses import (
     posed,
     with_focal,
 )
-from data.checks.verdict import odd_views, strangers
+from data.checks.quick import BAD_VERDICT, GOOD_VERDICT, NOTE
+from data.checks.verdict import check_scale, odd_views, scale_factor, strangers
 from tests.data.toy_views import BALL, LOPSIDED, camera_of, poses_around, silhouettes_of
 from utils.hull import inside_votes
 from utils.progress import Progress
@@ -173,3 +177,20 @@ def test_a_shift_that_is_not_cyclic_leaves_one_pose_to_nobody(masks: np.ndarray)
     lagging = np.concatenate([POSES[:1], POSES[:-1]])
     found = diagnose(Subject(lagging, masks, CAMERA, NAMES), QUIET)
     assert found.best == Hypothesis(shift=1) and strangers(found.agreement, 1).tolist() == [VIEWS - 1]
+
+
+def test_distances_that_differ_too_much_are_noted_and_wrong_scales_are_not_excused() -> None:
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (500, 3))
+    fit = cast(Fit, SimpleNamespace(points=points))
+
+    def at(distances: np.ndarray) -> np.ndarray:
+        poses = np.tile(np.eye(4), (len(distances), 1, 1))
+        poses[:, 2, 3] = distances
+        return poses
+
+    even, spread = at(np.linspace(3.0, 5.0, 20)), at(np.concatenate([np.linspace(3.0, 5.0, 16), [1.5, 1.6, 7.5, 7.9]]))
+    assert check_scale(fit, even).verdict == GOOD_VERDICT and scale_factor(fit, even) == 1.0
+    assert check_scale(fit, spread).verdict == NOTE and scale_factor(fit, spread) == 1.0
+    for factor in (0.2, 3.0, 1000.0):
+        wrong = cast(Fit, SimpleNamespace(points=factor * points))
+        assert check_scale(wrong, at(factor * np.linspace(3.0, 5.0, 20))).verdict == BAD_VERDICT
