@@ -193,13 +193,15 @@ def measure_field(field: Field, held_out: Views) -> tuple[float, float]:
     """Mean PSNR in dB of the held-out views as rendered, and as if they showed the bare background."""
     import torch
 
+    from utils.exposure import as_exposed
     from utils.metrics import psnr
 
     rendered, blank = [], []
     background = torch.tensor(held_out.background)
     for index in range(len(held_out)):
         truth = held_out.image(index)
-        rendering = field.render(held_out.camera_to_world[index], held_out.intrinsics)
+        seen = as_exposed(field, truth, held_out.background)
+        rendering = seen.render(held_out.camera_to_world[index], held_out.intrinsics)
         rendered.append(min(psnr(rendering.colour.cpu(), truth), MAX_PSNR))
         blank.append(min(psnr(background.expand_as(truth), truth), MAX_PSNR))
     return sum(rendered) / len(rendered), sum(blank) / len(blank)

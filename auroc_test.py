@@ -76,19 +76,21 @@ def find_reference(
 ) -> tuple[Tensor, bool, Rendering]:
     """The query's pose, whether it can be trusted, and the faultless object rendered at it."""
     from inerf.refiners import refine
+    from utils.exposure import as_exposed
 
     config = model.config
+    field = as_exposed(model.field, query, config.background_rgb)
     if known is None or known.camera_to_world is None:
         with clock.stage("retrieve"):
             coarse_poses = model.gallery.retrieve(query, model.intrinsics, config.retrieval.hypotheses)
         with clock.stage("refine"):
             video = config.result_dir / name / "video.gif" if config.inerf.save_video else None
-            refinement = refine(query, name, coarse_poses, model.intrinsics, model.field, config, video)
+            refinement = refine(query, name, coarse_poses, model.intrinsics, field, config, video)
         pose, found = refinement.camera_to_world, refinement.found
     else:
         pose, found = known.camera_to_world.to(model.device), known.pose_found
     with clock.stage("render"):
-        reference = model.field.render(pose, model.intrinsics)
+        reference = field.render(pose, model.intrinsics)
     return pose, found, reference
 
 
@@ -230,6 +232,7 @@ def measure(queries: list[Query], model: Model, record: TrainingRecord, journal:
 def write_pages(report: ObjectReport, queries: list[Query], model: Model, journal: Journal) -> None:
     """What people look at: the report, the panels, the settings."""
     from utils.checkpoint import write_text
+    from utils.exposure import as_exposed
     from utils.heatmap import heat_scale
     from utils.images import read_mask, to_bytes
     from utils.panels import write_panels
@@ -240,9 +243,11 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
     def pictures_of(name: str) -> QueryPictures:
         query, pose = by_name[name], journal.done[name].camera_to_world
         assert pose is not None  # detect() always gives one
-        reference = model.field.render(pose.to(model.device), model.intrinsics)
+        picture = read_test_query(query, model)
+        field = as_exposed(model.field, picture, model.config.background_rgb)
+        reference = field.render(pose.to(model.device), model.intrinsics)
         return QueryPictures(
-            query=to_bytes(read_test_query(query, model)),
+            query=to_bytes(picture),
             reference=to_bytes(reference.colour),
             anomaly_map=journal.anomaly_map(name),
             mask=read_mask(query.mask_path) if query.mask_path else None,

@@ -28,6 +28,7 @@ class MlpField:
     # What a direction gains, in focal lengths, to the right and downwards before a ray is cast: 0, but half a pixel of
     # the training pictures for networks that were trained with pixel (0, 0) centred at (0, 0); see nerf/official.py.
     shift: float = 0.0
+    exposure_varies: bool = False  # the paper's training takes all pictures as they are
 
     @property
     def device(self) -> torch.device:

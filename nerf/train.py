@@ -15,6 +15,7 @@ from nerf.pixels import Pixels, training_pixels
 from nerf.voxel import VoxelField, active_cells, grid_of, grid_tensors
 from utils.checkpoint import load_metadata, load_tensors, save_tensors
 from utils.config import FieldConfig
+from utils.exposure import evened, vary, view_gains
 from utils.hull import Hull, object_bounds, silhouettes, visual_hull
 from utils.progress import Progress
 from utils.views import Views
@@ -36,6 +37,7 @@ class State:
     peak: np.ndarray  # (vertices,) the largest compositing weight a vertex has had lately
     step: int = 0
     coarser: tuple[VoxelField, ...] = ()  # what earlier levels ended with
+    gains: np.ndarray | None = None  # (views, 3) of views that were exposed differently; None where they were not
 
 
 def train_field(
@@ -63,12 +65,24 @@ def train_field(
             if state.step >= end and level + 1 < len(ends):
                 continue
             if state.grid.voxel > 1.01 * float((high - low).max()) / resolution:
-                coarser = (*state.coarser, finished(state, views))
+                last, gains = finished(state, views), state.gains
+                coarser = (*state.coarser, last)
                 state = refine(state, first_voxel(low, high, resolution))
-                state.coarser = coarser
-            train_level(state, views, pixels, config, level, device, seed, checkpoint_path, bar)
-    field = finished(state, views)
+                state.coarser, state.gains = coarser, updated_gains(gains, views, last)
+            train_level(state, even(views, state, masks), pixels, config, level, device, seed, checkpoint_path, bar)
+    field = replace(finished(state, views), exposure_varies=state.gains is not None)
     return replace(on(field, device), coarser=tuple(on(level, device) for level in state.coarser))
+
+
+def updated_gains(gains: np.ndarray | None, views: Views, field: VoxelField) -> np.ndarray | None:
+    """The views' gains against what a level ended with; None as long as they do not tell of different exposures."""
+    found, scatter = view_gains(views, field.render)
+    return found if gains is not None or vary(found, scatter) else None
+
+
+def even(views: Views, state: State, masks: np.ndarray) -> Views:
+    """The views as one exposure would have shown them; as they are where they were exposed alike."""
+    return views if state.gains is None else evened(views, state.gains, masks)
 
 
 def first_voxel(low: torch.Tensor, high: torch.Tensor, resolution: int) -> float:
@@ -161,6 +175,8 @@ def save_state(path: Path, state: State) -> None:
         tensors |= {f"{number}.{name}": tensor for name, tensor in {"table": level.table, **own}.items()}
         levels.append(level_header)
     background = [list(level.background) for level in state.coarser]
+    if state.gains is not None:
+        tensors["gains"] = torch.from_numpy(state.gains)
     save_tensors(path, tensors, {**header, "step": state.step, "levels": levels, "background": background})
 
 
@@ -174,4 +190,5 @@ def load_state(path: Path | None) -> State | None:
         own = {name: tensors[f"{number}.{name}"] for name in ("table", "cells", "origin")}
         levels.append(VoxelField(grid_of(own, header), own["table"], tuple(background)))
     table, mean, square, peak = (tensors[name].numpy() for name in ("table", "mean", "square", "peak"))
-    return State(grid_of(tensors, metadata), table, mean, square, peak, metadata["step"], tuple(levels))
+    gains = tensors["gains"].numpy() if "gains" in tensors else None
+    return State(grid_of(tensors, metadata), table, mean, square, peak, metadata["step"], tuple(levels), gains)

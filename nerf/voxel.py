@@ -32,6 +32,7 @@ class VoxelField:
     table: Tensor  # (vertices, 4) float32: raw density, RGB
     background: tuple[float, float, float]
     coarser: tuple[VoxelField, ...] = ()  # the same object with larger voxels, from coarse to fine
+    exposure_varies: bool = False  # whether the views were exposed differently
 
     def render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         """The object as seen from ``camera_to_world`` (4, 4); the answer lies on the field's device.
@@ -153,7 +154,8 @@ class VoxelField:
             arrays, header = grid_tensors(level.grid)
             tensors |= {f"{number}.{name}": array for name, array in {"table": level.table, **arrays}.items()}
             levels.append(header)
-        save_tensors(path, tensors, {"kind": "voxel", "levels": levels, "background": list(self.background)})
+        header = {"kind": "voxel", "levels": levels, "background": list(self.background)}
+        save_tensors(path, tensors, {**header, "exposure_varies": True} if self.exposure_varies else header)
 
 
 def active_cells(grid: Grid) -> np.ndarray:
@@ -191,4 +193,5 @@ def load_field(path: Path, device: torch.device | str = "cpu") -> VoxelField:
         prefix = f"{number}."
         own = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         levels.append(VoxelField(grid_of(own, header), own["table"].to(device), background))
-    return replace(levels[-1], coarser=tuple(levels[:-1]))
+    varies = bool(metadata.get("exposure_varies", False))
+    return replace(levels[-1], coarser=tuple(levels[:-1]), exposure_varies=varies)

@@ -49,5 +49,9 @@ class Field(Protocol):
     @property
     def render_pixels(self) -> RenderPixelsFn: ...
 
+    @property
+    def exposure_varies(self) -> bool:
+        """Whether its views were exposed differently, and what is compared with it must be matched (utils/exposure)."""
+
     def save(self, path: Path) -> None:
         """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

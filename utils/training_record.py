@@ -15,7 +15,7 @@ from utils.errors import InputError
 from utils.options import options, values_of
 
 FILE = "training.json"
-VERSION = 1  # raise it when a step's result changes for the same data and settings
+VERSION = 2  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
