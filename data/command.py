@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import typing
 
-from utils.errors import InputError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> typing.NoReturn:
-        raise InputError(f"{message}; {self.prog} --help lists the options.")
+from utils.options import Parser
 
 
 def command_parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser whose errors are one sentence, with --quiet; a command adds its own options to it."""
-    parser = _Parser(
+    parser = Parser(
         prog=f"python -m data {command}",
         description=description,
         allow_abbrev=False,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
 
+from data.command import command_parser
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -14,18 +14,8 @@ PRESETS = ("mad-20",)
 PLACES = ("background", "ldraw")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; {self.prog} --help lists the options.")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m data generate",
-        description="Make pictures of brick toys with defects, in MAD's folder layout.",
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = command_parser("generate", "Make pictures of brick toys with defects, in MAD's folder layout.")
     what = parser.add_argument_group("what to build (one of these)").add_mutually_exclusive_group(required=True)
     what.add_argument("--list", action="store_true", help="print the names of the toys and stop")
     what.add_argument("--toy", help=f"name of a toy, or '{ALL}'")
@@ -43,7 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--background", type=Path, help="picture or folder of pictures behind the toy")
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
     parser.add_argument("--overwrite", action="store_true", help="make pictures anew that are there already")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
