@@ -85,6 +85,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="good objects in the MAD layout")
     parser.add_argument("--background", choices=("white", "black"), default="white", help="behind the objects")
     parser.add_argument("--page", type=Path, help="page to write (default: benchmarks/RESULTS.md)")
+    parser.add_argument("--section", default="doctor", help="name of the page's section to write")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     own = parser.parse_args(arguments)
     from benchmarks.page import PAGE, write_section
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> int:
         rows = progress.track(FAILURES, folder.resolve().name)
         columns[folder.resolve().name] = [outcome(folder, failure, own.background) for failure in rows]
     page = own.page or PAGE
-    write_section(page, "doctor", section(columns))
+    write_section(page, own.section, section(columns))
     print(f"Table: {page}")
     return 0
 
