@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "benchmarks" / "RESULTS.md"
 HEAD = """# Results
 
-Measured by the programs in this folder, nothing typed in by hand. Each section says with which command, commit,
-machine and date it was made, and is replaced when its program runs again.
+Measured by the programs in this folder; no figure in a table is typed in by hand. Each section says with which command,
+commit, machine and date it was made, and is replaced when its program runs again. Remarks below a table tell where its
+objects came from.
 """
 
 
