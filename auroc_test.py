@@ -58,10 +58,12 @@ def detect(query: Tensor, name: str, model: Model, known: Detection | None = Non
     Returns:
         The verdict with what led to it, and the anomaly map (height, width) float32.
     """
+    from utils.restore import restored
     from utils.results import Detection, verdict_at
     from utils.stopwatch import Stopwatch
 
     clock = Stopwatch(model.device)
+    query = restored(query, model.config.background_rgb)
     pose, found, reference = find_reference(query, name, model, clock, known)
     with clock.stage("compare"):
         anomaly_map, anomaly_score = model.scorer.compare(query, reference)

@@ -20,6 +20,7 @@ from utils.checkpoint import as_checkpoint
 from utils.config import Config
 from utils.errors import InputError, nearest
 from utils.options import build, known_keys, read_value
+from utils.restore import restored
 from utils.stopwatch import Stopwatch
 from utils.views import Views
 from utils.weights import fingerprint, needed
@@ -54,7 +55,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The verdict on a picture at the pose that was found for it; what is random is seeded by the picture."""
-        query = image.to(self.setting.device)
+        query = restored(image.to(self.setting.device), self.program.background_rgb)
         name = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=8).hexdigest()
         _, _, reference = find_reference(query, name, self.model, Stopwatch(self.setting.device))
         anomaly_map, anomaly_score = self.comparison.compare(query, reference)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from utils.config import StudyConfig
 from utils.errors import InputError
+from utils.exposure import brightened
 from utils.hull import common_point
 from utils.seeds import generator
 from utils.views import Views
@@ -96,13 +97,6 @@ def disturbed(query: Tensor, name: str, config: StudyConfig, seed: int) -> Tenso
     if config.delta_brightness != 0.0:
         query = brightened(query, config.delta_brightness)
     return query if config.noise == "None" else noisy(query, config, generator(seed, f"noise/{name}"))
-
-
-def brightened(image: Tensor, change: float) -> Tensor:
-    """RGB (..., 3) in [0, 1] whose HSV value is raised by ``change``, held to [0, 1]; hue and saturation stay."""
-    value = image.amax(dim=-1, keepdim=True)  # (..., 1), HSV's V
-    raised = (value + change).clamp(0.0, 1.0)
-    return torch.where(value > 0.0, image * (raised / value.clamp(min=1e-12)), raised.expand_as(image)).clamp(0.0, 1.0)
 
 
 def noisy(image: Tensor, config: StudyConfig, random: torch.Generator) -> Tensor:

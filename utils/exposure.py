@@ -154,3 +154,10 @@ def evened(views: Views, gains: np.ndarray, masks: np.ndarray) -> Views:
         behind = (1.0 - share[..., None]) * background
         result[index] = ((image - behind) / gain + behind).round().clip(0, 255)
     return replace(views, images=torch.from_numpy(result))
+
+
+def brightened(image: Tensor, change: float) -> Tensor:
+    """RGB (..., 3) in [0, 1] whose HSV value is raised by ``change``, held to [0, 1]; hue and saturation stay."""
+    value = image.amax(dim=-1, keepdim=True)  # (..., 1), HSV's V
+    raised = (value + change).clamp(0.0, 1.0)
+    return torch.where(value > 0.0, image * (raised / value.clamp(min=1e-12)), raised.expand_as(image)).clamp(0.0, 1.0)
