@@ -16,6 +16,8 @@ NEAR = 0.25  # largest channel difference to the ring's median at which a pixel 
 PLAIN = 0.75  # share of the ring that must be background, or nothing is known
 LEAST_SHIFT, MOST_SHIFT = 0.02, 0.35  # changes of brightness that are taken back
 NOISY = 0.015  # standard deviation of the noise from which a picture is smoothed
+NOISIEST = 0.12  # above which it is no noise but what the object shows
+BLOCK, EXACT = 8, 1.0 / 512  # pixels of a side, and largest difference, of background that nothing has disturbed
 STRENGTH = 0.9  # of the smoothing, in standard deviations of the noise
 
 
@@ -29,8 +31,8 @@ def restored(query: Tensor, background: tuple[float, float, float]) -> Tensor:
         query: (height, width, 3) float32 RGB in [0, 1].
         background: RGB in [0, 1] of the views'.
     """
-    noise = ring_noise(query)
-    if noise is None:
+    noise = None if has_intact_block(query, background) else ring_noise(query)
+    if noise is None or noise > NOISIEST:
         return query
     wanted, noisy = max(background), noise > NOISY
     if noisy:
@@ -40,6 +42,14 @@ def restored(query: Tensor, background: tuple[float, float, float]) -> Tensor:
     shift = wanted - float(ring_of(query).amax(-1).quantile(end))
     least = 0.0 if noisy else LEAST_SHIFT
     return brightened(query, shift) if least < abs(shift) <= MOST_SHIFT else query
+
+
+def has_intact_block(picture: Tensor, background: tuple[float, float, float]) -> bool:
+    """Whether any ``BLOCK`` x ``BLOCK`` pixels of a picture show the background exactly, as no disturbed one does."""
+    exact = (picture - torch.tensor(background, device=picture.device)).abs().amax(-1) < EXACT
+    if min(exact.shape) < BLOCK:
+        return False
+    return bool(torch.nn.functional.avg_pool2d(exact[None].float(), BLOCK, stride=BLOCK // 2).max() > 1.0 - 1e-6)
 
 
 def ring_of(picture: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.inerf.scene import CAMERA, camera, render
 from utils.exposure import brightened
-from utils.restore import MOST_SHIFT, restored, ring_noise, ring_of
+from utils.restore import MOST_SHIFT, has_intact_block, restored, ring_noise, ring_of
 
 WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -30,7 +30,9 @@ def on_black() -> Tensor:
 
 def test_a_query_like_the_views_is_left_alone(query: Tensor) -> None:
     assert restored(query, WHITE) is query
+    assert has_intact_block(query, WHITE) and not has_intact_block(brightened(query, -0.02), WHITE)
     slightly = noisy(query, 0.005)
+    assert not has_intact_block(slightly, WHITE)
     assert restored(slightly, WHITE) is slightly
 
 
@@ -83,3 +85,11 @@ def test_an_object_cut_by_the_frame_is_no_noise(query: Tensor, lightness: float,
     texture = lightness + 0.04 * torch.randn(100, columns, 3, generator=torch.Generator().manual_seed(2))
     cut[100:, :columns] = texture.clamp(0, 1)
     assert restored(cut, WHITE) is cut
+
+
+def test_a_picture_full_of_object_is_left_alone(query: Tensor) -> None:
+    near = 0.6 + 0.08 * torch.randn(200, 200, 3, generator=torch.Generator().manual_seed(3))
+    assert restored(near.clamp(0, 1), WHITE).equal(near.clamp(0, 1))
+    masked = query.clone()
+    masked[:, 20:180] = near.clamp(0, 1)[:, 20:180]  # by a mask, with little background left
+    assert restored(masked, WHITE) is masked
