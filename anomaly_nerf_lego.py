@@ -170,13 +170,14 @@ def make_calibration(held_out: Views, model: Faultless, clock: Stopwatch, progre
     """The calibration: how normal views differ from their references, all at poses found as a query's are found."""
     from auroc_test import find_reference
     from scoring import scorers
+    from utils.restore import restored
     from utils.stopwatch import Stopwatch
     from utils.training_record import STEP_FILES
 
     pairs = []
     with clock.stage("calibrate"):
         for index in progress.track(range(len(held_out)), "calibrate"):
-            query = held_out.image(index).to(model.device)
+            query = restored(held_out.image(index).to(model.device), held_out.background)
             _, found, reference = find_reference(query, f"view {index}", model, Stopwatch(model.device))
             if found or model.config.allow_bad_field:
                 pairs.append((query, reference))

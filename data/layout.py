@@ -147,14 +147,15 @@ def write_object(source: Source, options: Options) -> Summary:
     cut_out = write_views(frames, names, camera, options)
     lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
     write_queries(queries, lens, camera, options)
-    entries = [
-        {"file_path": f"train/{GOOD}/{name}.png", "transform_matrix": pose.tolist(), "source": frame.path.name}
-        for name, pose, frame in zip(names, poses, frames)
-    ]
-    world = {"source_to_world": similarity.tolist(), "source_unit": source.unit}
-    photo_camera = (lens.resized(*source.photo_size) if source.photo_size else lens).entry()
-    content = {"camera_angle_x": camera_angle(camera), **world, "photo_camera": photo_camera, "frames": entries}
-    write_text(options.out / "transforms.json", json.dumps(content, indent=1))
+    photo_lens = lens.resized(*source.photo_size) if source.photo_size else lens
+    told = {
+        "camera_angle_x": camera_angle(camera),
+        "source_to_world": similarity.tolist(),
+        "source_unit": source.unit,
+        "photo_camera": photo_lens.entry(),
+        "frames": frame_entries(frames, names, poses),
+    }
+    write_text(options.out / "transforms.json", json.dumps(told, indent=1))
     shares = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
     distance = np.linalg.norm(poses[:, :3, 3], axis=1)
     return Summary(
@@ -171,6 +172,14 @@ def write_object(source: Source, options: Options) -> Summary:
         cut_out=cut_out,
         notes=source.notes,
     )
+
+
+def frame_entries(frames: Sequence[Frame], names: Sequence[str], poses: np.ndarray) -> list[dict[str, object]]:
+    """The frames of ``transforms.json``."""
+    return [
+        {"file_path": f"train/{GOOD}/{name}.png", "transform_matrix": pose.tolist(), "source": frame.path.name}
+        for name, pose, frame in zip(names, poses, frames)
+    ]
 
 
 def write_views(frames: Sequence[Frame], names: Sequence[str], camera: Intrinsics, options: Options) -> bool:

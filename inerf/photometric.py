@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from inerf.pictures import grown, smoothed, with_slopes
-from inerf.pyramid import Level, differs
+from inerf.pyramid import Level
 from utils.camera import Intrinsics
+from utils.images import differs
 from utils.rendering import Rendering
 
 LEAST_PIXELS = 16  # of surface that a rendering must show

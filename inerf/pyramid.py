@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from inerf.pictures import smoothed, with_slopes
 from utils.camera import Intrinsics, camera_directions, pixel_centres
+from utils.images import differs
 
 COARSEST_SIDE = 50  # pixels of the longer side where the search begins
-DIFFERS = 0.04  # largest channel difference to the background from which a pixel shows something
 MARGIN = 2  # coarsest pixels around what the query shows
 
 Window = tuple[int, int, int, int]  # x, y, width, height in full pixels
@@ -74,11 +74,6 @@ def shown_window(level: Level) -> Window:
     top, left = max(int(rows[0]) - MARGIN, 0), max(int(columns[0]) - MARGIN, 0)
     bottom, right = min(int(rows[-1]) + 1 + MARGIN, height), min(int(columns[-1]) + 1 + MARGIN, width)
     return left * level.factor, top * level.factor, (right - left) * level.factor, (bottom - top) * level.factor
-
-
-def differs(image: Tensor, background: Tensor) -> Tensor:
-    """Where ``image`` (height, width, 3) shows something before its ``background`` (3,): (height, width) bool."""
-    return (image - background).abs().amax(-1) > DIFFERS
 
 
 def background_of(colour: Tensor, opacity: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from study.table_csv import as_csv
 from study.table_formats import NEVER_RUN, Notes, Table, as_latex, as_markdown, markdown_escape
 from study.tables import auroc_table, kind_table, method_marks, method_table, percent, rank_table
 from utils.checkpoint import write_text
-from utils.report import TEMPLATES
+from utils.pages import inlined, template
 
 FIGURES = {  # file name patterns of the figures that other programs leave in the folder → what the page says of them
     "gallery*.png": "Queries, ground truth and the methods' heat maps",
@@ -66,20 +66,10 @@ def tables_of(grid: Grid, published: Published, rankings: Sequence[Ranking]) -> 
 
 def as_html(grid: Grid, tables: Sequence[Table], rankings: Sequence[Ranking], output_dir: Path) -> str:
     """The page, which needs no other file and no network."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     notes = Notes()
     marks = {method: "".join(method_marks(grid, method, notes)) for method in grid.methods}
-    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "benchmark.css"))
-    return pages.get_template("benchmark.html").render(
-        style=style,
+    return template("benchmark.html").render(
+        style=inlined("report.css", "benchmark.css"),
         tables=tables,
         counts=counts(grid),
         circumstances=circumstances(grid),

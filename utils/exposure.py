@@ -15,21 +15,16 @@ import torch
 from torch import Tensor
 
 from utils.camera import Intrinsics
+from utils.images import differs
 from utils.rendering import Field, RenderFn, Rendering, RenderPixelsFn
 from utils.views import Views
 
 VARIES = 0.03  # standard deviation of the views' log gains above which, in all channels, exposures differ
 CLEARLY = 0.35  # share of the scatter within the views that it must exceed, too
 BOUND = 2.0  # gains are kept within 1 / BOUND and BOUND
-DIFFERS = 0.04  # largest channel difference to the background from which a pixel shows the object
 SIDE = 100  # pixels of the longer side at which views are held against the field
 LEAST_PIXELS = 50  # of the object, from which a gain is told
 DARKEST = 0.02  # least value that is divided by
-
-
-def shown_in(picture: Tensor, background: Tensor) -> Tensor:
-    """Where a picture (height, width, 3) differs from its background (3,): (height, width) bool."""
-    return (picture - background).abs().amax(-1) > DIFFERS
 
 
 def exposed(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering:
@@ -40,7 +35,7 @@ def exposed(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering
 
 def ratios(picture: Tensor, rendering: Rendering, background: Tensor) -> Tensor:
     """How much brighter a picture is than a rendering, (pixels, 3), at the pixels that show the object in both."""
-    both = (rendering.opacity > 0.5) & shown_in(picture, background)
+    both = (rendering.opacity > 0.5) & differs(picture, background)
     return picture[both] / rendering.colour[both].clamp(min=DARKEST)
 
 
@@ -68,7 +63,7 @@ class ExposedField:
         return rendering if found is None else exposed(rendering, bounded(found), self.background)
 
     def _gain_by_mean(self, rendering: Rendering) -> Tensor | None:
-        shown = shown_in(rendering.colour, self.background)
+        shown = differs(rendering.colour, self.background)
         if int(shown.sum()) < LEAST_PIXELS:
             return None
         through = (1.0 - rendering.opacity[shown]).mean() * self.background  # what edges let through of the background
@@ -94,7 +89,7 @@ def as_exposed(field: Field, query: Tensor, background: tuple[float, float, floa
     if not field.exposure_varies:
         return field
     behind = torch.tensor(background, device=query.device)
-    shown = shown_in(query, behind)
+    shown = differs(query, behind)
     return ExposedField(field, query, query[shown].mean(0), behind) if int(shown.sum()) >= LEAST_PIXELS else field
 
 

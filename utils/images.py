@@ -11,6 +11,7 @@ from torch import Tensor
 from utils.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+DIFFERS = 0.04  # largest channel difference to the background from which a pixel shows something
 COLOUR_MODES = ("RGB", "RGBA", "P")
 
 
@@ -132,6 +133,11 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise InputError(
             f"The picture {path} cannot be read: {error}; replace it with a whole PNG or JPEG file."
         ) from None
+
+
+def differs(image: Tensor, background: Tensor) -> Tensor:
+    """Where ``image`` (height, width, 3) shows something before its ``background`` (3,): (height, width) bool."""
+    return (image - background).abs().amax(-1) > DIFFERS
 
 
 def to_bytes(image: Tensor) -> np.ndarray:

@@ -15,10 +15,10 @@ from torch import Tensor
 from utils.charts import histogram_chart, kind_class, roc_chart
 from utils.checkpoint import write_atomically
 from utils.heatmap import HeatScale, heat_colours, heat_opacity, heat_picture, heat_scale, outlines
+from utils.pages import inlined, template
 from utils.pixel_metrics import fit_mask
 from utils.results import DEFECTIVE, GOOD, Detection, Figures, Interval, ObjectReport, Spread, query_seconds
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
 LARGEST_SIDE, SMALLEST_SIDE = 400, 200  # of a picture in the page, pixels
 FULL_SIZE_QUERIES = 120  # above so many queries the pictures shrink, so that the page stays about as large
 QUALITY = 84
@@ -49,17 +49,8 @@ def write_report(path: Path, report: ObjectReport, pictures_of: PicturesOf, scal
     Raises:
         InputError: where a mask does not fit its query.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     scale = scale or heat_scale(report.queries, lambda name: pictures_of(name).anomaly_map)
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    stream = pages.get_template("report.html").stream(
+    stream = template("report.html").stream(
         **_head(report), legend=_legend(scale), cards=_cards(report, pictures_of, scale)
     )
     stream.enable_buffering(64)
@@ -112,8 +103,8 @@ def _head(report: ObjectReport) -> dict[str, Any]:
         "facts": _facts(report),
         "roc": roc_chart(scores, threshold_of(report)),
         "histogram": histogram_chart(scores, threshold_of(report)),
-        "style": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
+        "style": inlined("report.css"),
+        "script": inlined("report.js"),
         "threshold": number(threshold_of(report)),
     }
 

@@ -14,7 +14,8 @@ from data.checks.verdict import odd_views
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 from utils.heatmap import outlines
-from utils.report import TEMPLATES, picture_url
+from utils.pages import inlined, template
+from utils.report import picture_url
 
 if TYPE_CHECKING:
     from data.doctor import Examination
@@ -28,17 +29,9 @@ SIDES = {"from above": (0, 1, [0, 0, 1]), "from the side": (0, 2, [0, -1, 0])}  
 
 def write_page(path: Path, found: Examination) -> None:
     """Write the page, self-contained, whole or not at all."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    page = template("doctor.html", TEMPLATE).render(
+        name=found.sheet.folder.resolve().name, style=inlined("report.css"), **parts(found)
     )
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    page = pages.get_template("doctor.html").render(name=found.sheet.folder.resolve().name, style=style, **parts(found))
     write_text(path, page)
 
 
