@@ -31,7 +31,7 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt requirements-benchmark.txt requirements.txt | $(VENV)/bin/python
+$(VENV)/installed-dev: requirements-dev.txt requirements-benchmark.txt requirements-data.txt requirements.txt | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/installed
 

@@ -100,14 +100,14 @@ def main(arguments: list[str]) -> int:
     """Test the objects that the command line names; returns the exit code."""
     parser = make_parser("Test a trained object on its test folder: figures, maps and a report in output/<object>/.")
     parser.add_argument("--rescore", action="store_true", help="score again at the poses of the last test")
-    code = run_objects(parser, arguments, test_object, saved=True)
+    code = run_objects(parser, arguments, evaluate_object, saved=True)
     config = parse(parser, arguments)[0]
     if config.object_name == ALL_OBJECTS:
         print_means(config)
     return code
 
 
-def test_object(config: Config, own: argparse.Namespace) -> int:
+def evaluate_object(config: Config, own: argparse.Namespace) -> int:
     """All queries of one object; a test already done with the same model, queries and settings is shown again."""
     from data.mad import check_ground_truth, list_queries, query_fingerprint
     from utils.checkpoint import make_writable

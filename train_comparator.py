@@ -21,7 +21,7 @@ from utils.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from auroc_test import Model
+    from auroc_test import Faultless
     from scoring.learn import Example
 
 
@@ -50,7 +50,7 @@ def examples_of(folder: Path, seed: int, progress: Progress) -> list[Example]:
     """All pictures of an object that the field has not seen, with their references."""
     import torch
 
-    from auroc_test import Model, read_query
+    from auroc_test import Faultless, read_query
     from data.mad import list_queries, load_views
     from nerf.train import train_field
     from retrieval.gallery import build_gallery
@@ -63,21 +63,23 @@ def examples_of(folder: Path, seed: int, progress: Progress) -> list[Example]:
     device = torch.device("cpu")
     field = train_field(train, config.field, device, seed, None, progress)
     gallery = build_gallery(train, field.render, config.retrieval)
-    model = Model(config, views.intrinsics, device, field, gallery)
-    examples = [example(held_out.image(index), None, model) for index in range(len(held_out))]
+    model = Faultless(config, views.intrinsics, device, field, gallery)
+    examples = [example(held_out.image(index), f"view {index}", None, model) for index in range(len(held_out))]
     for query in progress.track(list_queries(folder), folder.name):
         mask = read_mask(query.mask_path) if query.mask_path else None
-        examples.append(example(read_query(query.path, model), mask, model))
+        examples.append(example(read_query(query.path, model), query.name, mask, model))
     return examples
 
 
-def example(query: Tensor, mask: Tensor | None, model: Model) -> Example:
+def example(query: Tensor, name: str, mask: Tensor | None, model: Faultless) -> Example:
     """What one picture (height, width, 3) teaches, at the pose found for it."""
     from auroc_test import find_reference
     from scoring.learn import Example
+    from utils.restore import restored
     from utils.stopwatch import Stopwatch
 
-    _, _, reference = find_reference(query, model, Stopwatch(model.device))
+    query = restored(query, model.config.background_rgb)
+    _, _, reference = find_reference(query, name, model, Stopwatch(model.device))
     return Example.of(query, reference, mask)
 
 

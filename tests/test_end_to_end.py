@@ -107,7 +107,7 @@ def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.Monke
     def searched(*arguments: object) -> None:
         raise AssertionError("a pose was searched again")
 
-    monkeypatch.setattr("inerf.refine.refine_pose", searched)
+    monkeypatch.setattr("inerf.refiners.refine_pose", searched)
     assert auroc_test.main(words(place, "--rescore")) == 0
     after = results(place)
     assert [query["camera_to_world"] for query in after["queries"]] == [
