@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from utils.errors import InputError, exit_code_of, nearest
 
 if TYPE_CHECKING:
-    from study.cells import Cell, Outcome, Protocol
+    from bench.cells import Cell, Outcome, Protocol
 
 ALL = "all"
 REPORT = "index.html"
@@ -21,7 +21,7 @@ REPORT = "index.html"
 def main(arguments: list[str]) -> int:
     """Run the cells that the command line names, and write the tables; returns the exit code."""
     own = make_parser().parse_args(arguments)
-    from study.cells import Protocol
+    from bench.cells import Protocol
     from utils.progress import Progress
 
     protocol = Protocol(**{field.name: getattr(own, field.name) for field in fields(Protocol)})
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     cells = planned_cells(own, protocol)
     progress = Progress(protocol.quiet)
     if own.dry_run:
-        from study.plan import plan, show_plan
+        from bench.plan import plan, show_plan
 
         print(show_plan(plan(cells)))
         return 0
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line; the protocol's fields are options with their comments as help."""
-    from study.cells import Protocol
+    from bench.cells import Protocol
     from utils.options import Parser, comments_of
 
     parser = Parser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
@@ -86,7 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
 def planned_cells(own: argparse.Namespace, protocol: Protocol) -> list[Cell]:
     """All cells, object by object; every name and setting is checked before any work."""
     from baselines.registry import METHODS, find_method
-    from study.cells import Cell
+    from bench.cells import Cell
 
     if own.seeds < 1:
         raise InputError(f"--seeds must be at least 1, found {own.seeds}.")
@@ -143,7 +143,7 @@ def read_changes(words: Sequence[str], names: dict[str, str]) -> dict[str, tuple
 
 def warn_of_weights(cells: Sequence[Cell]) -> None:
     """One line for each method whose pretrained weights are missing: its cells will fail, and say so in the table."""
-    from study.run_cell import method_of
+    from bench.run_cell import method_of
 
     for cell in {cell.shown_method: cell for cell in cells}.values():
         try:
@@ -156,7 +156,7 @@ def forget(cells: Sequence[Cell]) -> None:
     """Delete what is known of the cells, models too; an InputError where another process is doing one of them."""
     import shutil
 
-    from study.lock import LOCK, Occupied, locked
+    from bench.lock import LOCK, Occupied, locked
 
     for cell in cells:
         try:
@@ -169,7 +169,7 @@ def forget(cells: Sequence[Cell]) -> None:
 
 def run(cells: Sequence[Cell], own: argparse.Namespace, progress: Any) -> list[Outcome]:
     """The outcomes of all cells, in their order."""
-    from study.engines import in_process, on_ray
+    from bench.engines import in_process, on_ray
 
     if not cells:
         return []
@@ -185,8 +185,8 @@ def run(cells: Sequence[Cell], own: argparse.Namespace, progress: Any) -> list[O
 
 def imported(own: argparse.Namespace, protocol: Protocol) -> list[Outcome]:
     """The outcomes of maps that other programs wrote."""
-    from study.cells import Cell
-    from study.imported_maps import import_maps, read_sources
+    from bench.cells import Cell
+    from bench.imported_maps import import_maps, read_sources
 
     sources = read_sources(own.import_maps)
     names = object_names(own.objects, protocol.data_dir) if sources else []
@@ -197,12 +197,12 @@ def imported(own: argparse.Namespace, protocol: Protocol) -> list[Outcome]:
 
 def write_all(outcomes: list[Outcome], folder: Path, own: argparse.Namespace) -> None:
     """Correlations and the figure where they are asked for, then the tables and the page that shows all."""
-    from study.page import write_tables
+    from bench.page import write_tables
 
     if own.correlate:
         correlations(own.correlate, folder, outcomes)
     if own.figure is not None:
-        from study.gallery import write_gallery
+        from bench.gallery import write_gallery
 
         write_gallery(outcomes, folder, own.figure)
     write_tables(outcomes, folder)
@@ -210,7 +210,7 @@ def write_all(outcomes: list[Outcome], folder: Path, own: argparse.Namespace) ->
 
 def correlations(source: str, folder: Path, outcomes: list[Outcome]) -> list[Path]:
     """Correlations of attributes and performance, as files in the benchmark's folder."""
-    from study.correlate import correlate
+    from bench.correlate import correlate
 
     return correlate(source, folder, outcomes)
 

@@ -15,7 +15,9 @@ from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
 from scoring.paper import smoothed
+from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,6 @@ class CFAConfig:
 
     def __post_init__(self) -> None:
         if self.network not in ("resnet18", "wide_resnet50_2"):
-            from utils.errors import InputError
-
             raise InputError(f"CFA.network must be resnet18 or wide_resnet50_2, found {self.network!r}.")
 
 
@@ -125,8 +125,6 @@ class CFA(Method[CFAConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        from utils.weights import fingerprint
-
         return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
 
 

@@ -15,7 +15,9 @@ from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
 from scoring.paper import smoothed
+from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 PREDICTED_AT_ONCE = 4096  # feature vectors
 
@@ -36,8 +38,6 @@ class CFlowConfig:
     sigma: float = 4.0  # pixels by which the map is smoothed
 
     def __post_init__(self) -> None:
-        from utils.errors import InputError
-
         if self.network not in CHANNELS:
             raise InputError(f"CFlow.network must be one of {', '.join(CHANNELS)}, found {self.network!r}.")
         if self.condition % 4:
@@ -128,8 +128,6 @@ class CFlow(Method[CFlowConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        from utils.weights import fingerprint
-
         return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
 
 

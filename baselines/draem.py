@@ -12,6 +12,7 @@ from baselines.pictures import scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.textures import noise_mask, texture
 from baselines.training import Schedule, Stateful, seeded, train
+from utils.errors import InputError
 from utils.views import Views
 
 DROPS, DROP = (0.8, 0.9), 0.2  # shares of the training after which the step size falls, and to what part
@@ -31,8 +32,6 @@ class DRAEMConfig:
     pool: int = 21  # pixels of a side over which the map is averaged before its maximum is the score
 
     def __post_init__(self) -> None:
-        from utils.errors import InputError
-
         if self.size % 32:
             raise InputError(f"DRAEM.size must be a multiple of 32 pixels, found {self.size}.")
 

@@ -14,7 +14,9 @@ from baselines.features import CHANNELS, ResNetLayers, frozen, in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
+from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,6 @@ class FastFlowConfig:
 
     def __post_init__(self) -> None:
         if self.network not in CHANNELS:
-            from utils.errors import InputError
-
             raise InputError(f"FastFlow.network must be one of {', '.join(CHANNELS)}, found {self.network!r}.")
 
 
@@ -95,8 +95,6 @@ class FastFlow(Method[FastFlowConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        from utils.weights import fingerprint
-
         return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
 
 

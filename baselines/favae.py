@@ -15,6 +15,7 @@ from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, Stateful, seeded, train
 from scoring.paper import smoothed
+from utils.errors import InputError
 from utils.views import Views
 from utils.weights import Weights, fill
 
@@ -38,8 +39,6 @@ class FAVAEConfig:
     sigma: float = 4.0  # pixels by which the map is smoothed
 
     def __post_init__(self) -> None:
-        from utils.errors import InputError
-
         if self.size % 16 or self.size < 32:
             raise InputError(f"FAVAE.size must be a multiple of 16 pixels, at least 32, found {self.size}.")
 

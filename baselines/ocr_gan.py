@@ -13,6 +13,7 @@ from baselines.ocr_gan_networks import Discriminator, Generator, bands
 from baselines.pictures import scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
+from utils.errors import InputError
 from utils.views import Views
 
 
@@ -30,8 +31,6 @@ class OCRGANConfig:
     score_picture: float = 0.9  # share of the picture's difference in the score; the rest is the features'
 
     def __post_init__(self) -> None:
-        from utils.errors import InputError
-
         if self.size not in (64, 128, 256):
             raise InputError(f"OCR-GAN.size must be 64, 128 or 256, found {self.size}.")
 

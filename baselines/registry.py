@@ -23,8 +23,8 @@ METHODS = {
     "FAVAE": "baselines.favae:FAVAE",
     "OCR-GAN": "baselines.ocr_gan:OCRGAN",
     "UniAD": "baselines.uniad:UniAD",
-    "OmniposeAD": "baselines.omniposead:OmniposeAD",
-    "OmniposeAD-paper": "baselines.omniposead:OmniposeADPaper",
+    "OmniposeAD": "bench.omniposead:OmniposeAD",
+    "OmniposeAD-paper": "bench.omniposead:OmniposeADPaper",
 }
 
 

@@ -18,13 +18,16 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from data.command import command_parser
-from data.folders import find_object, in_threads, pictures_in, read_json
+from data.folders import find_object, images_in, in_threads, read_json
 from data.mad import GOOD
 from data.masks import read_cut_out
+from data.synthetic.files import SETTINGS_NAME
+from data.synthetic.toys import read_toy, toy_path, triangles
 from utils.checkpoint import write_text
 from utils.errors import InputError
 from utils.hull import silhouette
@@ -131,7 +134,7 @@ def contrasts_of(
 ) -> dict[tuple[str, str, str], float]:
     """All readings of an object's contrast by (measure, region, scaling), each the mean over its normal views."""
     folder = object_dir / "train" / GOOD
-    paths = pictures_in(folder) if folder.is_dir() else []
+    paths = images_in(folder) if folder.is_dir() else []
     if not paths:
         raise InputError(f"There are no PNG or JPEG pictures in {folder}; name folders of objects in the MAD layout.")
 
@@ -158,8 +161,6 @@ def contrast(picture: np.ndarray, region: np.ndarray, measure: str, scaling: str
     Returns:
         0 for an empty region.
     """
-    import cv2
-
     if not region.any():
         return 0.0
     source = picture if scaling == "8bit" else picture.astype(np.float32) / 255.0
@@ -197,9 +198,6 @@ def mesh_triangles(path: Path) -> int:
 
 def toy_triangles(object_dir: Path) -> int | None:
     """How many triangles the toy of a generated folder has; None for other folders."""
-    from data.synthetic.files import SETTINGS_NAME
-    from data.synthetic.toys import toy_path
-
     path = object_dir / SETTINGS_NAME
     if not path.is_file():
         return None
@@ -212,8 +210,6 @@ def toy_triangles(object_dir: Path) -> int | None:
 
 
 def _model_triangles(path: Path, ldraw: Path | None) -> int:
-    from data.synthetic.toys import read_toy, triangles
-
     return triangles(read_toy(path, ldraw))
 
 

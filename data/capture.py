@@ -12,17 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from data.colmap_files import read_model
-from data.folders import pictures_in
+from data.folders import images_in
 from data.import_colmap import model_folders, posed_pictures
 from data.import_options import make_parser, options_of, tell
 from data.layout import Options, Summary, find_queries, refuse_what_is_there, write_object, write_picture
 from data.photos import ORIENTATION, Photos
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
-from utils.images import picture_size
+from utils.images import read_image_size
 from utils.progress import Progress
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -138,11 +140,11 @@ def gather(source: Path, work: Path, search: Search, options: Options) -> Gather
     folder, progress = work / "images", options.progress
     if source.is_file() and source.suffix.lower() in VIDEOS:
         sharpest_frames(source, folder, search, progress)
-        written = {path: path for path in pictures_in(folder)}
+        written = {path: path for path in images_in(folder)}
     elif not source.is_dir():
         raise InputError(f"There is no folder of photos or video ({', '.join(VIDEOS)}) {source}; correct it.")
     else:
-        paths = pictures_in(source)
+        paths = images_in(source)
         if not paths:
             raise InputError(f"There are no PNG or JPEG pictures in {source}; convert them (HEIC is not read).")
         stems = [path.stem.casefold() for path in paths]
@@ -162,8 +164,6 @@ def gather(source: Path, work: Path, search: Search, options: Options) -> Gather
 
 def _write_photo(target: Path, picture: np.ndarray, source: Path) -> None:
     """Write ``picture`` with what the EXIF of its photo says of the focal length, which COLMAP starts from."""
-    from PIL import Image
-
     with Image.open(source) as photo:
         kept = photo.getexif()
         kept.get_ifd(EXIF_IFD)  # read while the file is open
@@ -174,8 +174,6 @@ def _write_photo(target: Path, picture: np.ndarray, source: Path) -> None:
 
 def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progress) -> int:
     """Cut a video into ``search.frames`` windows of equal length and keep the sharpest frame of each."""
-    import cv2
-
     stream = cv2.VideoCapture(str(video))
     total = int(stream.get(cv2.CAP_PROP_FRAME_COUNT))
     window = max(1, total // max(1, search.frames))
@@ -202,15 +200,11 @@ def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progres
 
 def _sharpness(frame: np.ndarray) -> float:
     """Variance of the Laplacian of a frame, at 480 pixels: blur lowers it."""
-    import cv2
-
     grey = cv2.cvtColor(_scaled(frame, 480), cv2.COLOR_BGR2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
 def _scaled(picture: np.ndarray, pixels: int) -> np.ndarray:
-    import cv2
-
     scale = min(1.0, pixels / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
@@ -223,7 +217,7 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
     must not be read meanwhile, for a lock on it ends the process.
     """
     colmap.set_random_seed(search.seed)
-    paths = pictures_in(work / "images")
+    paths = images_in(work / "images")
     find_features(colmap, work, paths, search, progress)
     matching, verification = colmap.FeatureMatchingOptions(), colmap.TwoViewGeometryOptions()
     matching.use_gpu, matching.num_threads = False, search.threads
@@ -270,7 +264,7 @@ def find_features(colmap: Any, work: Path, paths: list[Path], search: Search, pr
     reader.camera_model = search.lens
     if search.turntable:
         reader.mask_path = str(work / "masks")
-    single = len({picture_size(path) for path in paths}) == 1
+    single = len({read_image_size(path) for path in paths}) == 1
     mode = colmap.CameraMode.SINGLE if single else colmap.CameraMode.AUTO
     with progress.bar("features", len(paths)) as bar:
         for chunk in chunks([path.name for path in paths], CHUNK):

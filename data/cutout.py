@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from utils.errors import InputError
 from utils.images import SUFFIXES
@@ -30,8 +32,6 @@ def read_foreground(path: Path, size: tuple[int, int]) -> np.ndarray:
     Errors:
         InputError for a file that cannot be read, or one of other proportions.
     """
-    from PIL import Image
-
     try:
         with Image.open(path) as file:
             grey = file.getchannel("A") if file.mode in ("RGBA", "LA") else file.convert("L")
@@ -53,8 +53,6 @@ def plain_mask(picture: np.ndarray, background: str, tolerance: int) -> np.ndarr
         background: "white" or "black".
         tolerance: 8-bit steps by which the background may differ from it.
     """
-    import cv2
-
     differs = np.abs(picture[..., :3].astype(np.int16) - PLAIN[background]).max(axis=-1) > tolerance
     opened = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     regions, areas = _regions(opened)
@@ -66,7 +64,5 @@ def plain_mask(picture: np.ndarray, background: str, tolerance: int) -> np.ndarr
 
 def _regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (height, width), from 1, of the connected regions of a uint8 mask, and their areas."""
-    import cv2
-
     _, regions, figures, _ = cv2.connectedComponentsWithStats(mask)
     return regions, figures[1:, cv2.CC_STAT_AREA]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from data.checks.hypotheses import Diagnosis, Hypothesis, Subject, diagnose, posed
+from data.checks.examination import Examination
+from data.checks.hypotheses import Hypothesis, Subject, diagnose, posed
 from data.checks.matches import FEWEST_MATCHES, diagnose_matches, find_matches
 from data.checks.mend import Remedy, write_mended
-from data.checks.pictures import BACKGROUNDS, Pictures, check_silhouettes, read_pictures
+from data.checks.page import write_page
+from data.checks.pictures import BACKGROUNDS, check_silhouettes, read_pictures
 from data.checks.quick import (
-    BAD_VERDICT,
     FAR,
     GOOD_VERDICT,
     NEAR,
@@ -23,7 +24,7 @@ from data.checks.quick import (
     looking_distance,
     quick_checks,
 )
-from data.checks.sheet import Sheet, read_sheet
+from data.checks.sheet import read_sheet
 from data.checks.verdict import check_fit, check_matches, check_scale, odd_views, scale_factor, strangers, unexplained
 from data.command import command_parser
 from utils.errors import InputError
@@ -32,22 +33,6 @@ from utils.progress import Progress
 __all__ = ["Examination", "examine", "main", "mend", "quick_checks"]
 
 EXIT_GOOD, EXIT_BAD = 0, 1
-
-
-@dataclass(frozen=True)
-class Examination:
-    """All that was found out about an object's folder."""
-
-    sheet: Sheet
-    checks: list[Check]
-    pictures: Pictures
-    diagnosis: Diagnosis | None  # None where silhouettes could not be found
-    remedy: Remedy
-
-    @property
-    def good(self) -> bool:
-        """Whether nothing needs mending."""
-        return all(check.verdict != BAD_VERDICT for check in self.checks)
 
 
 def examine(folder: Path, masks: Path | None, background: str, progress: Progress) -> Examination:
@@ -142,8 +127,6 @@ def main(arguments: list[str]) -> int:
     found = examine(own.folder, own.masks, own.background, progress)
     print(table(found.checks))
     if own.page is not None:
-        from data.checks.page import write_page
-
         write_page(own.page, found)
         progress.say(f"Page: {own.page}")
     if found.good:

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from data.command import command_parser
+from data.synthetic.generate import MAD_20, Order, Settings, generate
+from data.synthetic.toys import toy_names
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -39,9 +41,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Run the command; returns its exit code."""
     own = _parser().parse_args(arguments)
-    from data.synthetic.generate import MAD_20, Order, Settings, generate
-    from data.synthetic.toys import toy_names
-
     if own.list:
         print("\n".join(toy_names()))
         return 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from data.folders import read_json
@@ -23,7 +24,7 @@ from data.import_transforms import find_picture, read_lens
 from data.layout import Frame, Options, Source, Summary, sized, write_object
 from data.world import FLIP, rigid, rotation_of_quaternion
 from utils.errors import InputError
-from utils.images import picture_size
+from utils.images import read_image_size
 
 UNITS = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}  # metres
 POSITION = ("x", "y", "z")
@@ -64,7 +65,7 @@ def import_poses(
         if picture is None:
             skipped.append(f"{name} (no such picture in {images})")
             continue
-        lens = read_lens(intrinsics, picture_size(picture), "--intrinsics" if len(intrinsics) > 1 else "the options")
+        lens = read_lens(intrinsics, read_image_size(picture), "--intrinsics" if len(intrinsics) > 1 else "the options")
         frames.append(Frame(picture, matrix, sized(lens, picture)))
     return write_object(Source(frames, skipped, unit="m"), options)
 
@@ -105,7 +106,6 @@ def read_poses(table: Path, convention: str, pose: str, metres: float) -> list[t
 
 def _matrix(cells: dict[str, str], where: str) -> np.ndarray:
     """The pose (4, 4) in a row's cells."""
-    import cv2
 
     def numbers(names: tuple[str, ...]) -> np.ndarray:
         try:

@@ -19,7 +19,7 @@ from data.layout import Frame, Options, Source, Summary, sized, write_object
 from data.lens import Lens
 from data.world import rigid
 from utils.errors import InputError
-from utils.images import SUFFIXES, picture_size
+from utils.images import SUFFIXES, read_image_size
 
 NAMES = ("transforms.json", "transforms_train.json")
 PINHOLES = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
@@ -64,7 +64,7 @@ def read_transforms(source: Path, images: Path | None = None) -> Source:
         if picture is None:
             skipped.append(f"{entry['file_path']} (no such picture)")
             continue
-        lens = sized(read_lens({**content, **entry}, picture_size(picture), where), picture)
+        lens = sized(read_lens({**content, **entry}, read_image_size(picture), where), picture)
         mask = entry.get("mask_path")
         mask_path = find_picture(path.parent, mask, None) if isinstance(mask, str) else None
         frames.append(Frame(picture, rigid(entry.get("transform_matrix"), where), lens, mask_path))

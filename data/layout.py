@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from data.cutout import PLAIN, find_mask, plain_mask, read_foreground
-from data.folders import folders_in, in_threads, pictures_in
-from data.lens import Lens, common_camera, shares_lost, taken_over
+from data.folders import folders_in, images_in, in_threads
+from data.lens import Lens, common_camera, rectify, shares_lost
 from data.mad import GOOD
 from data.masks import cut_out
 from data.photos import Photos, mask_of
@@ -23,7 +24,7 @@ from data.world import fitting_similarity, moved
 from utils.camera import Intrinsics
 from utils.checkpoint import write_atomically, write_text
 from utils.errors import InputError
-from utils.images import picture_size, read_picture
+from utils.images import read_image_size, read_uint8
 from utils.progress import Progress
 
 FEWEST = 3  # views below which nothing can be learned
@@ -110,7 +111,7 @@ def camera_angle(camera: Intrinsics) -> float:
 
 def sized(lens: Lens, path: Path) -> Lens:
     """``lens`` for the size that the picture has on the disk, which may be a smaller copy."""
-    return fitted(lens, picture_size(path), path)
+    return fitted(lens, read_image_size(path), path)
 
 
 def fitted(lens: Lens, size: tuple[int, int], path: Path) -> Lens:
@@ -187,9 +188,9 @@ def write_views(frames: Sequence[Frame], names: Sequence[str], camera: Intrinsic
 
     def write(index: int) -> bool:
         frame = frames[index]
-        picture = masked(read_picture(frame.path), frame.path, frame.mask, options)
+        picture = masked(read_uint8(frame.path), frame.path, frame.mask, options)
         path = options.out / "train" / GOOD / f"{names[index]}.png"
-        write_picture(path, taken_over(picture, frame.lens, camera, PLAIN[options.fill]))
+        write_picture(path, rectify(picture, frame.lens, camera, PLAIN[options.fill]))
         return picture.shape[2] == 4
 
     return all(list(options.progress.track(in_threads(write, range(len(frames))), "pictures", len(frames))))
@@ -248,8 +249,8 @@ def find_queries(options: Options) -> dict[str, Path]:
         return {}
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder} of test pictures; correct --test.")
-    found = {f"{kind.name}/{path.stem}": path for kind in folders_in(folder) for path in pictures_in(kind)}
-    found |= {f"unknown/{path.stem}": path for path in pictures_in(folder)}
+    found = {f"{kind.name}/{path.stem}": path for kind in folders_in(folder) for path in images_in(kind)}
+    found |= {f"unknown/{path.stem}": path for path in images_in(folder)}
     if not found:
         raise InputError(f"There are no PNG or JPEG pictures in {folder} or its folders; correct --test.")
     if masks is not None:
@@ -270,17 +271,15 @@ def write_queries(queries: dict[str, Path], lens: Lens, camera: Intrinsics, opti
         elif picture.shape[2] == 3 and options.plain:
             picture = np.dstack([picture, plain_mask(picture, options.plain, options.tolerance)])
         own = fitted(lens, photos.size(path), path)
-        seen = taken_over(picture, own, camera, PLAIN[options.fill])
+        seen = rectify(picture, own, camera, PLAIN[options.fill])
         write_picture(options.out / "test" / kind / f"{stem}.png", seen)
         truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
         if kind != "unknown" and truth.is_file():
             defect = np.repeat(photos.turned_mask(truth, path)[..., None], 3, axis=2)
-            white = taken_over(defect, own, camera, 0)[..., 0] > 127
+            white = rectify(defect, own, camera, 0)[..., 0] > 127
             write_picture(options.out / "ground_truth" / kind / truth.name, white.astype(np.uint8) * 255)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Write (height, width[, 3 or 4]) uint8 as a PNG, whole or not at all."""
-    from PIL import Image
-
     write_atomically(path, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG"))

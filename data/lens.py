@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from utils.camera import Intrinsics
@@ -114,7 +115,7 @@ def common_camera(lenses: Sequence[Lens], image_size: int) -> Intrinsics:
     return Intrinsics(small, low, focal * small / width, focal * small / width, 0.5 * small, 0.5 * low)
 
 
-def taken_over(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
+def rectify(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
     """A picture of ``lens`` as ``camera`` would have taken it from the same place.
 
     Args:
@@ -123,8 +124,6 @@ def taken_over(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -
     Returns:
         (camera.height, camera.width, channels) uint8, averaged where the picture is finer than the camera.
     """
-    import cv2
-
     finer, outside, exact = _maps(lens, camera)
     values: np.ndarray = picture.astype(np.float32)
     if values.shape[2] == 4:  # colour times alpha is what may be averaged
@@ -154,8 +153,6 @@ def shares_lost(lens: Lens, camera: Intrinsics) -> tuple[float, float]:
 
 def undistorted(pixels: np.ndarray, lens: Lens) -> np.ndarray:
     """Where the rays through ``pixels`` (points, 2) cut the plane at depth 1, y down: (points, 2)."""
-    import cv2
-
     matrix, coefficients = _opencv(lens)
     points = (pixels - 0.5).astype(np.float64)[:, None]  # OpenCV counts from the first pixel's centre
     method = cv2.fisheye.undistortPoints if lens.fisheye else cv2.undistortPoints
@@ -179,8 +176,6 @@ def _maps(lens: Lens, camera: Intrinsics) -> tuple[tuple[np.ndarray, np.ndarray]
         x and y (height, width) float32 as cv2.remap takes them, which pixels lie outside (height, width) bool, and
         whether the picture may be left as it is.
     """
-    import cv2
-
     finer = max(1, math.ceil(lens.width / camera.width - 0.01))
     size = (finer * camera.width, finer * camera.height)
     target = np.array(

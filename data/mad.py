@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.folders import find_object, folders_in, hash_of_files, in_threads, pictures_in, read_json
+from data.folders import find_object, folders_in, hash_of_files, images_in, in_threads, read_json
 from data.masks import mask_path, read_cut_out
 from utils.camera import Intrinsics
 from utils.errors import InputError
-from utils.images import SUFFIXES, picture_size, prepare, working_size
+from utils.images import SUFFIXES, prepare, read_image_size, working_size
 from utils.views import Views
 
 GOOD = "good"
@@ -28,11 +28,11 @@ class Query:
 
     name: str  # "<kind>/<stem>", as in "Burrs/0"
     path: Path
-    label: int  # 0 good, 1 defective; for metrics only
+    is_anomalous: bool  # for metrics only
     mask_path: Path | None  # None for good queries; for metrics only
 
     @property
-    def kind(self) -> str:
+    def defect_type(self) -> str:
         """The defect's name, or "good"."""
         return self.name.split("/")[0]
 
@@ -71,7 +71,7 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
     """
     cameras = read_cameras(object_dir)
     paths = cameras.paths
-    first_size = picture_size(paths[0])
+    first_size = read_image_size(paths[0])
     width, height = working_size(*first_size, image_size)
     images = np.empty((len(paths), height, width, 3), dtype=np.uint8)
     alphas = np.full((len(paths), height, width), 255, dtype=np.uint8)
@@ -170,7 +170,7 @@ def _check_pairs(object_dir: Path, paths: list[Path]) -> None:
         twice = next(path for index, path in enumerate(paths) if path in paths[:index] or paths.count(path) > 1)
         raise InputError(f"{object_dir / 'transforms.json'} lists {twice.name} more than once; keep one frame of it.")
     folder = object_dir / "train" / GOOD
-    found = pictures_in(folder) if folder.is_dir() else []
+    found = images_in(folder) if folder.is_dir() else []
     lost = [path for path in found if path.resolve() not in framed]
     if lost:
         raise InputError(
@@ -224,13 +224,13 @@ def list_queries(object_dir: Path) -> list[Query]:
     folder = find_object(object_dir) / "test"
     queries: dict[str, Query] = {}
     for kind in folders_in(folder):
-        for path in pictures_in(kind):
+        for path in images_in(kind):
             name = f"{kind.name}/{path.stem}"
             if name in queries:
                 raise InputError(f"{queries[name].path} and {path} have the same stem; rename one of them.")
-            label = int(kind.name != GOOD)
-            mask_path = object_dir / "ground_truth" / kind.name / f"{path.stem}_mask.png" if label else None
-            queries[name] = Query(name, path, label, mask_path)
+            is_anomalous = kind.name != GOOD
+            mask_path = object_dir / "ground_truth" / kind.name / f"{path.stem}_mask.png" if is_anomalous else None
+            queries[name] = Query(name, path, is_anomalous, mask_path)
     if not queries:
         raise InputError(f"There are no PNG or JPEG pictures in the folders of {folder}; put test pictures there.")
     return list(queries.values())
@@ -238,9 +238,9 @@ def list_queries(object_dir: Path) -> list[Query]:
 
 def check_ground_truth(queries: list[Query]) -> None:
     """Before any work: both classes are there, and each defective query has a mask of its own size."""
-    labels = {query.label for query in queries}
-    if len(labels) < 2:
-        found = "good" if labels == {0} else "defective"
+    classes = {query.is_anomalous for query in queries}
+    if len(classes) < 2:
+        found = "defective" if True in classes else "good"
         raise InputError(
             f"Both good and defective queries are needed to measure, found only {found} ones in "
             f"{queries[0].path.parent.parent}; use detect.py for pictures without ground truth."
@@ -250,7 +250,7 @@ def check_ground_truth(queries: list[Query]) -> None:
             continue
         if not query.mask_path.is_file():
             raise InputError(f"The query {query.path} has no mask, expected {query.mask_path}; add it.")
-        size, mask_size = picture_size(query.path), picture_size(query.mask_path)
+        size, mask_size = read_image_size(query.path), read_image_size(query.mask_path)
         if size != mask_size:
             raise InputError(
                 f"The mask {query.mask_path} must have the size of its query, {size[0]}x{size[1]} pixels, found "
@@ -272,7 +272,7 @@ def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
 def fingerprint(object_dir: Path) -> str:
     """A hash of all that training reads: changes exactly when poses, views or their foreground masks do."""
     folder = object_dir / "train" / GOOD
-    pictures = pictures_in(folder) if folder.is_dir() else []
+    pictures = images_in(folder) if folder.is_dir() else []
     return hash_of_files(object_dir, [_transforms_path(object_dir), *pictures, *_masks_of(object_dir, pictures)])
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from utils.errors import InputError
-from utils.images import prepare, read_picture, unreadable
+from utils.images import decode_errors, prepare, read_uint8
 
 FOLDER = "masks"
 
@@ -33,9 +34,9 @@ def read_cut_out(path: Path, object_dir: Path) -> np.ndarray:
     Returns:
         (height, width, 3 or 4) uint8; a picture's own alpha stays where it is lower than the mask.
     Errors:
-        as ``read_picture``; InputError for a mask that is missing, damaged or of another size.
+        as ``read_uint8``; InputError for a mask that is missing, damaged or of another size.
     """
-    picture, mask = read_picture(path), mask_path(object_dir, path)
+    picture, mask = read_uint8(path), mask_path(object_dir, path)
     return picture if mask is None else cut_out(picture, read_foreground(mask, path))
 
 
@@ -46,8 +47,6 @@ def read_image(path: Path, object_dir: Path, image_size: int, background: tuple[
 
 def read_foreground(mask: Path, picture: Path) -> np.ndarray:
     """The mask of ``picture``: (height, width) uint8, 255 on the object."""
-    from PIL import Image
-
     if not mask.is_file():
         raise InputError(
             f"The picture {picture} has no foreground mask, expected {mask}; add it, or take {mask.parent} away."
@@ -55,7 +54,7 @@ def read_foreground(mask: Path, picture: Path) -> np.ndarray:
     try:
         with Image.open(mask) as content:
             return np.asarray(content.convert("L"))
-    except unreadable() as error:
+    except decode_errors() as error:
         raise InputError(f"The mask {mask} cannot be read: {error}; replace it with a whole PNG file.") from None
 
 

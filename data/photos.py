@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from data.cutout import find_mask, read_foreground
-from utils.images import picture_size, read_picture
+from utils.images import decode_errors, read_image_size, read_uint8
 
 ORIENTATION = 0x0112  # EXIF tag
 SWAPPED = 5  # the flag from which on width and height change places
@@ -46,8 +47,8 @@ class Photos:
         return (height, width) if self.across(path) else (width, height)
 
     def read(self, path: Path) -> np.ndarray:
-        """A photo: (height, width, 3 or 4) uint8; errors as ``read_picture``."""
-        return self._turned(path, obeyed(read_picture(path), orientation(path)))
+        """A photo: (height, width, 3 or 4) uint8; errors as ``read_uint8``."""
+        return self._turned(path, obeyed(read_uint8(path), orientation(path)))
 
     def foreground(self, path: Path) -> np.ndarray:
         """The mask of a photo, (height, width) uint8, 255 on the object; errors as ``find_mask``."""
@@ -57,7 +58,7 @@ class Photos:
     def turned_mask(self, mask: Path, path: Path) -> np.ndarray:
         """The file ``mask`` turned as its photo ``path`` is: (height, width) uint8."""
         if self.masks_as_taken:
-            values = obeyed(read_foreground(mask, picture_size(path)), orientation(path))
+            values = obeyed(read_foreground(mask, read_image_size(path)), orientation(path))
         else:
             values = read_foreground(mask, upright_size(path))
         return self._turned(path, values)
@@ -74,21 +75,17 @@ def mask_of(path: Path, masks: Path) -> Path:
 
 def orientation(path: Path) -> int:
     """The EXIF flag of a photo, 1 (as it is) to 8; 1 where there is none or nonsense."""
-    from PIL import Image
-
-    from utils.images import unreadable
-
     try:
         with Image.open(path) as photo:
             flag = photo.getexif().get(ORIENTATION, 1)
-    except unreadable():
+    except decode_errors():
         return 1
     return flag if isinstance(flag, int) and 1 <= flag <= 8 else 1
 
 
 def upright_size(path: Path) -> tuple[int, int]:
     """Width and height of a photo as it is looked at."""
-    width, height = picture_size(path)
+    width, height = read_image_size(path)
     return (height, width) if orientation(path) >= SWAPPED else (width, height)
 
 
@@ -105,8 +102,8 @@ def obeyed(picture: np.ndarray, flag: int) -> np.ndarray:
 def _lie_as_taken(paths: Sequence[Path], masks: Path) -> bool:
     """Whether masks lie as the sensor does: told by the first photo whose shape the flag changes."""
     for path in paths:
-        width, height = picture_size(path)
+        width, height = read_image_size(path)
         if orientation(path) >= SWAPPED and width != height:
-            mask_width, mask_height = picture_size(mask_of(path, masks))
+            mask_width, mask_height = read_image_size(mask_of(path, masks))
             return (mask_width > mask_height) == (width > height)
     return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from utils.config import StudyConfig
+from utils.config import RobustnessConfig
 from utils.errors import InputError
-from utils.exposure import brightened
+from utils.exposure import change_brightness
 from utils.hull import common_point
 from utils.seeds import generator
 from utils.views import Views
@@ -16,12 +16,12 @@ RING_STEP = 5.0  # degrees of elevation by which a camera must lie below the hig
 LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8-bit picture's levels
 
 
-def study_views(views: Views, config: StudyConfig, seed: int) -> Views:
+def select_views(views: Views, config: RobustnessConfig, seed: int) -> Views:
     """The training views of a study; ``views`` itself where it takes all of them."""
     return views if config.view_split == "all" else views.subset(chosen_views(views.camera_to_world, config, seed))
 
 
-def chosen_views(camera_to_world: Tensor, config: StudyConfig, seed: int) -> list[int]:
+def chosen_views(camera_to_world: Tensor, config: RobustnessConfig, seed: int) -> list[int]:
     """The training views of a study.
 
     Args:
@@ -81,7 +81,7 @@ def farthest_points(directions: Tensor, count: int, first: int) -> list[int]:
     return sorted(chosen)
 
 
-def disturbed(query: Tensor, name: str, config: StudyConfig, seed: int) -> Tensor:
+def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Tensor:
     """A query as a study shows it: first with another brightness, then with noise, as iNeRF's code does it.
 
     iNeRF's own code divides a picture of changed brightness by 255 twice, which leaves it all but black; this does not.
@@ -95,11 +95,11 @@ def disturbed(query: Tensor, name: str, config: StudyConfig, seed: int) -> Tenso
         A picture like ``query``; ``query`` itself where the settings ask for nothing.
     """
     if config.delta_brightness != 0.0:
-        query = brightened(query, config.delta_brightness)
-    return query if config.noise == "None" else noisy(query, config, generator(seed, f"noise/{name}"))
+        query = change_brightness(query, config.delta_brightness)
+    return query if config.noise == "None" else add_noise(query, config, generator(seed, f"noise/{name}"))
 
 
-def noisy(image: Tensor, config: StudyConfig, random: torch.Generator) -> Tensor:
+def add_noise(image: Tensor, config: RobustnessConfig, random: torch.Generator) -> Tensor:
     """RGB (..., 3) in [0, 1] with noise, held to [0, 1]; the models are those of ``skimage.util.random_noise``."""
     values = image.cpu()
     if config.noise == "gaussian":

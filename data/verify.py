@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.command import command_parser
-from data.folders import find_object, folders_in, in_threads, pictures_in
+from data.folders import find_object, folders_in, images_in, in_threads
 from data.mad import GOOD, read_cameras
 from data.mad_facts import STRUCTURES, Structure
 from utils.errors import InputError, nearest
-from utils.images import picture_size
+from utils.images import read_image_size
 from utils.progress import Progress
 
 ROUGHLY = 0.25  # by which a class may differ from what its authors give as "about"
@@ -87,7 +87,7 @@ def verify_class(folder: Path, structure: Structure) -> ClassReport:
     report = ClassReport(folder.name)
     kinds = {path.name: path for path in folders_in(folder / "test")}
     splits = {"train": folder / "train" / GOOD, **kinds}
-    pictures = {name: pictures_in(path) if path.is_dir() else [] for name, path in splits.items()}
+    pictures = {name: images_in(path) if path.is_dir() else [] for name, path in splits.items()}
     report.counts = {name: len(paths) for name, paths in pictures.items()}
     _check_counts(report, structure)
     _check_sizes(report, [path for paths in pictures.values() for path in paths], structure)
@@ -117,15 +117,15 @@ def _check_counts(report: ClassReport, structure: Structure) -> None:
 
 def _check_sizes(report: ClassReport, paths: list[Path], structure: Structure) -> None:
     sizes: Counter[tuple[int, int]] = Counter()
-    unreadable = []
+    decode_errors = []
     for path, size in zip(paths, in_threads(_size_or_none, paths)):
         if size is None:
-            unreadable.append(f"{path.parent.name}/{path.name}")
+            decode_errors.append(f"{path.parent.name}/{path.name}")
         else:
             sizes[size] += 1
     report.sizes = tuple(size for size, _ in sizes.most_common())
-    if unreadable:
-        report.problems.append(f"{len(unreadable)} pictures cannot be read: {_listed(unreadable)}")
+    if decode_errors:
+        report.problems.append(f"{len(decode_errors)} pictures cannot be read: {_listed(decode_errors)}")
     if len(sizes) > 1:
         report.problems.append(
             f"pictures of {len(sizes)} sizes: {_listed([_size_text(size) for size in report.sizes])}"
@@ -135,7 +135,7 @@ def _check_sizes(report: ClassReport, paths: list[Path], structure: Structure) -
 
 
 def _check_masks(report: ClassReport, pictures: list[Path], folder: Path) -> None:
-    masks = {path.stem: path for path in pictures_in(folder)} if folder.is_dir() else {}
+    masks = {path.stem: path for path in images_in(folder)} if folder.is_dir() else {}
     report.masks += len(masks)
     wanted = {f"{path.stem}_mask": path for path in pictures}
     missing = [f"{path.parent.name}/{path.name}" for stem, path in wanted.items() if stem not in masks]
@@ -164,7 +164,7 @@ def _check_poses(report: ClassReport, folder: Path, structure: Structure) -> Non
 
 def _size_or_none(path: Path) -> tuple[int, int] | None:
     try:
-        return picture_size(path)
+        return read_image_size(path)
     except InputError:
         return None
 

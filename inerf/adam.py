@@ -21,7 +21,7 @@ from inerf.sampling import PixelSampler, make_sampler
 from utils.camera import Intrinsics, pose_errors
 from utils.config import Config, InerfConfig
 from utils.progress import Progress
-from utils.rendering import Field, RenderFn, RenderPixelsFn
+from utils.rendering import Renderer, RenderFn, RenderPixelsFn
 from utils.seeds import generator
 
 TRAIL_STEPS = 50  # between two poses of a trail
@@ -66,9 +66,9 @@ def step_size(lrate: float, step: int) -> float:
 
 
 def descend_poses(
-    query: Tensor, name: str, coarse_poses: Tensor, intrinsics: Intrinsics, field: Field, config: Config
+    query: Tensor, name: str, coarse_poses: Tensor, intrinsics: Intrinsics, renderer: Renderer, config: Config
 ) -> Refinement:
-    """Pose from which ``field`` explains the query best, descended from several coarse poses.
+    """Pose from which ``renderer`` explains the query best, descended from several coarse poses.
 
     All coarse poses see the same batches of pixels. The last pose of each is compared on one further batch; the lowest
     loss wins. Whether it is found is judged as for Gauss-Newton, in a picture of 50 pixels.
@@ -77,7 +77,7 @@ def descend_poses(
     """
     check_inputs(query, coarse_poses, intrinsics)
     device, settings = query.device, config.inerf
-    problem = Problem(query, intrinsics, field.render_pixels, make_sampler(query, settings, name))
+    problem = Problem(query, intrinsics, renderer.render_pixels, make_sampler(query, settings, name))
     common = problem.sampler.draw(generator(config.seed, f"{name}/common", device))
     ways = []
     with Progress(config.quiet).bar(f"pose of {name}", len(coarse_poses) * settings.inerf_steps) as bar:
@@ -85,7 +85,7 @@ def descend_poses(
             twists = descend(start, problem, settings, generator(config.seed, name, device), _shown_on(bar))
             ways.append(_way(twists, start, hypothesis, problem, common))
     best = min(ways, key=lambda way: (math.isnan(way.loss), way.loss))
-    return _refinement(best, query, intrinsics, field.render, config)
+    return _refinement(best, query, intrinsics, renderer.render, config)
 
 
 def descend(

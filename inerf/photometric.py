@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inerf.kernels import accumulate
 from inerf.pictures import grown, smoothed, with_slopes
 from inerf.pyramid import Level
 from utils.camera import Intrinsics
-from utils.images import differs
+from utils.images import is_foreground
 from utils.rendering import Rendering
 
 LEAST_PIXELS = 16  # of surface that a rendering must show
@@ -74,7 +76,7 @@ def reference_samples(rendering: Rendering, level: Level, reach: int) -> Samples
     centre = surface.mean(0)
     radius = float((surface - centre).square().sum(-1).mean().sqrt())
     colours = with_slopes(smoothed(rendering.colour))[active]
-    shown = differs(rendering.colour, level.background)
+    shown = is_foreground(rendering.colour, level.background)
     overlap = float((shown & level.shown).sum() / (shown | level.shown).sum().clamp(min=1))
     return Samples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6), int(either.sum()), overlap)
 
@@ -105,10 +107,6 @@ def normal_equations(
 
 
 def _sums_numba(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Tensor:
-    import numpy as np
-
-    from inerf.kernels import accumulate
-
     camera = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y])
     arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), samples.centre.numpy(), camera)
     return torch.from_numpy(accumulate(*arrays, motion.numpy(), float(scale) ** 2))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from inerf.pictures import smoothed, with_slopes
 from utils.camera import Intrinsics, camera_directions, pixel_centres
-from utils.images import differs
+from utils.images import is_foreground
 
 COARSEST_SIDE = 50  # pixels of the longer side where the search begins
 MARGIN = 2  # coarsest pixels around what the query shows
@@ -22,7 +22,7 @@ class Level:
     """The query at one resolution."""
 
     query: Tensor  # (height, width, 9) float32: RGB, its slope along x, its slope along y
-    shown: Tensor  # (height, width) bool: differs from the background
+    shown: Tensor  # (height, width) bool: is_foreground from the background
     directions: Tensor  # (height, width, 3) unit rays, camera axes
     intrinsics: Intrinsics
     background: Tensor  # (3,) RGB
@@ -61,7 +61,7 @@ def cut(query: Tensor, intrinsics: Intrinsics, background: Tensor, window: Windo
         centre_x=intrinsics.centre_x - x,
         centre_y=intrinsics.centre_y - y,
     ).resized(columns, rows)
-    shown = differs(part, background)
+    shown = is_foreground(part, background)
     directions = camera_directions(pixel_centres(camera, query.device), camera)
     return Level(with_slopes(smoothed(part)), shown, directions, camera, background, factor)
 

@@ -11,7 +11,7 @@ from inerf.refine import Refinement, refine_pose
 from inerf.video import write_video
 from utils.camera import Intrinsics
 from utils.config import Config
-from utils.rendering import Field
+from utils.rendering import Renderer
 
 
 def refine(
@@ -19,27 +19,27 @@ def refine(
     name: str,
     coarse_poses: Tensor,
     intrinsics: Intrinsics,
-    field: Field,
+    renderer: Renderer,
     config: Config,
     video: Path | None = None,
 ) -> Refinement:
     """The query's pose, found by ``config.refine.method`` from several coarse poses.
 
     Args:
-        query: (height, width, 3) float32 RGB in [0, 1], on the plain background that ``field`` draws.
+        query: (height, width, 3) float32 RGB in [0, 1], on the plain background that ``renderer`` draws.
         name: the query's name; with ``config.seed`` it fixes every random choice.
         coarse_poses: (hypotheses, 4, 4) camera_to_world.
         intrinsics: camera of the query.
-        field: the object, on the query's device.
+        renderer: renders the object, on the query's device.
         config: all settings.
         video: a ``.gif`` file to write the way of the pose to; None writes nothing.
     Raises:
         ValueError: where query, intrinsics and coarse poses do not fit together.
     """
     if config.refine.method == "adam":
-        refinement = descend_poses(query, name, coarse_poses, intrinsics, field, config)
+        refinement = descend_poses(query, name, coarse_poses, intrinsics, renderer, config)
     else:
-        refinement = refine_pose(query, coarse_poses, intrinsics, field.render, config.refine)
+        refinement = refine_pose(query, coarse_poses, intrinsics, renderer.render, config.refine)
     if video is not None:
-        write_video(video, query, refinement.trail, intrinsics, field.render)
+        write_video(video, query, refinement.trail, intrinsics, renderer.render)
     return refinement

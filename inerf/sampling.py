@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -66,8 +67,6 @@ def make_sampler(query: Tensor, config: InerfConfig, name: str) -> PixelSampler:
 
 def keypoint_mask(picture: np.ndarray) -> np.ndarray:
     """Pixels (height, width) bool nearest to a SIFT keypoint of ``picture`` (height, width, 3) uint8 RGB."""
-    import cv2
-
     height, width = picture.shape[:2]
     sift = cv2.SIFT.create(enable_precise_upscale=True)  # without, keypoints lie a quarter of a pixel off
     found = sift.detect(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), None)
@@ -84,7 +83,5 @@ def grown(mask: np.ndarray, kernel_size: int, times: int) -> np.ndarray:
     >>> int(grown(np.eye(1, 9, 4, dtype=bool), 3, 2).sum())
     5
     """
-    import cv2
-
     square = np.ones((kernel_size, kernel_size), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), square, iterations=times).astype(bool)

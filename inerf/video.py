@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,8 +28,6 @@ def write_video(path: Path, query: Tensor, trail: Tensor, intrinsics: Intrinsics
         intrinsics: camera of the query.
         render: renders the object.
     """
-    from PIL import Image
-
     width, height = working_size(intrinsics.width, intrinsics.height, LONGER_SIDE)
     camera = intrinsics.resized(width, height)
     small = functional.interpolate(query.permute(2, 0, 1)[None], (height, width), mode="area")[0].permute(1, 2, 0)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from nerf.mlp_field import load_mlp_field
-from nerf.mlp_train import train_mlp
-from nerf.official import import_field
-from nerf.train import train_field
-from nerf.voxel import load_field
+from nerf.mlp.field import load_mlp_field
+from nerf.mlp.official import import_field
+from nerf.mlp.train import train_mlp
+from nerf.voxel.field import load_field
+from nerf.voxel.train import train_field
 from utils.checkpoint import load_metadata
 from utils.config import Config
 from utils.errors import InputError

@@ -11,14 +11,19 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from utils.config import Config
+import torch
+
+from data.mad import find_object, load_views
+from retrieval.descriptor_training import Album, Course, Pupil, train_descriptor
+from retrieval.encoders import MARGIN
+from utils.backbones import resnet50
+from utils.checkpoint import ensure_writable, write_atomically
+from utils.config import Config, require
+from utils.device import pick_device
 from utils.errors import InputError, exit_code_of
 from utils.progress import Progress
-
-if TYPE_CHECKING:
-    from retrieval.descriptor_training import Album
+from utils.weights import Weights
 
 MIN_VIEWS = 8
 FEATURES = 2048  # of ResNet-50
@@ -26,12 +31,6 @@ FEATURES = 2048  # of ResNet-50
 
 def main(arguments: list[str]) -> int:
     """Train and save the network; returns the exit code."""
-    from retrieval.descriptor_training import Course, Pupil, train_descriptor
-    from utils.backbones import resnet50
-    from utils.checkpoint import write_atomically
-    from utils.device import pick_device
-    from utils.weights import Weights
-
     own = make_parser().parse_args(arguments)
     progress = Progress(own.quiet)
     course = Course(**{field.name: getattr(own, field.name) for field in fields(Course)})
@@ -44,8 +43,6 @@ def main(arguments: list[str]) -> int:
     unfinished = own.out.with_name(f"{own.out.name}.unfinished")
     tensors, degrees = train_descriptor(albums, pupil, course, unfinished, progress)
 
-    import torch
-
     write_atomically(own.out, lambda temporary: torch.save(tensors, temporary))
     unfinished.unlink(missing_ok=True)
     views = sum(len(album.pictures) for album in albums)
@@ -56,8 +53,6 @@ def main(arguments: list[str]) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's options."""
-    from retrieval.descriptor_training import Course
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--data_dir", default=Config.data_dir, help="folder that holds the objects' folders")
     parser.add_argument("--objects", default="", help="names with commas between them; all of data_dir if left out")
@@ -81,16 +76,13 @@ def check(own: argparse.Namespace) -> None:
     Errors:
         InputError naming the option.
     """
-    from utils.checkpoint import make_writable
-    from utils.config import require
-
     require(own.epochs >= 1, "epochs", "at least 1", own.epochs)
     require(own.batch_size >= 2, "batch_size", "at least 2", own.batch_size)
     require(own.learning_rate > 0, "learning_rate", "above 0", own.learning_rate)
     require(32 <= own.size <= 4096, "size", "between 32 and 4096 pixels", own.size)
     if own.out.exists() and not own.overwrite:
         raise InputError(f"{own.out} exists already; name another file with --out, or replace it with --overwrite.")
-    make_writable(own.out.parent)
+    ensure_writable(own.out.parent)
 
 
 def object_folders(data_dir: Path, names: str) -> list[Path]:
@@ -99,8 +91,6 @@ def object_folders(data_dir: Path, names: str) -> list[Path]:
     Errors:
         InputError where there is none, or one is not there.
     """
-    from data.mad import find_object
-
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if wanted:
         return [find_object(data_dir / name) for name in wanted]
@@ -115,10 +105,6 @@ def object_folders(data_dir: Path, names: str) -> list[Path]:
 
 def album_of(folder: Path, size: int) -> Album:
     """An object's views, small."""
-    from data.mad import load_views
-    from retrieval.descriptor_training import Album
-    from retrieval.encoders import MARGIN
-
     config = Config()
     views = load_views(folder, max(config.image_size, round(size * MARGIN)), config.background_rgb)
     if len(views) < MIN_VIEWS:

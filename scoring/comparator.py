@@ -18,7 +18,7 @@ from utils.checkpoint import load_tensors
 from utils.errors import InputError
 from utils.rendering import Rendering
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "ckpts" / "comparator.safetensors"
+WEIGHTS = Path(__file__).resolve().parent / "weights" / "comparator.safetensors"
 WIDTH = 16
 DILATIONS = (1, 2, 4)
 STORED = "comparator."  # before the names of its weights in an object's file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import Config, StudyConfig, configured_objects
+from utils.config import Config, RobustnessConfig, configured_objects
 from utils.config_readme import readme_text
 from utils.errors import InputError
 from utils.options import build, config_text, make_parser, options, parse, values_of
@@ -68,7 +68,9 @@ def test_paper_file_is_accepted_as_it_is(tmp_path: Path) -> None:
     assert len(warnings) == 1 and "use_viewdirs" not in warnings[0] and "obs_img_num" in warnings[0]
     assert config.nerf.N_importance == 64 and config.inerf.batch_size == 3072 and config.inerf.lrate == 0.01
     assert "white_bkgd" not in warnings[0]
-    assert config.study == dataclasses.replace(StudyConfig(), amount=0.8) and config.study.noise == "None"
+    assert (
+        config.robustness == dataclasses.replace(RobustnessConfig(), amount=0.8) and config.robustness.noise == "None"
+    )
 
 
 def test_old_keys_have_their_effect(tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_configured_objects_read_and_differ_only_where_they_must() -> None:
 
 def test_readme_is_current() -> None:
     written = (ROOT / "configs/README.md").read_text()
-    assert written == readme_text(), "run: python -m utils.config"
+    assert written == readme_text(), "run: python -m utils.config_readme"
 
 
 @pytest.mark.parametrize("script", ["anomaly_nerf_lego.py", "auroc_test.py", "detect.py"])

@@ -14,6 +14,7 @@ from PIL import Image
 import anomaly_nerf_lego
 import auroc_test
 import detect
+from pipeline.model import Model
 from tests.data.sources import write_photo
 from tests.mad_folder import write_picture
 from tests.world import write_world
@@ -64,7 +65,7 @@ def test_poses_are_found(place: Path) -> None:
     assert found["pose"]["found"] == 1.0 and found["pose"]["rotation_deg"]["median"] < 0.5
     truth = json.loads((place / "data/balls/poses_truth.json").read_text())
     for query in found["queries"]:
-        if query["label"] == "good":
+        if query["defect_type"] == "good":
             angle, distance = pose_errors(torch.tensor(query["camera_to_world"]), torch.tensor(truth[query["name"]]))
             assert angle < 0.02 and distance < 0.05
 
@@ -107,7 +108,7 @@ def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.Monke
     def searched(*arguments: object) -> None:
         raise AssertionError("a pose was searched again")
 
-    monkeypatch.setattr("inerf.refiners.refine_pose", searched)
+    monkeypatch.setattr("pipeline.model.refine", searched)
     assert auroc_test.main(words(place, "--rescore")) == 0
     after = results(place)
     assert [query["camera_to_world"] for query in after["queries"]] == [
@@ -117,7 +118,7 @@ def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.Monke
 
 
 def test_interrupted_test_loses_nothing_and_goes_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, original, calls = results(place), auroc_test.detect, []
+    before, original, calls = results(place), Model.detect_image, []
 
     def interrupted(*arguments: object, **options: object) -> object:
         calls.append(arguments)
@@ -125,7 +126,7 @@ def test_interrupted_test_loses_nothing_and_goes_on(place: Path, monkeypatch: py
             raise KeyboardInterrupt
         return original(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(auroc_test, "detect", interrupted)
+    monkeypatch.setattr(Model, "detect_image", interrupted)
     assert exit_code_of(lambda: auroc_test.main(words(place, "--seed", "5"))) == 130
     assert results(place) == before
     assert auroc_test.main(words(place, "--seed", "5")) == 0
@@ -166,7 +167,7 @@ def test_a_photo_as_its_camera_wrote_it_gets_the_verdict_of_the_query_made_of_it
 
 def test_faultless_photos_and_errors(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = results(place)
-    good = [query for query in found["queries"] if query["label"] == "good"]
+    good = [query for query in found["queries"] if query["defect_type"] == "good"]
     best = min(good, key=lambda query: query["anomaly_score"])
     photo = place / f"data/balls/test/{best['name']}.png"
     assert detect.main(words(place, str(photo))) == (0 if best["verdict"] == "good" else 1)

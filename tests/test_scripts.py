@@ -16,6 +16,7 @@ import pytest
 import anomaly_nerf_lego
 import auroc_test
 import detect
+from pipeline.photos import find_photos
 from tests.mad_folder import write_object, write_picture
 from utils.errors import InputError, exit_code_of
 
@@ -99,14 +100,14 @@ def test_all_objects_have_their_turn(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_photos_have_names_of_their_own(tmp_path: Path) -> None:
     folder = write_object(tmp_path / "pump")
     single = folder / "test/good/0.png"
-    photos = detect.find_photos([single, folder / "test", single])
+    photos = find_photos([single, folder / "test", single])
     assert photos["0"] == single and photos["0_2"] == single
     assert photos["test/Burrs/1"] == folder / "test/Burrs/1.png" and len(photos) == 6
     with pytest.raises(InputError, match=r"no file or folder .*photo\.png"):
-        detect.find_photos([tmp_path / "photo.png"])
+        find_photos([tmp_path / "photo.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no PNG or JPEG"):
-        detect.find_photos([tmp_path / "empty"])
+        find_photos([tmp_path / "empty"])
 
 
 def test_exit_codes_of_a_process(tmp_path: Path) -> None:

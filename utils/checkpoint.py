@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from utils.errors import InputError
@@ -43,8 +45,6 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
         tensors: any shapes and dtypes; they come back bit for bit, on the CPU.
         metadata: anything JSON can write.
     """
-    from safetensors.torch import save
-
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"json": json.dumps(metadata, sort_keys=True)}
     write_atomically(path, lambda temporary: temporary.write_bytes(save(plain, metadata=header)))
@@ -58,8 +58,6 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
     Errors:
         FileNotFoundError where there is no file, InputError where it is truncated or not of this program.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}; run anomaly_nerf_lego.py for this object first.")
     with as_checkpoint(path):
@@ -87,8 +85,6 @@ def as_checkpoint(path: Path) -> Iterator[None]:
 
 def load_metadata(path: Path) -> dict[str, Any] | None:
     """The header that ``save_tensors`` wrote, or None where there is no such readable file."""
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(str(path), framework="pt") as file:
             return json.loads((file.metadata() or {})["json"])
@@ -96,7 +92,7 @@ def load_metadata(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def make_writable(folder: Path) -> None:
+def ensure_writable(folder: Path) -> None:
     """Make ``folder`` and try to write in it, before any work whose result would have no place."""
     probe = folder / f".{uuid.uuid4().hex[:8]}.part"
     try:

@@ -172,7 +172,7 @@ class ScoreConfig:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class RobustnessConfig:
     """Studies of robustness: fewer training views, and queries with noise or another brightness."""
 
     # training views: all; a uniform draw of a share; the same without the highest and the lowest ring of cameras, as
@@ -222,7 +222,7 @@ class Config:
     refine: RefineConfig = RefineConfig()
     inerf: InerfConfig = InerfConfig()
     score: ScoreConfig = ScoreConfig()
-    study: StudyConfig = StudyConfig()
+    robustness: RobustnessConfig = RobustnessConfig()
 
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 4096, "image_size", "between 16 and 4096 pixels", self.image_size)
@@ -263,7 +263,7 @@ class Config:
 RUN_KEYS = frozenset({"overwrite", "quiet", "allow_bad_field", "weights_dir", "save_video"})
 
 # Groups whose keys bear the paper's names, without the group's name before them.
-PAPER_GROUPS = ("nerf", "inerf", "study")
+PAPER_GROUPS = ("nerf", "inerf", "robustness")
 
 # Other names of a key, by which the paper's commands and files work as they are.
 ALIASES = {
@@ -284,9 +284,3 @@ def object_config_file(object_name: str) -> Path:
 def configured_objects() -> list[str]:
     """The objects that have a file in ``configs/LEGO-3D``, sorted by name."""
     return sorted(path.stem for path in object_config_file("x").parent.glob("*.txt"))
-
-
-if __name__ == "__main__":
-    from utils.config_readme import write_readme
-
-    write_readme(ROOT / "configs" / "README.md")

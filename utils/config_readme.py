@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from utils.config import ALIASES, Config
+from utils.config import ALIASES, ROOT, Config
 from utils.old_keys import NO_LONGER_NEEDED
 from utils.options import groups, options, type_name, write_value
 
@@ -14,9 +14,10 @@ def readme_text() -> str:
     lines = [
         "# Settings",
         "",
-        "Written by `python -m utils.config`; do not edit. Every key can stand in a config file (`key = value`) or on",
-        "the command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over config",
-        "files, later files over earlier ones, files over what the object was trained with, that over the defaults.",
+        "Written by `python -m utils.config_readme`; do not edit. Every key can stand in a config file (`key = value`)",
+        "or on the command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over",
+        "config files, later files over earlier ones, files over what the object was trained with, that over the",
+        "defaults.",
     ]
     for group, config in [("", Config), *groups()]:
         title = (config.__doc__ or "").strip().split("\n")[0].rstrip(".")
@@ -42,3 +43,7 @@ def readme_text() -> str:
 def write_readme(path: Path) -> None:
     """Write ``configs/README.md``."""
     path.write_text(readme_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_readme(ROOT / "configs" / "README.md")

@@ -8,15 +8,14 @@ pixel; a query, whose pose is still sought, by the mean colour of its object.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from utils.camera import Intrinsics
-from utils.images import differs
-from utils.rendering import Field, RenderFn, Rendering, RenderPixelsFn
+from utils.images import is_foreground
+from utils.rendering import Field, Renderer, RenderFn, Rendering, RenderPixelsFn
 from utils.views import Views
 
 VARIES = 0.03  # standard deviation of the views' log gains above which, in all channels, exposures differ
@@ -27,70 +26,64 @@ LEAST_PIXELS = 50  # of the object, from which a gain is told
 DARKEST = 0.02  # least value that is divided by
 
 
-def exposed(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering:
+def apply_gain(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering:
     """A rendering whose object is brighter by ``gain`` (3,), on the same background (3,)."""
     behind = (1.0 - rendering.opacity[..., None]) * background
     return replace(rendering, colour=((rendering.colour - behind) * gain + behind).clamp(0.0, 1.0))
 
 
-def ratios(picture: Tensor, rendering: Rendering, background: Tensor) -> Tensor:
+def colour_ratios(picture: Tensor, rendering: Rendering, background: Tensor) -> Tensor:
     """How much brighter a picture is than a rendering, (pixels, 3), at the pixels that show the object in both."""
-    both = (rendering.opacity > 0.5) & differs(picture, background)
+    both = (rendering.opacity > 0.5) & is_foreground(picture, background)
     return picture[both] / rendering.colour[both].clamp(min=DARKEST)
 
 
+def match_exposure(rendering: Rendering, query: Tensor, background: tuple[float, float, float]) -> Rendering:
+    """Expose a rendering as the query at the same pose is apply_gain, by the median ratio of their pixels.
+
+    Args:
+        rendering: of the query's size and pose.
+        query: (height, width, 3) float32 RGB in [0, 1].
+        background: RGB in [0, 1].
+    """
+    behind = torch.tensor(background, device=query.device)
+    ratio = colour_ratios(query, rendering, behind)
+    if len(ratio) < LEAST_PIXELS:
+        return rendering
+    return apply_gain(rendering, clamp_gain(ratio.median(dim=0).values), behind)
+
+
 @dataclass(frozen=True)
-class ExposedField:
-    """A field as a photo's exposure shows it; satisfies the ``Field`` protocol."""
+class MeanColourRenderer:
+    """Renders the object with a given mean colour: what a query whose pose is still sought can be compared with."""
 
     field: Field
-    query: Tensor  # (height, width, 3) the photo
-    mean: Tensor  # (3,) colour of the photo's object
+    mean_colour: Tensor  # (3,) of the query's object
     background: Tensor  # (3,)
 
     def render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
-        """The object as seen from ``camera_to_world`` (4, 4), as bright as the photo.
-
-        Whole pictures, which are asked for at poses that are found, are held against the photo pixel by pixel; smaller
-        ones and parts, on the way there, get the mean colour of the photo's object.
-        """
+        """Render the object from ``camera_to_world`` (4, 4), its mean colour moved to ``mean_colour`` by a gain."""
         rendering = self.field.render(camera_to_world, intrinsics)
-        if rendering.colour.shape == self.query.shape:
-            ratio = ratios(self.query, rendering, self.background)
-            found = ratio.median(dim=0).values if len(ratio) >= LEAST_PIXELS else None
-        else:
-            found = self._gain_by_mean(rendering)
-        return rendering if found is None else exposed(rendering, bounded(found), self.background)
-
-    def _gain_by_mean(self, rendering: Rendering) -> Tensor | None:
-        shown = differs(rendering.colour, self.background)
+        shown = is_foreground(rendering.colour, self.background)
         if int(shown.sum()) < LEAST_PIXELS:
-            return None
+            return rendering
         through = (1.0 - rendering.opacity[shown]).mean() * self.background  # what edges let through of the background
-        return (self.mean - through) / (rendering.colour[shown].mean(0) - through).clamp(min=DARKEST)
+        gain = (self.mean_colour - through) / (rendering.colour[shown].mean(0) - through).clamp(min=DARKEST)
+        return apply_gain(rendering, clamp_gain(gain), self.background)
 
     @property
     def render_pixels(self) -> RenderPixelsFn:
         """The field's own, in its own exposure: single pixels have no mean."""
         return self.field.render_pixels
 
-    @property
-    def exposure_varies(self) -> bool:
-        """Always true."""
-        return True
 
-    def save(self, path: Path) -> None:
-        """Write the field itself."""
-        self.field.save(path)
-
-
-def as_exposed(field: Field, query: Tensor, background: tuple[float, float, float]) -> Field:
-    """``field`` as the query (height, width, 3) is exposed; itself where its views were all exposed alike."""
+def match_renderer(field: Field, query: Tensor, background: tuple[float, float, float]) -> Renderer:
+    """The renderer by which a query's pose is sought: ``field``, with the query's mean colour where exposures vary."""
     if not field.exposure_varies:
         return field
     behind = torch.tensor(background, device=query.device)
-    shown = differs(query, behind)
-    return ExposedField(field, query, query[shown].mean(0), behind) if int(shown.sum()) >= LEAST_PIXELS else field
+    shown = is_foreground(query, behind)
+    return MeanColourRenderer(field, query[shown].mean(0), behind) if int(shown.sum()) >= LEAST_PIXELS else field
 
 
 def view_gains(views: Views, render: RenderFn) -> tuple[np.ndarray, np.ndarray]:
@@ -110,21 +103,21 @@ def view_gains(views: Views, render: RenderFn) -> tuple[np.ndarray, np.ndarray]:
         picture = torch.nn.functional.interpolate(picture, (small.height, small.width), mode="area")[0].permute(1, 2, 0)
         rendering = render(views.camera_to_world[index], small)
         on_cpu = Rendering(rendering.colour.cpu(), rendering.opacity.cpu(), rendering.depth.cpu())
-        ratio = ratios(picture, on_cpu, background).clamp(min=DARKEST).log()
+        ratio = colour_ratios(picture, on_cpu, background).clamp(min=DARKEST).log()
         if len(ratio) >= LEAST_PIXELS:
             middle = ratio.median(dim=0).values
-            logs[index] = bounded(middle.exp()).log()
+            logs[index] = clamp_gain(middle.exp()).log()
             scatter.append(1.48 * (ratio - middle).abs().median(dim=0).values)
     spread = torch.stack(scatter).median(dim=0).values if scatter else torch.zeros(3)
     return (logs - logs.mean(0)).exp().numpy(), spread.numpy()
 
 
-def bounded(gain: Tensor) -> Tensor:
+def clamp_gain(gain: Tensor) -> Tensor:
     """A gain within what cameras do."""
     return gain.clamp(1.0 / BOUND, BOUND)
 
 
-def vary(gains: np.ndarray, scatter: np.ndarray) -> bool:
+def gains_vary(gains: np.ndarray, scatter: np.ndarray) -> bool:
     """Whether gains (views, 3) tell of a camera that chose its exposure.
 
     They must differ by more than a field that is not right yet would have it, which ``scatter`` (3,) within the views
@@ -133,7 +126,7 @@ def vary(gains: np.ndarray, scatter: np.ndarray) -> bool:
     return bool((np.log(gains).std(0) > np.maximum(VARIES, CLEARLY * scatter)).all())
 
 
-def evened(views: Views, gains: np.ndarray, masks: np.ndarray) -> Views:
+def normalise_exposure(views: Views, gains: np.ndarray, masks: np.ndarray) -> Views:
     """The views as one exposure would have shown them.
 
     Args:
@@ -151,7 +144,7 @@ def evened(views: Views, gains: np.ndarray, masks: np.ndarray) -> Views:
     return replace(views, images=torch.from_numpy(result))
 
 
-def brightened(image: Tensor, change: float) -> Tensor:
+def change_brightness(image: Tensor, change: float) -> Tensor:
     """RGB (..., 3) in [0, 1] whose HSV value is raised by ``change``, held to [0, 1]; hue and saturation stay."""
     value = image.amax(dim=-1, keepdim=True)  # (..., 1), HSV's V
     raised = (value + change).clamp(0.0, 1.0)

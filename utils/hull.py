@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,8 +28,6 @@ def silhouette(image: Tensor, background: tuple[float, float, float], alpha: Ten
         background: RGB in [0, 1].
         alpha: (height, width) uint8, or None.
     """
-    import cv2
-
     if alpha is not None:
         return alpha.cpu().numpy() > 127
     colour = np.round(255 * np.asarray(background)).astype(np.int16)
@@ -46,8 +45,6 @@ def silhouettes(views: Views) -> np.ndarray:
 
 def dilated(masks: np.ndarray, radius: float) -> np.ndarray:
     """``masks`` (views, height, width) bool, grown by ``radius`` pixels, rounded up, in all directions."""
-    import cv2
-
     size = 2 * int(np.ceil(radius)) + 1
     return np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0 for mask in masks])
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
+import tifffile
 import torch
+from PIL import Image
 from torch import Tensor
 
+from utils.checkpoint import write_atomically
 from utils.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -15,17 +20,13 @@ DIFFERS = 0.04  # largest channel difference to the background from which a pixe
 COLOUR_MODES = ("RGB", "RGBA", "P")
 
 
-def unreadable() -> tuple[type[Exception], ...]:
+def decode_errors() -> tuple[type[Exception], ...]:
     """What Pillow raises for files that are no pictures, are damaged, or claim to be larger than any camera's."""
-    import struct
-
-    from PIL import Image
-
     # OSError and ValueError as documented; the others come from chunks that lie about their contents
     return (OSError, SyntaxError, ValueError, OverflowError, EOFError, struct.error, Image.DecompressionBombError)
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_uint8(path: Path) -> np.ndarray:
     """An 8-bit colour picture as it lies in the file.
 
     Args:
@@ -35,8 +36,6 @@ def read_picture(path: Path) -> np.ndarray:
     Errors:
         InputError for a file that is missing, empty, damaged, grey or of 16 bits.
     """
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             mode = picture.mode
@@ -48,7 +47,7 @@ def read_picture(path: Path) -> np.ndarray:
         raise FileNotFoundError(
             f"There is no picture {path}; put it there, or take it out of the list of frames."
         ) from None
-    except unreadable() as error:
+    except decode_errors() as error:
         found = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise InputError(
             f"The picture {path} cannot be read: {found}; replace it with a whole PNG or JPEG file."
@@ -89,8 +88,6 @@ def prepare(
     Returns:
         (height, width, 3) float32 RGB in [0, 1], and the alpha channel (height, width) float32 if there is one.
     """
-    import cv2
-
     values: np.ndarray = picture.astype(np.float32) / 255.0
     if values.shape[2] == 4:  # colour times alpha is what may be averaged
         alpha = values[..., 3:]
@@ -106,36 +103,32 @@ def prepare(
 
 def read_image(path: Path, image_size: int, background: tuple[float, float, float]) -> Tensor:
     """A picture as the program works on it: float32 RGB (height, width, 3) in [0, 1]; see ``prepare``."""
-    return torch.from_numpy(prepare(read_picture(path), image_size, background)[0])
+    return torch.from_numpy(prepare(read_uint8(path), image_size, background)[0])
 
 
 def read_mask(path: Path) -> Tensor:
     """A ground-truth mask as it lies in the file: (height, width) bool, True where the picture is anomalous."""
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             return torch.from_numpy(np.asarray(picture.convert("L")) > 127)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no mask {path}; each defective query needs one.") from None
-    except unreadable() as error:
+    except decode_errors() as error:
         raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def read_image_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture, from its header alone."""
-    from PIL import Image
-
     try:
         with Image.open(path) as picture:
             return picture.size
-    except unreadable() as error:
+    except decode_errors() as error:
         raise InputError(
             f"The picture {path} cannot be read: {error}; replace it with a whole PNG or JPEG file."
         ) from None
 
 
-def differs(image: Tensor, background: Tensor) -> Tensor:
+def is_foreground(image: Tensor, background: Tensor) -> Tensor:
     """Where ``image`` (height, width, 3) shows something before its ``background`` (3,): (height, width) bool."""
     return (image - background).abs().amax(-1) > DIFFERS
 
@@ -147,27 +140,17 @@ def to_bytes(image: Tensor) -> np.ndarray:
 
 def write_png(path: Path, image: Tensor) -> None:
     """Write float RGB (height, width, 3), or grey (height, width), in [0, 1] as an 8-bit PNG."""
-    from PIL import Image
-
-    from utils.checkpoint import write_atomically
-
     write_atomically(path, lambda temporary: Image.fromarray(to_bytes(image)).save(temporary, format="PNG"))
 
 
 def write_map(path: Path, anomaly_map: Tensor) -> None:
     """Write a map (height, width) as a float32 TIFF, bit for bit, whole or not at all."""
-    import tifffile
-
-    from utils.checkpoint import write_atomically
-
     values = anomaly_map.detach().cpu().float().numpy()
     write_atomically(path, lambda temporary: tifffile.imwrite(temporary, values))
 
 
 def read_map(path: Path) -> Tensor:
     """A map (height, width) float32 that ``write_map`` wrote."""
-    import tifffile
-
     try:
         return torch.from_numpy(tifffile.imread(path))
     except FileNotFoundError:

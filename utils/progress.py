@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tqdm import tqdm
+
 Item = TypeVar("Item")
 
 
@@ -34,8 +36,6 @@ class Progress:
 
         Steps of unit "B" are bytes, shown in thousands and millions.
         """
-        from tqdm import tqdm
-
         scale = unit == "B"
         return tqdm(
             total=total,

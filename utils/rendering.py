@@ -40,8 +40,8 @@ class RenderPixelsFn(Protocol):
     def __call__(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor: ...
 
 
-class Field(Protocol):
-    """A trained radiance field, whatever it is made of."""
+class Renderer(Protocol):
+    """Whatever can render an object, whole or by single pixels."""
 
     @property
     def render(self) -> RenderFn: ...
@@ -49,9 +49,13 @@ class Field(Protocol):
     @property
     def render_pixels(self) -> RenderPixelsFn: ...
 
+
+class Field(Renderer, Protocol):
+    """A trained radiance field, whatever it is made of."""
+
     @property
     def exposure_varies(self) -> bool:
-        """Whether its views were exposed differently, and what is compared with it must be matched (utils/exposure)."""
+        """Whether its views were exposed differently, so that what is compared with it must be matched first."""
 
     def save(self, path: Path) -> None:
         """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

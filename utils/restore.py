@@ -6,10 +6,12 @@ views, or noisy, would be object everywhere.
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
-from utils.exposure import brightened
+from utils.exposure import change_brightness
 
 RING = 3  # pixels at the picture's edge in which the background is looked for
 NEAR = 0.25  # largest channel difference to the ring's median at which a pixel belongs to it
@@ -21,7 +23,7 @@ BLOCK, EXACT = 8, 1.0 / 512  # pixels of a side, and largest difference, of back
 STRENGTH = 0.9  # of the smoothing, in standard deviations of the noise
 
 
-def restored(query: Tensor, background: tuple[float, float, float]) -> Tensor:
+def undo_disturbance(query: Tensor, background: tuple[float, float, float]) -> Tensor:
     """A query with the brightness and the calm of the views; itself where its background is theirs.
 
     Brightness is shifted as HSV's value until the background fits; noise is smoothed by non-local means (Buades, Coll
@@ -41,7 +43,7 @@ def restored(query: Tensor, background: tuple[float, float, float]) -> Tensor:
     end = 0.5 if not noisy else 0.05 if wanted > 0.5 else 0.95
     shift = wanted - float(ring_of(query).amax(-1).quantile(end))
     least = 0.0 if noisy else LEAST_SHIFT
-    return brightened(query, shift) if least < abs(shift) <= MOST_SHIFT else query
+    return change_brightness(query, shift) if least < abs(shift) <= MOST_SHIFT else query
 
 
 def has_intact_block(picture: Tensor, background: tuple[float, float, float]) -> bool:
@@ -73,9 +75,6 @@ def ring_noise(picture: Tensor) -> float | None:
 
 def smoothed(picture: Tensor, noise: float) -> Tensor:
     """A picture (height, width, 3) after non-local means for a noise of this standard deviation."""
-    import cv2
-    import numpy as np
-
     values = (255.0 * picture.cpu().numpy()).round().clip(0, 255).astype(np.uint8)
     strength = 255.0 * STRENGTH * noise
     calm = cv2.fastNlMeansDenoisingColored(np.ascontiguousarray(values[..., ::-1]), None, strength, strength, 5, 15)

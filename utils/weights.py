@@ -186,7 +186,7 @@ def efficientnet_b4_file(weights: Weights) -> str:
     return "efficientnet_b4" if weights.efficientnet == "paper" else "efficientnet_b4_torchvision"
 
 
-def own_cache() -> Path:
+def cache_folder() -> Path:
     """The folder that files are fetched to."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pad" / "weights"
 
@@ -194,7 +194,7 @@ def own_cache() -> Path:
 def search_folders(weights: Weights) -> list[Path]:
     """Where files are looked for, first place first."""
     first = [Path(weights.folder).expanduser()] if weights.folder else []
-    return [*first, Path(torch.hub.get_dir()) / "checkpoints", own_cache()]
+    return [*first, Path(torch.hub.get_dir()) / "checkpoints", cache_folder()]
 
 
 def find(file: WeightFile, weights: Weights) -> Path | None:
@@ -217,7 +217,7 @@ def obtain(name: str, weights: Weights) -> Path:
         if wrong is not None:
             raise InputError(f"{path} is not the whole {file.file_name} that is expected ({wrong}); delete it.")
         return path
-    path = own_cache() / file.file_name
+    path = cache_folder() / file.file_name
     failures = download(file.sources, path, file.sha256, file.size, Progress(weights.quiet))
     if failures or not file.sources:
         raise InputError(_missing(file, weights, failures))

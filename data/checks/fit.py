@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 
@@ -142,8 +143,6 @@ def _left_out_iou(
 
 def _filled(pixels: np.ndarray, width: int, height: int, cell_pixels: float) -> np.ndarray:
     """What cells that span ``cell_pixels`` cover, from the pixels (points,) of their centres: (height, width) bool."""
-    import cv2
-
     drawn = np.zeros(height * width + 1, dtype=np.uint8)
     drawn[pixels] = 1
     size = max(3, int(np.ceil(cell_pixels)) | 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from data.checks.hypotheses import (
@@ -68,8 +69,6 @@ class MatchDiagnosis:
 
 def find_matches(sheet: Sheet, progress: Progress) -> Matches:
     """Match features of pictures that follow each other; errors as ``read_cut_out``."""
-    import cv2
-
     rows = np.array([row for row, size in enumerate(sheet.sizes) if size == sheet.size])
     finder = cv2.SIFT_create(nfeatures=FEATURES)  # type: ignore[attr-defined]
 
@@ -96,8 +95,6 @@ def find_matches(sheet: Sheet, progress: Progress) -> Matches:
 
 def mutual(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of descriptors (features, 128) that are each other's nearest, and distinctly so in the first picture."""
-    import cv2
-
     if len(ours) < 2 or len(theirs) < 2:
         return np.empty(0, int), np.empty(0, int)
     matcher = cv2.BFMatcher()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from data.checks.hypotheses import GIVEN, HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, posed
 from data.checks.sheet import Sheet
 from data.folders import in_threads
@@ -103,8 +105,6 @@ def masks_of(sheet: Sheet, row: int) -> list[Path]:
 
 def write_flipped(path: Path, place: Path, picture: str) -> None:
     """Write a picture that lies right, in the same format, from one that lies as ``picture`` says."""
-    from PIL import Image
-
     flip = {
         LEFT_RIGHT: Image.Transpose.FLIP_LEFT_RIGHT,
         UPSIDE_DOWN: Image.Transpose.FLIP_TOP_BOTTOM,

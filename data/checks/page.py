@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from data.checks.examination import Examination
 from data.checks.fit import Fit, shadow
 from data.checks.hypotheses import Diagnosis, Hypothesis, laid, posed, with_focal
 from data.checks.verdict import odd_views
+from report.heatmap import outlines
+from report.page import image_url
+from report.pages import inlined, template
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
-from utils.heatmap import outlines
-from utils.pages import inlined, template
-from utils.report import picture_url
-
-if TYPE_CHECKING:
-    from data.doctor import Examination
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "templates"
 WORST = 8  # views shown
@@ -95,7 +93,7 @@ def hull_picture(points: np.ndarray, axes: tuple[int, int], eye: list[int]) -> s
     shade = 90 + 110 * (span - span.min()) / max(float(np.ptp(span)), 1e-9)
     image = np.full((size, size, 3), 255, dtype=np.uint8)
     image[place[order, 1], place[order, 0]] = np.stack([shade, shade, shade * 0.9 + 25], axis=1)[order]
-    url = picture_url(image, size)
+    url = image_url(image, size)
     return f'<image href="{url}" width="{SIDE}" height="{SIDE}" class="hull"/>'
 
 
@@ -135,7 +133,7 @@ def worst_views(found: Examination, diagnosis: Diagnosis, poses: np.ndarray, nam
                 "iou": f"{diagnosis.fit.iou[view]:.3f}",
                 "width": camera.width,
                 "height": camera.height,
-                "photo": picture_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
+                "photo": image_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
                 "silhouette": outline(laid(found.pictures.masks[view], diagnosis.best.picture)),
                 "hull": outline(hull),
             }

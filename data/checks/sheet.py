@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from data.folders import find_object, natural_key, pictures_in
+from data.folders import find_object, images_in, natural_key
 from data.mad import GOOD, frame_path, read_matrix, read_transforms
 from utils.camera import Intrinsics
 from utils.errors import InputError
-from utils.images import picture_size
+from utils.images import read_image_size
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def read_sheet(folder: Path) -> Sheet:
     matrices = [read_matrix(folder, content["frames"][row], path).numpy() for path, row in kept.items()]
     normal = folder / "train" / GOOD
     framed = {path.resolve() for path in kept}
-    found = pictures_in(normal) if normal.is_dir() else []
+    found = images_in(normal) if normal.is_dir() else []
     return Sheet(
         folder=folder,
         content=content,
         rows=tuple(kept.values()),
         paths=tuple(kept),
         matrices=np.stack(matrices),
-        sizes=tuple(picture_size(path) for path in kept),
+        sizes=tuple(read_image_size(path) for path in kept),
         missing=tuple(missing),
         repeated=tuple(repeated),
         unlisted=tuple(path for path in found if path.resolve() not in framed),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from utils.errors import InputError
-from utils.images import SUFFIXES, read_picture
+from utils.images import SUFFIXES, read_uint8
 
 WIDEST_ZOOM = 1.5
 
@@ -27,9 +28,7 @@ def pictures_at(path: Path) -> list[Path]:
 
 def backdrop(path: Path, side: int, random: np.random.Generator) -> np.ndarray:
     """A square piece of the picture at ``path``, anywhere in it and a little enlarged: (side, side, 3) uint8."""
-    import cv2
-
-    picture = read_picture(path)[..., :3]
+    picture = read_uint8(path)[..., :3]
     height, width = picture.shape[:2]
     cut = max(1, int(min(height, width) / random.uniform(1.0, WIDEST_ZOOM)))
     top, left = (int(random.integers(room + 1)) for room in (height - cut, width - cut))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import trimesh
+from skimage.color import rgb2lab
 from torch import Tensor
 
 from data.synthetic.assembly import Assembly
@@ -205,6 +206,4 @@ def stain(sight: Sight, wanted: float, random: np.random.Generator) -> Defect | 
 
 def colour_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Euclidean distance in CIELAB (CIE 1976) between sRGB colours (n, 3) in [0, 1] and one colour (3,): (n,)."""
-    from skimage.color import rgb2lab
-
     return np.linalg.norm(rgb2lab(np.asarray(first, dtype=float)) - rgb2lab(np.asarray(second, dtype=float)), axis=-1)

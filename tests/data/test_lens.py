@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
 
-from auroc_test import Model
-from data.lens import Lens, common_camera, shares_lost, taken_over, undistorted
-from detect import read_photo
+from data.lens import Lens, common_camera, rectify, shares_lost, undistorted
+from pipeline.photos import PhotoReader
 from tests.data.sources import write_photo
 from utils.camera import Intrinsics
+from utils.config import Config
 from utils.errors import InputError
 
 BENT = Lens(96, 64, 90.0, 92.0, 50.5, 30.25, (0.12, -0.06, 0.004, -0.003))
@@ -67,7 +65,7 @@ def pinhole(camera: Intrinsics) -> np.ndarray:
 @pytest.mark.parametrize("lens", [BENT, FISH], ids=["opencv", "fisheye"])
 def test_a_distorted_picture_becomes_what_a_pinhole_sees(lens: Lens) -> None:
     camera = common_camera([lens], 96)
-    result = taken_over(photo(lens), lens, camera, 255).astype(float)
+    result = rectify(photo(lens), lens, camera, 255).astype(float)
     inside = (result != 255).any(axis=2)
     assert inside.mean() > 0.75
     assert np.abs(result - pinhole(camera))[2:-2, 2:-2][inside[2:-2, 2:-2]].mean() < 1.0
@@ -87,7 +85,7 @@ def test_undistorted_reverses_the_formulas(lens: Lens) -> None:
 def test_a_picture_of_the_common_camera_is_left_bit_for_bit() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     lens = Lens(96, 64, 90.0, 90.0, 48.0, 32.0)
-    assert np.array_equal(taken_over(picture, lens, common_camera([lens], 800), 255), picture)
+    assert np.array_equal(rectify(picture, lens, common_camera([lens], 800), 255), picture)
     assert shares_lost(lens, common_camera([lens], 800)) == (0.0, 0.0)
 
 
@@ -97,14 +95,14 @@ def test_halving_averages_four_pixels() -> None:
     camera = common_camera([lens], 48)
     expected = picture.reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))
     assert (camera.width, camera.height, camera.focal_x) == (48, 32, 45.0)
-    assert np.abs(taken_over(picture, lens, camera, 255) - expected).max() <= 0.5
+    assert np.abs(rectify(picture, lens, camera, 255) - expected).max() <= 0.5
 
 
 def test_where_the_lens_did_not_look_is_filled_and_transparent() -> None:
     lens = Lens(40, 40, 60.0, 60.0, 30.0, 20.0)  # its axis lies ten pixels right of the middle
     picture = np.full((40, 40, 4), 90, dtype=np.uint8)
     picture[..., 3] = 255
-    result = taken_over(picture, lens, common_camera([lens], 40), 255)
+    result = rectify(picture, lens, common_camera([lens], 40), 255)
     assert (result[:, :29, 3] == 255).all() and (result[:, 31:] == [255, 255, 255, 0]).all()
     cropped, filled = shares_lost(lens, common_camera([lens], 40))
     assert cropped == pytest.approx(0.25, abs=0.05) and filled == pytest.approx(0.25, abs=0.03)
@@ -115,7 +113,7 @@ def test_transparent_colours_do_not_bleed() -> None:
     picture[:, :20] = [200, 100, 50, 255]
     picture[:, 20:] = [0, 255, 0, 0]
     lens = Lens(40, 40, 60.0, 60.0, 20.3, 20.0)
-    result = taken_over(picture, lens, common_camera([lens], 40), 255)
+    result = rectify(picture, lens, common_camera([lens], 40), 255)
     solid = result[..., 3] > 100
     assert solid.any() and np.abs(result[solid][:, :3].astype(int) - [200, 100, 50]).max() <= 2
 
@@ -145,13 +143,10 @@ def test_what_cannot_be_a_camera_is_named(lens: Lens) -> None:
 def test_a_photo_for_inspection_becomes_what_the_views_camera_sees(tmp_path: Path) -> None:
     lens, camera = BENT.resized(384, 256), Intrinsics(48, 32, 46.0, 46.0, 24.0, 16.0)
     write_photo(tmp_path / "photo.png", 8, np.rot90(photo(lens), -1))  # stored tall, looked at wide
-    config = SimpleNamespace(object_dir=tmp_path / "object", image_size=48, background_rgb=(1.0, 1.0, 1.0))
-    model = cast(Model, SimpleNamespace(config=config, intrinsics=camera, device="cpu"))
-    found = 255 * read_photo(tmp_path / "photo.png", model, lens, None).numpy()
+    config = Config(object_name="object", data_dir=str(tmp_path), image_size=48)
+    found = 255 * PhotoReader(config, camera, lens).read(tmp_path / "photo.png").numpy()
     assert np.abs(found - pinhole(camera))[2:-2, 2:-2].max() < 4
-    plain = 255 * read_photo(tmp_path / "photo.png", model, None, None).numpy()
+    plain = 255 * PhotoReader(config, camera).read(tmp_path / "photo.png").numpy()
     assert np.abs(plain - pinhole(camera))[2:-2, 2:-2].max() > 12
     with pytest.raises(InputError, match=r"photo\.png has 48x32 pixels"):
-        read_photo(
-            tmp_path / "photo.png", cast(Model, SimpleNamespace(**{**vars(model), "intrinsics": CROPPED})), None, None
-        )
+        PhotoReader(config, CROPPED).read(tmp_path / "photo.png")

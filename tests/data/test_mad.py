@@ -90,7 +90,7 @@ def test_queries_are_paired_with_masks_by_stem(tmp_path: Path) -> None:
     queries = list_queries(folder)
     assert [query.name for query in queries] == ["Burrs/1", "Burrs/10", "Stains/0", "Stains/1", "good/0", "good/1"]
     check_ground_truth(queries)
-    assert [query.label for query in queries] == [1, 1, 1, 1, 0, 0]
+    assert [query.is_anomalous for query in queries] == [True] * 4 + [False] * 2
     assert queries[1].mask_path == folder / "ground_truth/Burrs/10_mask.png" and queries[-1].mask_path is None
 
 

@@ -15,7 +15,7 @@ from data.mad import Cameras, list_queries, load_views, read_cameras, read_true_
 from data.masks import read_cut_out
 from tests import hostile
 from tests.mad_folder import write_object
-from utils.images import picture_size, read_mask, read_picture
+from utils.images import read_image_size, read_mask, read_uint8
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -73,8 +73,8 @@ def test_pictures_of_any_bytes(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         path.write_bytes(content)
-        size = hostile.ends_well(lambda: picture_size(path))
-        picture = hostile.ends_well(lambda: read_picture(path))
+        size = hostile.ends_well(lambda: read_image_size(path))
+        picture = hostile.ends_well(lambda: read_uint8(path))
         mask = hostile.ends_well(lambda: read_mask(path))
         assert picture is None or (picture.ndim == 3 and size == (picture.shape[1], picture.shape[0]))
         assert mask is None or size == (mask.shape[1], mask.shape[0])

@@ -13,9 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.util import random_noise
 
-from data.splits import brightened, chosen_views, disturbed, farthest_points, viewing_directions, without_pole_rings
+from data.splits import (
+    change_brightness,
+    chosen_views,
+    disturb,
+    farthest_points,
+    viewing_directions,
+    without_pole_rings,
+)
 from utils.camera import look_at
-from utils.config import StudyConfig
+from utils.config import RobustnessConfig
 from utils.errors import InputError
 
 RINGS, AZIMUTHS = 14, 15
@@ -34,12 +41,12 @@ def grid(radius: float = 3.0, centre: tuple[float, float, float] = (0.0, 0.0, 0.
     return torch.stack(poses)
 
 
-def study(**changes: object) -> StudyConfig:
-    return dataclasses.replace(StudyConfig(), **changes)
+def study(**changes: object) -> RobustnessConfig:
+    return dataclasses.replace(RobustnessConfig(), **changes)
 
 
 def test_all_views_are_the_default() -> None:
-    assert chosen_views(grid(), StudyConfig(), 0) == list(range(210))
+    assert chosen_views(grid(), RobustnessConfig(), 0) == list(range(210))
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0.1, 21), (0.2, 42), (0.4, 84), (1.0, 210)])
@@ -108,15 +115,15 @@ def picture(seed: int = 0, size: int = 60) -> torch.Tensor:
 
 def test_queries_are_untouched_by_default_and_by_the_papers_files() -> None:
     query = picture()
-    assert disturbed(query, "Burrs/0", StudyConfig(), 0) is query
+    assert disturb(query, "Burrs/0", RobustnessConfig(), 0) is query
     paper = study(sigma=0.01, noise="None", amount=0.8, delta_brightness=0.0)
-    assert disturbed(query, "Burrs/0", paper, 0) is query
+    assert disturb(query, "Burrs/0", paper, 0) is query
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "s_and_p", "salt", "pepper", "poisson"])
 def test_noise_is_that_of_scikit_image(noise: str) -> None:
     query, config = torch.full((200, 200, 3), 0.4), study(noise=noise, sigma=0.1, amount=0.3)
-    found = disturbed(query, "Burrs/0", config, 0)
+    found = disturb(query, "Burrs/0", config, 0)
     mode, strength = {
         "gaussian": ("gaussian", {"var": 0.1**2}),
         "s_and_p": ("s&p", {"amount": 0.3}),
@@ -128,8 +135,8 @@ def test_noise_is_that_of_scikit_image(noise: str) -> None:
     assert values.mean() == pytest.approx(twin.mean(), abs=0.01) and values.std() == pytest.approx(twin.std(), rel=0.05)
     np.testing.assert_allclose(np.quantile(values, [0.05, 0.5, 0.9]), np.quantile(twin, [0.05, 0.5, 0.9]), atol=0.01)
     assert found.dtype == query.dtype and values.min() >= 0 and values.max() <= 1
-    assert torch.equal(found, disturbed(torch.full((200, 200, 3), 0.4), "Burrs/0", config, 0))
-    assert not torch.equal(found, disturbed(torch.full((200, 200, 3), 0.4), "Burrs/1", config, 0))
+    assert torch.equal(found, disturb(torch.full((200, 200, 3), 0.4), "Burrs/0", config, 0))
+    assert not torch.equal(found, disturb(torch.full((200, 200, 3), 0.4), "Burrs/1", config, 0))
 
 
 @given(st.floats(-1, 1), st.integers(0, 100))
@@ -139,10 +146,12 @@ def test_brightness_is_hsvs_value(change: float, seed: int) -> None:
     hsv = cv2.cvtColor(image.numpy(), cv2.COLOR_RGB2HSV)
     hsv[..., 2] = np.clip(hsv[..., 2] + change, 0, 1)
     expected = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    np.testing.assert_allclose(brightened(image, change), expected, atol=2e-4)
+    np.testing.assert_allclose(change_brightness(image, change), expected, atol=2e-4)
 
 
 def test_black_and_white_end_the_scale() -> None:
-    assert (brightened(picture(), -1.0) == 0).all() and brightened(picture(), 1.0).amax(dim=-1).min() > 1 - 1e-6
+    assert (change_brightness(picture(), -1.0) == 0).all() and change_brightness(picture(), 1.0).amax(
+        dim=-1
+    ).min() > 1 - 1e-6
     config = study(delta_brightness=-1.0, noise="gaussian", sigma=0.0)
-    assert (disturbed(picture(), "good/0", config, 0) == 0).all()
+    assert (disturb(picture(), "good/0", config, 0) == 0).all()

@@ -250,7 +250,7 @@ def test_backgrounds_leave_the_toy_as_it_is_and_masks_tell_where_it_is(small: Pa
 
 def test_preset_orders_as_many_pictures_as_mad_has(tmp_path: Path, monkeypatch) -> None:
     orders = []
-    monkeypatch.setattr("data.synthetic.generate.generate", lambda *given: orders.extend(given[0]))
+    monkeypatch.setattr("data.generate.generate", lambda *given: orders.extend(given[0]))
     assert main(["--preset", "mad-20", "--out", str(tmp_path)]) == 0
     assert len({order.folder for order in orders}) == len(orders) == 20
     assert {tuple(order.settings.counts.items()) for order in orders} == {

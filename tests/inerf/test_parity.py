@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nerf import fields
-from tests.nerf.official_weights import Case, cases
+from tests.nerf.mlp.official_weights import Case, cases
 from utils.config import Config, FieldConfig
 from utils.progress import Progress
 from utils.rendering import Field

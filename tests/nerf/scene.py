@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nerf.grid import Grid, make_grid
-from nerf.train import State
-from nerf.voxel import VoxelField
+from nerf.voxel.field import VoxelField
+from nerf.voxel.grid import Grid, make_grid
+from nerf.voxel.state import State
 from tests.inerf.scene import camera, render
 from utils.camera import Intrinsics
 from utils.config import FieldConfig

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.inerf.scene import CAMERA, camera, render
-from utils.exposure import brightened
-from utils.restore import MOST_SHIFT, has_intact_block, restored, ring_noise, ring_of
+from utils.exposure import change_brightness
+from utils.restore import MOST_SHIFT, has_intact_block, ring_noise, ring_of, undo_disturbance
 
 WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -29,23 +29,23 @@ def on_black() -> Tensor:
 
 
 def test_a_query_like_the_views_is_left_alone(query: Tensor) -> None:
-    assert restored(query, WHITE) is query
-    assert has_intact_block(query, WHITE) and not has_intact_block(brightened(query, -0.02), WHITE)
+    assert undo_disturbance(query, WHITE) is query
+    assert has_intact_block(query, WHITE) and not has_intact_block(change_brightness(query, -0.02), WHITE)
     slightly = noisy(query, 0.005)
     assert not has_intact_block(slightly, WHITE)
-    assert restored(slightly, WHITE) is slightly
+    assert undo_disturbance(slightly, WHITE) is slightly
 
 
 @pytest.mark.parametrize("change", [-0.3, -0.2, -0.05])
 def test_brightness_is_taken_back(query: Tensor, change: float) -> None:
-    found = restored(brightened(query, change), WHITE)
+    found = undo_disturbance(change_brightness(query, change), WHITE)
     kept = query.amax(-1) > -change + 0.01  # darker ones were cut off
     assert (found - query).abs()[kept].max() < 1e-4
 
 
 def test_a_brightened_black_background_is_black_again() -> None:
     query = on_black().clamp(0, 1)
-    found = restored(brightened(query, 0.2), BLACK)
+    found = undo_disturbance(change_brightness(query, 0.2), BLACK)
     assert ring_of(found).max() == 0.0
 
 
@@ -56,7 +56,7 @@ def test_noise_leaves_the_background_and_the_object_stays(
 ) -> None:
     clean = query if background is WHITE else on_black().clamp(0, 1)
     disturbed = noisy(clean, sigma)
-    found = restored(disturbed, background)
+    found = undo_disturbance(disturbed, background)
     behind = torch.tensor(background)
     shown = (clean - behind).abs().amax(-1) > 0.04
     wrong = ((found - behind).abs().amax(-1) > 0.04) != shown
@@ -73,9 +73,9 @@ def test_noise_is_measured(query: Tensor) -> None:
 def test_what_is_no_disturbance_is_left_alone(query: Tensor) -> None:
     other = query.clone()
     other[:, :120] = torch.rand(200, 120, 3, generator=torch.Generator().manual_seed(1))
-    assert ring_noise(other) is None and restored(other, WHITE) is other
-    dark = brightened(query, -MOST_SHIFT - 0.1)  # another background, not another brightness
-    assert torch.equal(restored(dark, WHITE), dark)
+    assert ring_noise(other) is None and undo_disturbance(other, WHITE) is other
+    dark = change_brightness(query, -MOST_SHIFT - 0.1)  # another background, not another brightness
+    assert torch.equal(undo_disturbance(dark, WHITE), dark)
 
 
 @pytest.mark.parametrize("lightness", [0.2, 0.85, 0.95])
@@ -84,12 +84,12 @@ def test_an_object_cut_by_the_frame_is_no_noise(query: Tensor, lightness: float,
     cut = query.clone()
     texture = lightness + 0.04 * torch.randn(100, columns, 3, generator=torch.Generator().manual_seed(2))
     cut[100:, :columns] = texture.clamp(0, 1)
-    assert restored(cut, WHITE) is cut
+    assert undo_disturbance(cut, WHITE) is cut
 
 
 def test_a_picture_full_of_object_is_left_alone(query: Tensor) -> None:
     near = 0.6 + 0.08 * torch.randn(200, 200, 3, generator=torch.Generator().manual_seed(3))
-    assert restored(near.clamp(0, 1), WHITE).equal(near.clamp(0, 1))
+    assert undo_disturbance(near.clamp(0, 1), WHITE).equal(near.clamp(0, 1))
     masked = query.clone()
     masked[:, 20:180] = near.clamp(0, 1)[:, 20:180]  # by a mask, with little background left
-    assert restored(masked, WHITE) is masked
+    assert undo_disturbance(masked, WHITE) is masked

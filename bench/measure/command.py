@@ -1,0 +1,81 @@
+"""The program's own scripts, run as a user runs them: seconds and peak memory of a whole command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+KILOBYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in bytes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    seconds: float  # wall clock, from start to exit
+    peak_bytes: int | None  # largest resident memory of the process; None where the system does not tell (Windows)
+
+
+def run_script(words: Sequence[str]) -> Cost:
+    """Run ``python WORDS`` in the repository's folder; its messages go where this program's go, its results nowhere.
+
+    Raises:
+        InputError: where it ends with another exit code than 0.
+    """
+    command = [sys.executable, *words]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    peak = None
+    try:
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            peak = usage.ru_maxrss * KILOBYTES
+        else:
+            process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise InputError(f"{name_of(words)} ended with code {process.returncode}; its message stands above.")
+    return Cost(seconds, peak)
+
+
+def name_of(words: Sequence[str]) -> str:
+    """What is run: the script, or the module behind ``-m``.
+
+    >>> name_of(["-m", "data", "generate", "--list"])
+    'data'
+    """
+    return words[1] if words[0] == "-m" else words[0]
+
+
+def places(object_dir: Path, work: Path) -> list[str]:
+    """The options that name an object, and fresh folders under ``work`` for what is written about it."""
+    folder = object_dir.resolve()
+    options = {
+        "--obj": folder.name,
+        "--data_dir": str(folder.parent),
+        "--ckpt_dir": str(work.resolve() / "ckpts"),
+        "--output_dir": str(work.resolve() / "output"),
+    }
+    return [word for pair in options.items() for word in pair]
+
+
+def megabytes(peak_bytes: int | None) -> str:
+    """Memory in megabytes (10⁶ bytes).
+
+    >>> megabytes(1_234_567_890), megabytes(None)
+    ('1235 MB', '–')
+    """
+    return "–" if peak_bytes is None else f"{peak_bytes / 1e6:.0f} MB"

@@ -1,0 +1,286 @@
+"""The paper's path and the default one, side by side on one object in one process: seconds and their ratios.
+
+    python bench/measure/paper_vs_fast.py --obj 01Gorilla --minutes 10 --random_weights
+
+takes every option of ``anomaly_nerf_lego.py``; they hold for both paths, ``configs/paper.txt`` for the paper's. What
+takes hours is measured in part and multiplied, and the table says so.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from bench.measure.results_page import PAGE, circumstances, markdown_table, write_section
+from data.mad import list_queries, load_views
+from inerf.refiners import refine
+from nerf import fields
+from retrieval import galleries
+from scoring import scorers
+from utils.config import Config
+from utils.environment import environment
+from utils.images import read_image
+from utils.options import find_name, make_parser, parse, values_of
+from utils.progress import Progress
+from utils.rendering import Field
+from utils.stopwatch import Stopwatch
+from utils.views import Views, split_held_out
+
+PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper.txt"
+GOALS = (25.0, 30.0, 33.0)  # dB
+FAST_STEPS = (25, 50, 100, 200, 400, 1200)  # lengths of the default training, each from the start
+FIRST_STEPS = 16  # the paper's training is looked at after so many steps, then after twice as many, and so on
+PIXELS = 4096  # of held-out views, from which PSNR is estimated
+
+
+@dataclass(frozen=True)
+class Point:
+    """A training at some time."""
+
+    steps: int
+    seconds: float
+    psnr: float  # dB, of random pixels of held-out views
+
+
+@dataclass(frozen=True)
+class Query:
+    """Seconds of one query by stage."""
+
+    retrieve: float
+    step: float | None  # one step of iNeRF; None where there are no such steps
+    refine: float
+    render: float
+    compare: float
+
+    @property
+    def whole(self) -> float:
+        """Seconds of all stages."""
+        return self.retrieve + self.refine + self.render + self.compare
+
+
+def main(arguments: list[str]) -> int:
+    """Measure both paths on the object that the command line names; returns the exit code."""
+    parser = make_parser("Seconds of the paper's path and of the default one, on one object, and their ratios.")
+    parser.add_argument("--minutes", type=float, default=10.0, help="to train the paper's field, on each device")
+    parser.add_argument("--steps", type=int, default=5, help="steps of iNeRF that are timed")
+    parser.add_argument("--queries", type=int, default=12, help="queries timed on the default path")
+    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/RESULTS.md)")
+    fast, own, _ = parse(parser, arguments)
+    paper = parse(parser, ["--config", str(PAPER), *arguments])[0]
+    find_name(fast)
+    views = load_views(fast.object_dir, fast.image_size, fast.background_rgb)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), fast.held_out_every))
+    queries = list_queries(fast.object_dir)
+    chosen = [queries[index * len(queries) // own.queries] for index in range(own.queries)]
+    parts = []
+    for device in [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]:
+        bench = Bench(train, held_out, [query.path for query in chosen], device, Progress(fast.quiet))
+        slow, quick = bench.paper(paper, 60 * own.minutes, own.steps), bench.fast(fast)
+        where = circumstances({**environment(device)}, values_of(paper), ("field",))
+        parts.append(f"### On {device.type}\n\n{where}\n\n{tables(slow, quick, paper)}")
+    command = f"`python bench/measure/paper_vs_fast.py` on {fast.object_name}"
+    body = f"## The paper's path and the default one\n\n{command}.\n\n" + "\n\n".join(parts)
+    if not torch.cuda.is_available():
+        body += "\n\nNo GPU was at hand: nothing of this table was measured on one."
+    write_section(own.page, "paper", body)
+    print(body)
+    return 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One path on one device."""
+
+    curve: list[Point]
+    rays_per_second: float | None
+    gallery: float  # seconds, once an object
+    query: Query
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The object on a device."""
+
+    train: Views
+    held_out: Views
+    queries: list[Path]
+    device: torch.device
+    progress: Progress
+
+    def paper(self, config: Config, budget: float, steps: int) -> Measured:
+        """The paper's path: its training for ``budget`` seconds, one query by its parts."""
+        curve: list[Point] = []
+        with tempfile.TemporaryDirectory() as folder:
+            count, unfinished = FIRST_STEPS, Path(folder) / "field.safetensors"
+            spent = 0.0
+            while not curve or spent + (spent if len(curve) > 1 else 0.0) < budget:
+                longer = replace(config, nerf=replace(config.nerf, N_iters=count))
+                start = time.perf_counter()
+                field = fields.train(self.train, longer, self.device, unfinished, self.progress)
+                spent += self.since(start)
+                curve.append(Point(count, spent, self.psnr(field)))
+                self.progress.say(f"{count} steps, {spent:.0f} s, {curve[-1].psnr:.2f} dB")
+                count *= 2
+        speed = config.nerf.N_rand * (curve[-1].steps - curve[0].steps) / (curve[-1].seconds - curve[0].seconds)
+        gallery, query = self.one_query(config, field, self.queries[:1], steps)
+        return Measured(curve, speed, gallery, query)
+
+    def fast(self, config: Config) -> Measured:
+        """The default path: trainings of several lengths, some whole queries."""
+        fields.train(self.train, with_steps(config, FAST_STEPS[0]), self.device, None, self.progress)  # compiles
+        curve = []
+        for count in FAST_STEPS:
+            start = time.perf_counter()
+            field = fields.train(self.train, with_steps(config, count), self.device, None, self.progress)
+            curve.append(Point(count, self.since(start), self.psnr(field)))
+        gallery, query = self.one_query(config, field, self.queries, None)
+        return Measured(curve, None, gallery, query)
+
+    def one_query(self, config: Config, field: Field, paths: Sequence[Path], steps: int | None) -> tuple[float, Query]:
+        """Seconds of building the gallery, and median seconds of each stage of a query."""
+        camera, hypotheses = self.train.intrinsics, config.retrieval.hypotheses
+        once = Stopwatch(self.device)
+        with once.stage("gallery"):
+            gallery = galleries.build(self.train, field.render, config, self.device, self.progress)
+        pose = self.held_out.camera_to_world[0]
+        pair = (self.held_out.image(0).to(self.device), field.render(pose, camera))
+        scorer = scorers.calibrate([pair], config, self.device)
+        stages = {"refine": config.inerf.inerf_steps} if steps is None else {"refine": 1, "more": 1 + steps}
+        runs = []
+        for path in self.progress.track(paths, "queries"):
+            clock = Stopwatch(self.device)
+            query = read_image(path, config.image_size, config.background_rgb).to(self.device)
+            with clock.stage("retrieve"):
+                coarse = gallery.retrieve(query, camera, hypotheses)
+            for stage, count in stages.items():
+                some = replace(config, inerf=replace(config.inerf, inerf_steps=count))
+                with clock.stage(stage):
+                    found = refine(query, path.stem, coarse, camera, field, some)
+            with clock.stage("render"):
+                reference = field.render(found.camera_to_world, camera)
+            with clock.stage("compare"):
+                scorer.compare(query, reference)
+            runs.append(clock.seconds)
+        seconds = {stage: median(run[stage] for run in runs) for stage in runs[0]}
+        step = None if steps is None else (seconds.pop("more") - seconds["refine"]) / steps
+        seconds["refine"] += (config.inerf.inerf_steps - 1) * (step or 0.0)
+        return once.seconds["gallery"], Query(step=step, **seconds)
+
+    def psnr(self, field: Field) -> float:
+        """PSNR in dB of the same random pixels of all held-out views, one ray each."""
+        generator, camera = torch.Generator().manual_seed(0), self.held_out.intrinsics
+        error, each = 0.0, max(1, PIXELS // len(self.held_out))
+        for index in range(len(self.held_out)):
+            column = torch.randint(camera.width, (each,), generator=generator)
+            row = torch.randint(camera.height, (each,), generator=generator)
+            pixels = (torch.stack([column, row], -1) + 0.5).to(self.device)
+            with torch.no_grad():
+                colour = field.render_pixels(pixels, self.held_out.camera_to_world[index].to(self.device), camera)
+            truth = self.held_out.image(index)[row, column]
+            error += float((colour.cpu() - truth).square().mean()) / len(self.held_out)
+        return -10 * math.log10(max(error, 1e-10))
+
+    def since(self, start: float) -> float:
+        """Seconds since ``start``, all work of the device done."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - start
+
+
+def with_steps(config: Config, steps: int) -> Config:
+    """The settings with another length of the default training."""
+    return replace(config, field=replace(config.field, steps=steps))
+
+
+def seconds_to(goal: float, curve: Sequence[Point]) -> tuple[float, bool]:
+    """Seconds of training until ``goal`` dB, and whether they are extrapolated.
+
+    Between measured points, and beyond them with the slope of the last half of them, PSNR is taken to be linear in the
+    logarithm of the seconds. Infinite where the PSNR no longer rises.
+
+    >>> curve = [Point(1, 1.0, 10.0), Point(10, 10.0, 20.0)]
+    >>> seconds_to(15.0, curve)[1], round(seconds_to(30.0, curve)[0]), seconds_to(30.0, curve)[1]
+    (False, 100, True)
+    """
+    reached = next((index for index, point in enumerate(curve) if point.psnr >= goal), None)
+    if reached == 0:
+        return curve[0].seconds, False
+    before, after = (curve[reached - 1], curve[reached]) if reached else (curve[(len(curve) - 1) // 2], curve[-1])
+    rise = after.psnr - before.psnr
+    if rise <= 0:
+        return math.inf, True
+    share = (goal - before.psnr) / rise
+    return before.seconds * (after.seconds / before.seconds) ** share, reached is None
+
+
+def tables(slow: Measured, quick: Measured, paper: Config) -> str:
+    """The two tables of a device: training and a query."""
+    rows = []
+    same = slow.curve[-1].psnr
+    for goal in (same, *GOALS):
+        times = [seconds_to(goal, one.curve) for one in (slow, quick)]
+        name = f"to {goal:.1f} dB" + (" (where the paper's training was stopped)" if goal == same else "")
+        rows.append([name, *(shown(*one) for one in times), ratio(times[0][0], times[1][0])])
+    a, b = slow.query, quick.query
+    steps = paper.inerf.inerf_steps
+    stages = [
+        ["gallery, once an object", shown(slow.gallery), shown(quick.gallery), ratio(slow.gallery, quick.gallery)],
+        ["one step of iNeRF", shown(a.step or 0.0), NONE, NONE],
+        *(
+            [stage, shown(getattr(a, stage), stage == "refine"), shown(getattr(b, stage)),
+             ratio(getattr(a, stage), getattr(b, stage))]
+            for stage in ("retrieve", "refine", "render", "compare")
+        ),
+        ["whole query", shown(a.whole, True), shown(b.whole), ratio(a.whole, b.whole)],
+    ]  # fmt: skip
+    head = ["", "paper", "default", "ratio"]
+    curve = ", ".join(f"{point.psnr:.1f} dB after {point.steps}" for point in slow.curve)
+    return (
+        f"{markdown_table(['training', *head[1:]], rows)}\n\n{markdown_table(['a query', *head[1:]], stages)}\n\n"
+        f"PSNR is that of {PIXELS} random pixels of held-out views, one ray each, for both. The default training was "
+        f"run from the start with {', '.join(str(point.steps) for point in quick.curve)} steps; the paper's for "
+        f"{slow.curve[-1].steps} steps of {paper.nerf.N_rand} rays ({slow.rays_per_second:.0f} rays/s): {curve} steps. "
+        f"≈: not run to the end: a training beyond its last point is extrapolated, PSNR linear in the logarithm of the "
+        f"seconds; a refinement is the first step and {steps - 1} times the timed one, through the field as this short "
+        f"training left it."
+    )
+
+
+NONE = "–"
+
+
+def shown(seconds: float, estimated: bool = False) -> str:
+    """Seconds with three digits.
+
+    >>> shown(0.01234), shown(12345.6, True), shown(math.inf)
+    ('0.0123 s', '≈ 12300 s', 'never')
+    """
+    if math.isinf(seconds):
+        return "never"
+    digits = max(0, 2 - math.floor(math.log10(max(seconds, 1e-6))))
+    rounded = float(f"{seconds:.3g}")
+    return f"{'≈ ' if estimated else ''}{rounded:.{digits}f} s"
+
+
+def ratio(slow: float, quick: float) -> str:
+    """How many times as long.
+
+    >>> ratio(123.0, 0.1)
+    '1230×'
+    """
+    return NONE if math.isinf(slow) or math.isinf(quick) else f"{float(f'{slow / quick:.3g}'):.0f}×"
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from utils.errors import exit_code_of
+
+    sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,0 +1,39 @@
+"""Every figure of every cell, one a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from bench.grid import AUROCS, METRICS, Grid, machine_of, of_kind
+
+FAILED = "failed"
+
+
+def as_csv(grid: Grid) -> str:
+    """Every figure of every cell, fractions, seconds and bytes at full precision; a failed cell is a line of its own.
+
+    ``weights`` lists each pretrained file with the first digits of its digest, or "random"; ``fast`` is 0 or 1.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["object", "method", "seed", "metric", "value", "weights", "fast", "commit", "machine"])
+    for (name, method), outcomes in grid.places.items():
+        for one in outcomes:
+            place: list[object] = [name, method, one.cell.seed]
+            if one.report is None:
+                if one.failure:
+                    fast = int(one.cell.protocol.fast)
+                    writer.writerow([*place, FAILED, "", "", fast, "", ""])
+                continue
+            told, report = one.report.environment, one.report
+            weights = " ".join(f"{key}={value}" for key, value in dict(report.config.get("weights") or {}).items())
+            after = [weights, int(bool(report.config.get("fast"))), told.get("commit") or "", machine_of(report)]
+            metrics = dict(METRICS)
+            for kind in report.evaluation.per_defect:
+                metrics.update({f"{metric}/{kind}": of_kind(metric, kind) for metric in AUROCS})
+            for metric, figure in metrics.items():
+                value = figure(report)
+                if value is not None:
+                    writer.writerow([*place, metric, repr(value), *after])
+    return buffer.getvalue()

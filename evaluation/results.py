@@ -1,0 +1,267 @@
+"""What a test run found: one `QueryResult` a query, one `ObjectReport` an object, and the files they become."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.checkpoint import write_text
+from utils.errors import InputError
+
+GOOD = "good"
+DEFECTIVE = "defective"
+UNDECIDED = "undecided"  # the verdict where no threshold is known
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """What is known about one query after the test."""
+
+    name: str  # "<label>/<stem>" in a test folder, e.g. "Burrs/0"; any relative name for a photo of the user's
+    anomaly_score: float
+    verdict: str  # GOOD or DEFECTIVE, the score held against the stored threshold; or UNDECIDED
+    pose_found: bool
+    camera_to_world: Tensor | None  # (4, 4) float32; None where no pose was tried
+    seconds: float  # all of the query
+    defect_type: str | None = None  # GOOD or the kind of defect; None where nobody knows
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)  # e.g. {"retrieve": 0.01, "refine": 0.2}
+    p_value: float | None = None  # probability that a good query scores at least as much
+    pose_confidence: float | None = None  # in [0, 1]
+
+    @property
+    def mistaken(self) -> bool | None:
+        """Whether the verdict contradicts the label; None without a label."""
+        return None if self.defect_type is None else (self.defect_type == GOOD) != (self.verdict == GOOD)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The numbers of one group of queries against all good ones; None where a number is not defined."""
+
+    queries: int  # defective ones in the group
+    image_auroc: float | None = None
+    image_auroc_ci: Interval | None = None
+    image_f1: float | None = None
+    image_f1_ci: Interval | None = None
+    recall: float | None = None  # share of the group's defective queries above the threshold
+    recall_ci: Interval | None = None
+    fpr: float | None = None  # share of good queries above the threshold
+    fpr_ci: Interval | None = None
+    pixel_auroc: float | None = None
+    aupro: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, 90th percentile and maximum of some errors."""
+
+    median: float
+    p90: float
+    max: float
+
+
+@dataclass(frozen=True)
+class PoseFigures:
+    """How good the poses are; errors are known only where true poses are."""
+
+    found: float  # share of queries whose pose was found
+    rotation_deg: Spread | None = None
+    translation: Spread | None = None
+    within: float | None = None  # share of queries within 1 degree and 0.05 scene units
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that `evaluation.metrics.evaluate` computes."""
+
+    overall: Figures
+    per_defect: Mapping[str, Figures]
+    pose: PoseFigures
+
+
+@dataclass(frozen=True)
+class ObjectReport:
+    """Everything that the files about one tested object say."""
+
+    object_name: str
+    threshold: float | None  # a query is defective where its anomaly_score is above it; None where none is known
+    evaluation: Evaluation
+    queries: Sequence[QueryResult]
+    psnr: float | None = None  # dB, mean over the held-out views
+    seconds: Mapping[str, float] = field(default_factory=dict)  # train, gallery, calibrate
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def remark(self) -> str:
+        """What every table of these figures must say besides; empty where there is nothing to say."""
+        return remark_on(self.config)
+
+
+def remark_on(settings: Mapping[str, Any]) -> str:
+    """What figures made with ``settings`` must not be shown without.
+
+    >>> remark_on({"random_weights": True, "score": "paper"})
+    'Random weights stood in for pretrained ones: these figures say nothing about the method.'
+    >>> remark_on({"random_weights": True, "score": "calibrated", "retrieval": "thumbnails"})
+    ''
+    """
+    networks = settings.get("retrieval", "thumbnails") != "thumbnails" or settings.get("score") == "paper"
+    if settings.get("random_weights") and networks:
+        return "Random weights stood in for pretrained ones: these figures say nothing about the method."
+    return ""
+
+
+def verdict_at(anomaly_score: float, threshold: float) -> str:
+    """DEFECTIVE where the score is above the threshold, else GOOD.
+
+    >>> verdict_at(1.5, 1.0), verdict_at(1.0, 1.0)
+    ('defective', 'good')
+    """
+    return DEFECTIVE if anomaly_score > threshold else GOOD
+
+
+def query_seconds(queries: Sequence[QueryResult]) -> dict[str, Any]:
+    """Median and 90th percentile of the queries' seconds, and the median of each stage's."""
+    if not queries:
+        return {"query_median": None, "query_p90": None, "stages": {}}
+    total = torch.tensor([query.seconds for query in queries], dtype=torch.float64)
+    names = list(dict.fromkeys(name for query in queries for name in query.stage_seconds))
+    stages = {}
+    for name in names:
+        spent = [query.stage_seconds[name] for query in queries if name in query.stage_seconds]
+        stages[name] = float(torch.tensor(spent, dtype=torch.float64).quantile(0.5))
+    return {"query_median": float(total.quantile(0.5)), "query_p90": float(total.quantile(0.9)), "stages": stages}
+
+
+def _query_to_json(query: QueryResult) -> dict[str, Any]:
+    pose = None if query.camera_to_world is None else query.camera_to_world.tolist()
+    return {
+        "name": query.name,
+        "defect_type": query.defect_type,
+        "anomaly_score": query.anomaly_score,
+        "verdict": query.verdict,
+        "pose_found": query.pose_found,
+        "camera_to_world": pose,
+        "seconds": query.seconds,
+        "stage_seconds": dict(query.stage_seconds),
+        "p_value": query.p_value,
+        "pose_confidence": query.pose_confidence,
+    }
+
+
+def _query_from_json(entry: Mapping[str, Any]) -> QueryResult:
+    pose = entry["camera_to_world"]
+    return QueryResult(**{**entry, "camera_to_world": None if pose is None else torch.tensor(pose)})
+
+
+def report_to_json(report: ObjectReport) -> dict[str, Any]:
+    """The content of ``results.json`` as plain lists and dictionaries; AUROCs are fractions in [0, 1]."""
+    evaluation = report.evaluation
+    overall = asdict(evaluation.overall)
+    return {
+        "object_name": report.object_name,
+        "queries_defective": overall.pop("queries"),
+        **overall,
+        "threshold": report.threshold,
+        "per_defect": {kind: asdict(figures) for kind, figures in evaluation.per_defect.items()},
+        "psnr": report.psnr,
+        "pose": asdict(evaluation.pose),
+        "seconds": {**report.seconds, **query_seconds(report.queries)},
+        "queries": [_query_to_json(query) for query in report.queries],
+        "config": dict(report.config),
+        "environment": dict(report.environment),
+    }
+
+
+def _figures_from_json(entry: Mapping[str, Any], queries: int) -> Figures:
+    values = {item.name: entry[item.name] for item in fields(Figures) if item.name != "queries"}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Figures(queries=queries, **values)
+
+
+def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
+    """The inverse of :func:`report_to_json`."""
+    pose = dict(content["pose"])
+    for name in ("rotation_deg", "translation"):
+        pose[name] = None if pose[name] is None else Spread(**pose[name])
+    evaluation = Evaluation(
+        overall=_figures_from_json(content, content["queries_defective"]),
+        per_defect={kind: _figures_from_json(entry, entry["queries"]) for kind, entry in content["per_defect"].items()},
+        pose=PoseFigures(**pose),
+    )
+    derived = ("query_median", "query_p90", "stages")
+    return ObjectReport(
+        object_name=content["object_name"],
+        threshold=content["threshold"],
+        evaluation=evaluation,
+        queries=tuple(_query_from_json(entry) for entry in content["queries"]),
+        psnr=content["psnr"],
+        seconds={name: value for name, value in content["seconds"].items() if name not in derived},
+        config=content["config"],
+        environment=content["environment"],
+    )
+
+
+def write_results(path: Path, report: ObjectReport) -> None:
+    """Writes ``results.json``, whole or not at all.
+
+    Raises:
+        InputError: where a number is NaN or infinite, which JSON cannot say.
+    """
+    content = report_to_json(report)
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path}: not written, a number in {_first_not_finite(content)} is NaN or infinite") from error
+    write_text(path, text)
+
+
+def _first_not_finite(content: Any, key: str = "") -> str | None:
+    if isinstance(content, float) and not math.isfinite(content):
+        return key
+    pairs: Iterable[tuple[Any, Any]] = content.items() if isinstance(content, Mapping) else ()
+    if isinstance(content, (list, tuple)):
+        pairs = enumerate(content)
+    found = (_first_not_finite(value, f"{key}.{name}" if key else str(name)) for name, value in pairs)
+    return next((name for name in found if name is not None), None)
+
+
+def read_results(path: Path) -> ObjectReport:
+    """Reads what :func:`write_results` wrote.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        InputError: where the file is not JSON, or lacks a key.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no results here; run auroc_test.py for this object first")
+    try:
+        return report_from_json(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not a JSON file ({error}); test the object again with --overwrite") from error
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: no results file of this program ({error!r}); test again with --overwrite") from error
+
+
+def anomaly_map_path(output_folder: Path, name: str) -> Path:
+    """Where the map of query ``name`` ("<label>/<stem>") lies: the layout that MVTec AD's evaluation reads.
+
+    >>> anomaly_map_path(Path("output/toy"), "Burrs/0").as_posix()
+    'output/toy/anomaly_maps/test/Burrs/0.tiff'
+
+    Raises:
+        InputError: where the name would leave the folder.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or not parts.name:
+        raise InputError(f"query name {name!r}: expected <label>/<stem> without '..'")
+    return output_folder / "anomaly_maps" / "test" / parts.parent / f"{parts.name}.tiff"

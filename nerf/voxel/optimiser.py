@@ -1,0 +1,133 @@
+"""One optimiser step on the voxel field: compiled on the CPU, in torch on other devices."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numba
+import numpy as np
+import torch
+
+from nerf.voxel.field import STEP
+from nerf.voxel.kernels import accumulate_gradient, adam_step, neighbour_rows, smooth_density
+from nerf.voxel.state import State
+from nerf.voxel.torch_march import TorchGrid, march_rays
+from utils.camera import camera_directions
+from utils.config import FieldConfig
+from utils.views import Views
+
+DENSITY_BOUND = 30.0  # raw densities stay within +- this
+MOST_CHUNKS = 8  # gradient buffers, at most; one a thread
+
+
+class Optimiser(Protocol):
+    """Steps on a state's table."""
+
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
+        """One step on the pixels of ``batch``; returns their mean squared error before it."""
+
+    def read_back(self, state: State) -> None:
+        """Put table, moments and peaks where ``state`` keeps them."""
+
+
+class CompiledOptimiser:
+    """Adam on the touched vertices, in compiled loops, in place on the state's arrays."""
+
+    def __init__(self, state: State, views: Views, config: FieldConfig) -> None:
+        self.state, self.grid = state, state.grid
+        camera = views.intrinsics
+        self.lens = np.array([camera.focal_x, camera.focal_y, camera.centre_x, camera.centre_y], np.float32)
+        self.cameras, self.images = views.camera_to_world.float().contiguous().numpy(), views.images.numpy()
+        self.background = np.array(views.background, np.float32)
+        chunks = min(numba.get_num_threads(), MOST_CHUNKS)
+        self.gradient = np.zeros((chunks, *state.table.shape), np.float32)
+        self.peak = np.repeat(state.peak[None], chunks, axis=0)
+        self.neighbours = neighbour_rows(state.grid.index, state.grid.vertices)
+        self.scratch = np.empty(state.grid.vertices, np.float32)
+        self.count = state.step
+
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
+        """See ``Optimiser``."""
+        grid, state, voxel = self.grid, self.state, np.float32(self.grid.voxel)
+        error = accumulate_gradient(
+            batch, offsets, self.cameras, self.lens, self.images, self.background, np.float32(STEP) * voxel,
+            grid.origin, voxel, grid.index, grid.blocks, state.table, self.gradient, self.peak, mark,
+        )  # fmt: skip
+        self.count += 1
+        correction = np.array([1 - 0.9**self.count, 1 - 0.99**self.count], np.float32)
+        adam_step(state.table, self.gradient, state.mean, state.square, rates, correction)
+        bound = np.float32(DENSITY_BOUND)
+        smooth_density(state.table, self.neighbours, np.float32(smoothness), bound, self.scratch)
+        return float(error)
+
+    def read_back(self, state: State) -> None:
+        """See ``Optimiser``."""
+        state.peak = self.peak.max(axis=0)
+
+
+class TorchOptimiser:
+    """The same step with torch's automatic differentiation, on any device."""
+
+    def __init__(self, state: State, views: Views, config: FieldConfig, device: torch.device) -> None:
+        self.grid = TorchGrid.of(state.grid, device)
+        self.table, self.mean, self.square, self.peak = (
+            torch.from_numpy(array).to(device).clone() for array in (state.table, state.mean, state.square, state.peak)
+        )
+        self.camera, self.images = views.intrinsics, views.images.to(device)
+        self.cameras = views.camera_to_world.float().to(device)
+        self.background = torch.tensor(views.background, device=device)
+        rows = neighbour_rows(state.grid.index, state.grid.vertices)
+        self.neighbours = torch.from_numpy(rows).to(device).long()
+        self.count = state.step
+
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
+        """See ``Optimiser``."""
+        self.table.requires_grad_(True)
+        error = self.error(torch.from_numpy(batch), torch.from_numpy(offsets), mark)
+        # The compiled loops leave out the constant factor 2 / (3 pixels); Adam does not see constant factors.
+        (slope,) = torch.autograd.grad(error * (1.5 * len(batch)), self.table)
+        self.table = self.table.detach()
+        self.count += 1
+        touched = slope != 0
+        self.mean = torch.where(touched, 0.9 * self.mean + 0.1 * slope, self.mean)
+        self.square = torch.where(touched, 0.99 * self.square + 0.01 * slope**2, self.square)
+        size = (self.square / (1 - 0.99**self.count)).sqrt() + 1e-12
+        change = torch.from_numpy(rates).to(self.table) * (self.mean / (1 - 0.9**self.count)) / size
+        self.table = self.table - torch.where(touched, change, 0.0)
+        self.table[:, 0] = self.smoothed(smoothness)
+        return float(error.detach())
+
+    def error(self, batch: torch.Tensor, offsets: torch.Tensor, mark: bool) -> torch.Tensor:
+        """Mean squared colour error of the pixels of ``batch``."""
+        device = self.table.device
+        view, column, row, rays = batch.to(device).long().unbind(-1)
+        pixel = torch.repeat_interleave(torch.arange(len(batch), device=device), rays)
+        first = torch.cumsum(rays, 0) - rays
+        number = torch.arange(len(pixel), device=device) - first[pixel]
+        fine = (rays[pixel] == 4)[:, None]
+        pattern = torch.where(fine, 0.25 + 0.5 * torch.stack([number % 2, number // 2], -1), 0.5)
+        at = torch.stack([column, row], -1)[pixel] + pattern
+        pose = self.cameras[view[pixel]]
+        directions = (pose[:, :3, :3] @ camera_directions(at, self.camera)[..., None])[..., 0]
+        step = STEP * self.grid.voxel
+        met = march_rays(pose[:, :3, 3], directions, offsets.to(device)[pixel], self.grid, self.table, step)
+        colour = met.colour + (1 - met.opacity)[:, None] * self.background
+        mean = torch.zeros(len(batch), 3, device=device).index_add(0, pixel, colour / rays[pixel][:, None])
+        if mark:
+            weights = met.weights[:, None].expand(-1, 8).reshape(-1)
+            self.peak.scatter_reduce_(0, met.corners.reshape(-1), weights, "amax")
+        return ((mean - self.images[view, row, column].float() / 255) ** 2).mean()
+
+    def smoothed(self, amount: float) -> torch.Tensor:
+        """The raw densities (vertices,) moved towards their neighbours' mean; see ``kernels.smooth_density``."""
+        raw = self.table[:, 0]
+        pairs = self.neighbours.reshape(-1, 3, 2)
+        both = (pairs >= 0).all(-1)
+        bends = raw[pairs.clamp(min=0)].mean(-1) - raw[:, None]
+        bend = torch.where(both, bends, torch.zeros_like(bends)).sum(-1)
+        return (raw + amount * bend / both.sum(-1).clamp(min=1)).clamp(-DENSITY_BOUND, DENSITY_BOUND)
+
+    def read_back(self, state: State) -> None:
+        """See ``Optimiser``."""
+        arrays = (self.table, self.mean, self.square, self.peak)
+        state.table, state.mean, state.square, state.peak = (array.cpu().numpy().copy() for array in arrays)

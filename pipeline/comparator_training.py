@@ -1,0 +1,81 @@
+"""Trains the comparator on generated toys: the one part of the program that is learned across objects.
+
+    python -m pipeline.comparator_training data/toys/beetle data/toys/goose ...
+
+Each folder is an object in the MAD layout with ground truth. Its field and gallery are trained as for any object; its
+test images and held-out views, with references at *estimated* poses, are what the comparator learns from. Use toys
+made by ``python -m data generate``, never objects that results are reported on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from data.mad import list_queries, load_views
+from nerf import fields
+from pipeline.model import ReferenceModel
+from pipeline.photos import PhotoReader
+from retrieval import galleries
+from scoring.learn import Example, learn
+from utils.checkpoint import save_tensors
+from utils.config import Config
+from utils.device import pick_device
+from utils.errors import exit_code_of
+from utils.images import read_mask
+from utils.options import build, file_values
+from utils.progress import Progress
+from utils.views import split_held_out
+
+
+def main(argv: list[str]) -> int:
+    """Train and save the comparator; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser.add_argument("objects", nargs="+", type=Path, help="folders of generated toys, in the MAD layout")
+    parser.add_argument("--out", type=Path, default=Path("comparator.safetensors"), help="file to write")
+    parser.add_argument("--config", type=Path, help="settings of fields and poses that differ from the defaults")
+    parser.add_argument("--steps", type=int, default=5000, help="optimiser steps")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    args = parser.parse_args(argv)
+    config = build(file_values(args.config)[0] if args.config else {})
+    config, progress = replace(config, seed=args.seed, quiet=args.quiet), Progress(args.quiet)
+    examples = [example for folder in args.objects for example in examples_of(folder, config, progress)]
+    comparator = learn(examples, args.steps, args.seed, progress)
+    names = [folder.name for folder in args.objects]
+    header = {"kind": "comparator", "toys": names, "steps": args.steps, "seed": args.seed}
+    save_tensors(args.out, comparator.state(), header)
+    print(f"{args.out}: {len(examples)} images of {', '.join(names)}")
+    return 0
+
+
+def examples_of(folder: Path, config: Config, progress: Progress) -> list[Example]:
+    """All images of an object that its field has not seen, each with its reference."""
+    config = replace(config, object_name=folder.name, data_dir=str(folder.parent))
+    views = load_views(folder, config.image_size, config.background_rgb)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
+    device = pick_device(config.device)
+    field = fields.train(train, config, device, None, progress)
+    gallery = galleries.build(train, field.render, config, device, progress)
+    model = ReferenceModel(config, views.intrinsics, device, field, gallery)
+    images: list[tuple[str, Tensor, Tensor | None]] = [
+        (f"view {index}", held_out.image(index), None) for index in range(len(held_out))
+    ]
+    photos = PhotoReader(config, views.intrinsics)
+    for query in list_queries(folder):
+        mask = read_mask(query.mask_path) if query.mask_path else None
+        images.append((query.name, photos.read_query(query.path), mask))
+    examples = []
+    for name, image, mask in progress.track(images, folder.name):
+        conditioned = model.condition(image)
+        reference = model.reference(conditioned, model.locate(conditioned, name).camera_to_world)
+        examples.append(Example.of(conditioned, reference, mask))
+    return examples
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,0 +1,85 @@
+"""Inspection: photos without ground truth get a verdict at the threshold that training learned from good views."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pipeline.model import Detection, Model, load_model
+from pipeline.photos import find_photos
+from report.heatmap import HeatScale, heat_overlay
+from utils.checkpoint import ensure_writable
+from utils.config import Config
+from utils.errors import InputError
+from utils.images import to_bytes, write_png
+from utils.progress import Progress
+
+EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
+
+
+def inspect_photos(config: Config, places: list[Path], masks: Path | None = None) -> int:
+    """Write one line, one heat map and one JSON line for each photo.
+
+    A photo that cannot be read does not stop the others.
+
+    Args:
+        config: names the trained object.
+        places: photos and folders of photos.
+        masks: folder of the photos' masks, ``NAME.png`` for ``NAME.jpg``.
+    Returns:
+        0 where all photos are good, 1 where one is defective, 2 where one could not be inspected.
+    """
+    if masks is not None and not masks.is_dir():
+        raise InputError(f"There is no folder {masks}; correct --masks.")
+    photos, model = find_photos(places), load_model(config)
+    folder = config.result_dir / "detect"
+    ensure_writable(folder)
+    worst = EXIT_GOOD
+    with (folder / "detections.jsonl").open("a", encoding="utf-8") as journal:
+        for name, path in Progress(config.quiet).track(photos.items(), config.object_name, len(photos)):
+            try:
+                query = model.photos.read(path, masks)
+            except (InputError, OSError) as error:
+                print(f"error: {error}", file=sys.stderr)
+                worst = EXIT_ERROR
+                continue
+            detection = model.detect_image(query, name)
+            heat_map = write_heat_map(folder / f"{name}_heat.png", query, detection)
+            journal.write(json.dumps(entry_of(detection, path, heat_map, model)) + "\n")
+            journal.flush()
+            pose = "pose found" if detection.pose_found else "pose not found"
+            print(f"{path}\t{detection.verdict}\t{detection.anomaly_score:.4f}\t{pose}", flush=True)
+            if detection.verdict != "good":
+                worst = max(worst, EXIT_DEFECTIVE)
+    return worst
+
+
+def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:
+    """The JSON line of a photo."""
+    return {
+        "photo": str(path),
+        "object_name": model.config.object_name,
+        "verdict": detection.verdict,
+        "anomaly_score": detection.anomaly_score,
+        "threshold": detection.threshold,
+        "p_value": detection.p_value,
+        "pose_found": detection.pose_found,
+        "pose_confidence": detection.pose_confidence,
+        "camera_to_world": detection.pose.tolist(),
+        "heat_map": str(heat_map),
+        "seconds": round(detection.seconds, 4),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def write_heat_map(path: Path, query: Tensor, detection: Detection) -> Path:
+    """Write the anomaly map in colour over the photo: full colour at twice the threshold."""
+    scale = HeatScale(0.0, 2.0 * detection.threshold)
+    picture = heat_overlay(to_bytes(query), detection.anomaly_map, scale)
+    write_png(path, torch.from_numpy(picture).float() / 255.0)
+    return path

@@ -1,0 +1,223 @@
+"""The method, composed once: each box of the paper's figure is a line of ``Model.detect_image``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.lens import Lens
+from evaluation.results import verdict_at
+from inerf.refine import Refinement
+from inerf.refiners import refine
+from nerf import fields
+from pipeline.photos import Mask, PhotoReader, find_photos
+from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
+from retrieval import galleries
+from retrieval.galleries import Gallery
+from scoring import scorers
+from scoring.scorers import Scorer
+from utils.camera import Intrinsics
+from utils.checkpoint import as_checkpoint, ensure_writable, write_text
+from utils.config import Config
+from utils.device import pick_device
+from utils.errors import InputError
+from utils.exposure import match_exposure, match_renderer
+from utils.options import build, config_text, file_values
+from utils.rendering import Field, Rendering
+from utils.restore import undo_disturbance
+from utils.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The verdict on one image, and what led to it."""
+
+    name: str
+    verdict: str  # "good" or "defective": anomaly_score against the stored threshold
+    anomaly_score: float  # largest value of the anomaly map
+    threshold: float
+    p_value: float  # probability that a good image scores at least as much
+    anomaly_map: Tensor  # (height, width) float32, 0 or more
+    reference: Tensor  # (height, width, 3) float32 RGB in [0, 1]: the anomaly-free object at `pose`
+    pose: Tensor  # (4, 4) float32 camera_to_world
+    pose_found: bool  # whether the object, seen from `pose`, explains the image
+    pose_confidence: float | None  # in [0, 1]; None where the pose was given
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.stage_seconds.values())
+
+
+@dataclass(frozen=True)
+class ReferenceModel:
+    """The anomaly-free object, which can be rendered at the pose of any image of it."""
+
+    config: Config
+    intrinsics: Intrinsics  # of the working images
+    device: torch.device
+    field: Field
+    gallery: Gallery
+
+    def locate(self, query: Tensor, name: str, clock: Stopwatch | None = None) -> Refinement:
+        """Find the pose of a query: retrieve coarse poses, then refine them.
+
+        Args:
+            query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
+            name: with the seed it fixes every random choice.
+            clock: adds up the seconds of both stages.
+        """
+        clock = clock or Stopwatch(self.device)
+        with clock.stage("retrieve"):
+            coarse_poses = self.gallery.retrieve(query, self.intrinsics, self.config.retrieval.hypotheses)
+        with clock.stage("refine"):
+            renderer = match_renderer(self.field, query, self.config.background_rgb)
+            video = self.config.result_dir / name / "video.gif" if self.config.inerf.save_video else None
+            return refine(query, name, coarse_poses, self.intrinsics, renderer, self.config, video)
+
+    def reference(self, query: Tensor, pose: Tensor) -> Rendering:
+        """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary."""
+        rendering = self.field.render(pose.to(self.device), self.intrinsics)
+        return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
+
+    def condition(self, query: Tensor) -> Tensor:
+        """Move a query to the device, with the brightness and noise level of the training views restored."""
+        return undo_disturbance(query.to(self.device), self.config.background_rgb)
+
+
+@dataclass(frozen=True)
+class Model(ReferenceModel):
+    """A trained object.
+
+    >>> model = Model.load("ckpts/pump")  # doctest: +SKIP
+    >>> model.detect("photo.jpg").verdict  # doctest: +SKIP
+    'defective'
+    """
+
+    scorer: Scorer
+    record: TrainingRecord = field(default_factory=TrainingRecord)
+
+    def detect_image(self, query: Tensor, name: str, pose: Tensor | None = None, pose_found: bool = True) -> Detection:
+        """Run the whole method on one image.
+
+        Args:
+            query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
+            name: of the query; with the seed it fixes every random choice.
+            pose: (4, 4) camera_to_world to take instead of searching one.
+            pose_found: what the detection says of a pose that is given.
+        """
+        clock, confidence = Stopwatch(self.device), None
+        query = self.condition(query)
+        if pose is None:
+            refinement = self.locate(query, name, clock)
+            pose, pose_found, confidence = refinement.camera_to_world, refinement.found, refinement.confidence
+        with clock.stage("render"):
+            reference = self.reference(query, pose)
+        with clock.stage("compare"):
+            anomaly_map, anomaly_score = self.scorer.compare(query, reference)
+        return Detection(
+            name=name,
+            verdict=verdict_at(anomaly_score, self.scorer.threshold),
+            anomaly_score=anomaly_score,
+            threshold=self.scorer.threshold,
+            p_value=self.scorer.p_value(anomaly_score),
+            anomaly_map=anomaly_map,
+            reference=reference.colour,
+            pose=pose.cpu(),
+            pose_found=pose_found,
+            pose_confidence=confidence,
+            stage_seconds=clock.seconds,
+        )
+
+    def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:
+        """Detect defects in one image of the object.
+
+        Args:
+            image: a file, (height, width, 3 or 4) uint8 or float in [0, 1], or a PIL image; as the training views
+                were taken, from any pose. A photo of the size that the camera wrote is undistorted first.
+            mask: of the object, a file or (height, width), 255 or True = object; needed where the background is real.
+            name: names the image in the detection; by default the file's stem.
+        Raises:
+            FileNotFoundError, InputError: for an image that is missing, damaged or of other proportions.
+        """
+        if isinstance(image, (str, Path)):
+            name, query = name or Path(image).stem, self.photos.read(Path(image), mask)
+        else:
+            query = self.photos.prepare(np.asarray(image), mask, name or "the image")
+        return self.detect_image(query, name or "image")
+
+    def detect_all(self, folder: str | Path, masks: str | Path | None = None) -> Iterator[Detection]:
+        """Detect defects in every image of a folder and the folders in it, in natural order of their names.
+
+        Args:
+            folder: PNG and JPEG files.
+            masks: a folder with ``NAME.png`` for each ``NAME.jpg``.
+        """
+        for name, path in find_photos([Path(folder)]).items():
+            yield self.detect_image(self.photos.read(path, masks), name)
+
+    @cached_property
+    def photos(self) -> PhotoReader:
+        """Reads images as the camera of the training views would have taken them."""
+        entry = self.record.photo_camera
+        lens = None if entry is None else Lens.of_entry(entry, str(self.config.checkpoint_dir / FILE))
+        return PhotoReader(self.config, self.intrinsics, lens)
+
+    @staticmethod
+    def load(folder: str | Path, device: str = "auto") -> Model:
+        """Load a trained object.
+
+        Args:
+            folder: what training wrote, as in ``ckpts/pump``.
+            device: "auto", "cpu" or "cuda".
+        Raises:
+            FileNotFoundError, InputError: where training is missing, unfinished or damaged.
+        """
+        folder = Path(folder)
+        check_there(folder)
+        config = replace(build(file_values(folder / "config.txt")[0]), device=device)  # type: ignore[arg-type]
+        return load_model(replace(config, object_name=folder.resolve().name, ckpt_dir=str(folder.resolve().parent)))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the trained object into ``folder``, from where ``load`` reads it."""
+        folder = Path(folder)
+        ensure_writable(folder)
+        self.field.save(folder / STEP_FILES["field"])
+        self.gallery.save(folder / STEP_FILES["gallery"])
+        self.scorer.save(folder / STEP_FILES["calibration"])
+        write_text(folder / "config.txt", config_text(self.config))
+        self.record.write(folder)
+
+
+def check_there(folder: Path) -> None:
+    """Raise an InputError unless ``folder`` holds a trained object."""
+    if not (folder / "config.txt").is_file():
+        raise InputError(f"There is no trained object in {folder}; run anomaly_nerf_lego.py --obj {folder.name} first.")
+
+
+def load_model(config: Config) -> Model:
+    """Load the trained object that the settings name.
+
+    Raises:
+        InputError: where it is missing, unfinished, or was trained with other settings.
+    """
+    folder, device = config.checkpoint_dir, pick_device(config.device)
+    check_there(folder)
+    record = TrainingRecord.read(folder)
+    check_trained(config, build(file_values(folder / "config.txt")[0]), record)
+    paths = {step: folder / name for step, name in STEP_FILES.items()}
+    with as_checkpoint(paths["field"]):
+        trained_field = fields.load(paths["field"], device)
+    with as_checkpoint(paths["gallery"]):
+        gallery = galleries.load(paths["gallery"], config, device)
+    with as_checkpoint(paths["calibration"]):
+        scorer = scorers.load(paths["calibration"], config, device)
+    return Model(config, record.camera(), device, trained_field, gallery, scorer, record)

@@ -1,0 +1,139 @@
+"""Photos and queries, brought to the images that a model works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.folders import images_in
+from data.lens import Lens, rectify
+from data.masks import cut_out, read_image
+from data.photos import Photos
+from utils.camera import Intrinsics
+from utils.config import Config
+from utils.errors import InputError
+from utils.images import prepare
+
+Mask = str | Path | np.ndarray | None
+
+
+@dataclass(frozen=True)
+class PhotoReader:
+    """Reads images as the camera of the training views would have taken them."""
+
+    config: Config
+    intrinsics: Intrinsics  # of the training views, as the field renders them
+    lens: Lens | None = None  # of the photos that the training views were made of, where it is known
+
+    def read_query(self, path: Path) -> Tensor:
+        """Read an image of the object's folder: float32 RGB (height, width, 3) of the training views' size."""
+        config = self.config
+        return self._checked(read_image(path, config.object_dir, config.image_size, config.background_rgb), str(path))
+
+    def read(self, path: Path, mask: Mask = None) -> Tensor:
+        """Read a photo as its camera wrote it: float32 RGB (height, width, 3) of the training views' size.
+
+        Args:
+            path: a PNG or JPEG file; its EXIF orientation is obeyed.
+            mask: of the object: a file, a folder of masks by the photo's stem, or (height, width), 255 = object.
+        Raises:
+            FileNotFoundError, InputError: for a file that is missing, damaged or of other proportions.
+        """
+        if mask is None and path.resolve().is_relative_to(self.config.object_dir.resolve()):
+            return self.read_query(path)
+        folder = Path(mask) if isinstance(mask, (str, Path)) and Path(mask).is_dir() else None
+        photos = Photos.of([path], folder, wide=self.intrinsics.width > self.intrinsics.height)
+        picture = photos.read(path)
+        if folder is not None:
+            picture = cut_out(picture, photos.foreground(path))
+        elif isinstance(mask, (str, Path)):
+            picture = cut_out(picture, photos.turned_mask(Path(mask), path))
+        elif mask is not None:
+            picture = cut_out(picture, _as_mask(mask))
+        return self._as_seen_by_the_views(picture, str(path))
+
+    def prepare(self, picture: np.ndarray, mask: Mask = None, name: str = "the image") -> Tensor:
+        """Prepare an image in memory: float32 RGB (height, width, 3) of the training views' size.
+
+        Args:
+            picture: (height, width, 3 or 4) uint8, or float in [0, 1].
+            mask: (height, width), 255 or True = object.
+            name: of the image in messages.
+        Raises:
+            InputError: where shape, range or proportions are others.
+        """
+        if picture.ndim != 3 or picture.shape[2] not in (3, 4):
+            raise InputError(f"{name} must be (height, width, 3 or 4), found {picture.shape}; convert it to RGB.")
+        if picture.dtype != np.uint8:
+            if not (np.isfinite(picture).all() and picture.min(initial=0) >= 0 and picture.max(initial=0) <= 1):
+                raise InputError(
+                    f"{name} must be uint8, or float in [0, 1], found {picture.dtype} beyond it; scale it."
+                )
+            picture = (255.0 * picture).round().astype(np.uint8)
+        if mask is not None:
+            picture = cut_out(picture, _as_mask(np.asarray(mask)))
+        return self._as_seen_by_the_views(picture, name)
+
+    def _as_seen_by_the_views(self, picture: np.ndarray, name: str) -> Tensor:
+        """Undistort an image of the size of the camera's photos; scale others, of the views' proportions."""
+        config, camera, lens = self.config, self.intrinsics, self.lens
+        if lens is None or (picture.shape[1], picture.shape[0]) != (lens.width, lens.height):
+            return self._checked(torch.from_numpy(prepare(picture, config.image_size, config.background_rgb)[0]), name)
+        finer = 2 * max(
+            camera.width, camera.height
+        )  # so that nothing blurs, and large photos are not undistorted whole
+        colour = (prepare(picture, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
+        fill = round(255 * config.background_rgb[0])
+        seen = rectify(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)
+        return torch.from_numpy(seen).float() / 255.0
+
+    def _checked(self, image: Tensor, name: str) -> Tensor:
+        expected = (self.intrinsics.width, self.intrinsics.height)
+        if (image.shape[1], image.shape[0]) != expected:
+            raise InputError(
+                f"The image {name} has {image.shape[1]}x{image.shape[0]} pixels after scaling, the training views have "
+                f"{expected[0]}x{expected[1]}; take it with the same camera settings."
+            )
+        return image
+
+
+def _as_mask(mask: np.ndarray) -> np.ndarray:
+    """A mask (height, width) as uint8, 255 = object."""
+    if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
+        raise InputError(
+            f"A mask must be (height, width) of uint8 or bool, found {mask.shape} of {mask.dtype}; convert it."
+        )
+    return np.where(mask, 255, 0).astype(np.uint8) if mask.dtype == np.bool_ else mask
+
+
+def find_photos(places: list[Path]) -> dict[str, Path]:
+    """Find photos, each by a name of its own: a file's stem, or a folder's name and the path in it.
+
+    Args:
+        places: files, and folders that are searched with all folders in them.
+    Raises:
+        InputError: where a place does not exist, or a folder holds no images.
+    """
+    photos: dict[str, Path] = {}
+    for place in places:
+        if place.is_dir():
+            folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
+            found = [path for folder in folders for path in images_in(folder)]
+            if not found:
+                raise InputError(f"There are no PNG or JPEG images in the folder {place}; name another one.")
+            top = place.resolve()
+            named = [(f"{top.name}/{path.relative_to(place).with_suffix('').as_posix()}", path) for path in found]
+        elif place.is_file():
+            named = [(place.stem, place)]
+        else:
+            raise InputError(f"There is no file or folder {place}; check the name.")
+        for name, path in named:
+            unique, copy = name, 2
+            while unique in photos:
+                unique, copy = f"{name}_{copy}", copy + 1
+            photos[unique] = path
+    return photos

@@ -1,0 +1,138 @@
+"""``training.json``: which steps of training are done, for which data and settings, and what they gave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.camera import Intrinsics
+from utils.checkpoint import write_text
+from utils.config import RUN_KEYS, Config
+from utils.errors import InputError
+from utils.options import options, values_of
+
+FILE = "training.json"
+VERSION = 2  # raise it when a step's result changes for the same data and settings
+
+# What the choice of the training views depends on, by view_split.
+VIEW_KEYS = {
+    "all": ("view_split",),
+    "uniform": ("view_split", "view_fraction"),
+    "published": ("view_split", "view_fraction"),
+    "few_shot": ("view_split", "few_shot_views"),
+}
+
+STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "calibration")}
+
+
+@dataclass
+class TrainingRecord:
+    """What stands in ``training.json``."""
+
+    steps: dict[str, str] = field(default_factory=dict)  # fingerprint of each step that is done
+    data: str = ""  # hash of poses and views
+    views: int = 0
+    intrinsics: dict[str, float] = field(default_factory=dict)
+    photo_camera: dict[str, Any] | None = None  # the lens of the photos that the views were made of, where it is known
+    psnr: float | None = None  # dB, whole frame, mean over the held-out views
+    blank_psnr: float | None = None  # dB, the same of a picture that shows the bare background
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(folder: Path) -> TrainingRecord:
+        """The record of a checkpoint folder; an empty one where nothing is done yet."""
+        path = folder / FILE
+        if not path.is_file():
+            return TrainingRecord()
+        try:
+            return TrainingRecord(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{path} is not a whole record of training ({error}); delete it and train again."
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Write the record, whole or not at all."""
+        write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    def camera(self) -> Intrinsics:
+        """The camera of the views."""
+        numbers = self.intrinsics
+        return Intrinsics(int(numbers["width"]), int(numbers["height"]), *list(numbers.values())[2:])
+
+    def done(self, step: str, fingerprint: str, folder: Path) -> bool:
+        """Whether a step's file is there and was made with this fingerprint."""
+        return self.steps.get(step) == fingerprint and (folder / STEP_FILES[step]).is_file()
+
+
+def step_fingerprints(config: Config, data: str) -> dict[str, str]:
+    """For each step a hash of all that its result depends on.
+
+    Args:
+        config: the settings.
+        data: hash of the views.
+    """
+    before, prints = f"{VERSION} {data}", {}
+    for step, settings in step_settings(config).items():
+        before = hash_of([before, step, settings])
+        prints[step] = before
+    return prints
+
+
+def step_settings(config: Config) -> dict[str, dict[str, Any]]:
+    """For each step the settings that its result depends on, besides the steps before it."""
+    own = {
+        "field": ("nerf",) if config.field.method == "mlp" else ("field",),
+        "gallery": ("retrieval",),
+        "calibration": ("refine", *(["inerf"] if config.refine.method == "adam" else []), "score"),
+    }
+    weights = {"random_weights", "efficientnet_weights"}
+    keys = {
+        "field": {
+            "image_size",
+            "background",
+            "held_out_every",
+            "seed",
+            "field",
+            *VIEW_KEYS[config.robustness.view_split],
+        },
+        "gallery": weights if config.retrieval.method != "thumbnails" else set(),
+        "calibration": {"refine"} | (weights if config.score.method == "paper" else set()),
+    }
+    values = values_of(config)
+    return {
+        step: {
+            option.key: values[option.key]
+            for option in options()
+            if (option.group in own[step] or option.key in keys[step]) and option.key not in RUN_KEYS
+        }
+        for step in STEP_FILES
+    }
+
+
+def hash_of(content: Any) -> str:
+    """A hash of anything that JSON can write."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def check_trained(config: Config, trained: Config, record: TrainingRecord) -> None:
+    """An InputError where training is not finished, or where a setting is not what the object was trained with."""
+    if record.steps != step_fingerprints(trained, record.data):
+        raise InputError(
+            f"The training of {config.object_name} in {config.checkpoint_dir} is not finished; run "
+            f"anomaly_nerf_lego.py --obj {config.object_name} to finish it."
+        )
+    now, then = (
+        {key: value for settings in step_settings(one).values() for key, value in settings.items()}
+        for one in (config, trained)
+    )
+    for key in [key for key in now if key != "seed"]:
+        if now[key] != then.get(key, now[key]):
+            raise InputError(
+                f"{config.object_name} was trained with {key} = {then[key]}, found {now[key]}; leave it out, or run "
+                f"anomaly_nerf_lego.py with it first."
+            )

@@ -1,0 +1,227 @@
+"""Training: an object's posed views become a field, a gallery and a calibration in ``ckpts/<object>/``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import torch
+
+from data.checks.quick import BAD_VERDICT, quick_checks
+from data.mad import find_object, fingerprint, load_views, read_transforms
+from data.splits import select_views
+from evaluation.metrics import psnr
+from nerf import fields
+from pipeline.model import Model, ReferenceModel, load_model
+from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
+from retrieval import galleries
+from scoring import scorers
+from scoring.scorers import Scorer
+from utils.checkpoint import as_checkpoint, ensure_writable, write_text
+from utils.config import Config
+from utils.device import pick_device
+from utils.environment import environment
+from utils.errors import InputError
+from utils.exposure import match_exposure
+from utils.options import config_text
+from utils.progress import Progress
+from utils.rendering import Field
+from utils.stopwatch import Stopwatch
+from utils.views import Views, split_held_out
+from utils.weights import needed, obtain, weights_of
+
+MIN_VIEWS = 8
+MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
+MIN_PSNR_GAIN = 6.0  # dB by which a field must beat an image that shows the bare background
+
+
+class Saveable(Protocol):
+    """A result that has a file."""
+
+    def save(self, path: Path) -> None: ...
+
+
+Result = TypeVar("Result", bound=Saveable)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What the steps of one training share."""
+
+    config: Config
+    record: TrainingRecord
+    fingerprints: dict[str, str]  # of each step: what its result depends on
+    clock: Stopwatch
+    progress: Progress
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.config.checkpoint_dir
+
+    def step(
+        self,
+        name: str,
+        stage: str,
+        make: Callable[[], Result],
+        load: Callable[[Path], Result],
+        measure: Callable[[Result], None] = lambda result: None,
+    ) -> Result:
+        """Load the result of a step that is done with the same data and settings, else make, measure and save it.
+
+        Args:
+            name: of the step, as in ``STEP_FILES``.
+            stage: under which its seconds are recorded.
+        """
+        path = self.folder / STEP_FILES[name]
+        if self.record.done(name, self.fingerprints[name], self.folder):
+            with as_checkpoint(path):
+                return load(path)
+        with self.clock.stage(stage):
+            result = make()
+            result.save(path)
+        measure(result)
+        self.record.steps[name] = self.fingerprints[name]
+        self.record.seconds[stage] = round(self.clock.seconds[stage], 3)
+        self.record.write(self.folder)
+        return result
+
+
+def train_object(config: Config) -> Model:
+    """Train one object; a step that is done with the same data and settings is skipped.
+
+    Raises:
+        FileNotFoundError, InputError: for data or settings that cannot be trained with.
+    """
+    config = replace(config, inerf=replace(config.inerf, save_video=False))  # videos are of queries
+    progress, folder = Progress(config.quiet), config.checkpoint_dir
+    data = fingerprint(find_object(config.object_dir))
+    prints = step_fingerprints(config, data)
+    record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
+    if all(record.done(step, prints[step], folder) for step in prints):
+        progress.say(f"{config.object_name} is trained already; --overwrite trains it again.")
+        return load_model(config)
+    for name in needed(config):
+        obtain(name, weights_of(config))  # missing weights are reported now, not after hours
+    warn_of_data(config)
+    ensure_writable(folder)
+    record.data = data
+    write_text(folder / "config.txt", config_text(config))
+    model = run_steps(TrainingRun(config, record, prints, Stopwatch(pick_device(config.device)), progress))
+    record.environment = environment(pick_device(config.device))
+    record.write(folder)
+    return model
+
+
+def warn_of_data(config: Config) -> None:
+    """Print one line for each mistake in files and cameras that shows without looking at a pixel."""
+    for check in quick_checks(config.object_dir):
+        if check.verdict == BAD_VERDICT:
+            where = f"python -m data doctor {config.object_dir}"
+            print(f"warning: {check.name}: {check.advice} ({where} tells more)", file=sys.stderr)
+
+
+def run_steps(run: TrainingRun) -> Model:
+    """Views → field → gallery → calibration; each step is recorded as soon as it is done."""
+    config, record, device = run.config, run.record, run.clock.device
+    views = load_views(config.object_dir, config.image_size, config.background_rgb)
+    check_count(len(views), config)
+    views = select_views(views, config.robustness, config.seed)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
+    record.views, record.intrinsics = len(views), asdict(views.intrinsics)
+    record.photo_camera = read_transforms(config.object_dir).get("photo_camera")
+
+    field = run.step(
+        "field",
+        "train",
+        make=lambda: train_field(train, run),
+        load=lambda path: fields.load(path, device),
+        measure=lambda made: record_psnr(made, held_out, record),
+    )
+    check_field(config, record)
+    gallery = run.step(
+        "gallery",
+        "gallery",
+        make=lambda: galleries.build(train, field.render, config, device, run.progress),
+        load=lambda path: galleries.load(path, config, device),
+    )
+    reference = ReferenceModel(config, views.intrinsics, device, field, gallery)
+    scorer = run.step(
+        "calibration",
+        "calibrate",
+        make=lambda: calibrate(held_out, reference, run.progress),
+        load=lambda path: scorers.load(path, config, device),
+    )
+    return Model(config, views.intrinsics, device, field, gallery, scorer, record)
+
+
+def check_count(views: int, config: Config) -> None:
+    """Raise an InputError where there are too few views to train and measure a field."""
+    if views < MIN_VIEWS:
+        raise InputError(
+            f"{config.object_dir} has {views} training views, at least {MIN_VIEWS} are needed, and some 60 from all "
+            f"sides are a good number; take more photos."
+        )
+
+
+def train_field(views: Views, run: TrainingRun) -> Field:
+    """Train the field, resuming an interrupted training of the same data and settings."""
+    unfinished = run.folder / f"field-{run.fingerprints['field'][:8]}.unfinished.safetensors"
+    for stale in run.folder.glob("field-*.unfinished.safetensors"):
+        if stale != unfinished or run.config.overwrite:
+            stale.unlink()
+    field = fields.train(views, run.config, run.clock.device, unfinished, run.progress)
+    unfinished.unlink(missing_ok=True)
+    return field
+
+
+def calibrate(held_out: Views, model: ReferenceModel, progress: Progress) -> Scorer:
+    """Learn how good images differ from their references, at poses that are searched as for a query."""
+    pairs = []
+    for index in progress.track(range(len(held_out)), "calibrate"):
+        query = model.condition(held_out.image(index))
+        refinement = model.locate(query, f"view {index}")
+        if refinement.found or model.config.allow_bad_field:
+            pairs.append((query, model.reference(query, refinement.camera_to_world)))
+    if 2 * len(pairs) < len(held_out):
+        raise InputError(
+            f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
+            f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
+        )
+    return scorers.calibrate(pairs, model.config, model.device)
+
+
+def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:
+    """Record the mean PSNR in dB of the held-out views as rendered, and of images of the bare background."""
+    rendered, blank = [], []
+    background = torch.tensor(held_out.background)
+    for index in range(len(held_out)):
+        truth = held_out.image(index)
+        rendering = field.render(held_out.camera_to_world[index], held_out.intrinsics)
+        if field.exposure_varies:
+            rendering = match_exposure(rendering, truth.to(rendering.colour.device), held_out.background)
+        rendered.append(min(psnr(rendering.colour.cpu(), truth), MAX_PSNR))
+        blank.append(min(psnr(background.expand_as(truth), truth), MAX_PSNR))
+    record.psnr, record.blank_psnr = sum(rendered) / len(rendered), sum(blank) / len(blank)
+
+
+def check_field(config: Config, record: TrainingRecord) -> None:
+    """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it."""
+    found, blank = record.psnr or 0.0, record.blank_psnr or 0.0
+    needed_psnr = max(config.min_psnr, blank + MIN_PSNR_GAIN)
+    if found < needed_psnr and not config.allow_bad_field:
+        raise InputError(
+            f"The field of {config.object_name} is bad: held-out views have a PSNR of {found:.1f} dB, at least "
+            f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); check the poses and the background, "
+            f"or continue with --allow_bad_field."
+        )
+
+
+def print_training(model: Model) -> None:
+    """Print one line of what training gave."""
+    record = model.record
+    seconds = " ".join(f"{name}={value:.1f}s" for name, value in record.seconds.items())
+    print(f"{model.config.object_name} psnr={record.psnr:.2f}dB {seconds} checkpoint={model.config.checkpoint_dir}")
