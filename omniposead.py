@@ -1,0 +1,37 @@
+"""Pose-agnostic anomaly detection: train an object from posed good images, then judge single photos of it.
+
+import omniposead as pad
+
+model = pad.train("data/mine/pump")
+found = model.detect("photo.jpg")
+print(found.verdict, found.anomaly_score, found.p_value)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.model import Detection, Model
+from pipeline.training import train_object
+from utils.config import Config
+from utils.errors import InputError
+from utils.version import __version__
+
+__all__ = ["Config", "Detection", "InputError", "Model", "__version__", "train"]
+
+
+def train(folder: str | Path, config: Config | None = None) -> Model:
+    """Train an object from the folder of its images.
+
+    Args:
+        folder: in the MAD layout, with ``transforms.json`` and ``train/good``.
+        config: settings, by default those of the command line; its object and data folder are set from ``folder``.
+    Returns:
+        The trained object; it is also written to ``ckpts/<folder's name>`` (``config.ckpt_dir``).
+    Raises:
+        FileNotFoundError, InputError: for data or settings that cannot be trained with.
+    """
+    path = Path(folder)
+    place = {"object_name": path.resolve().name, "data_dir": str(path.parent if path.name else path.resolve().parent)}
+    return train_object(replace(config or Config(), **place))

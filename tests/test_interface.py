@@ -1,0 +1,101 @@
+"""The public interface: an object is trained, saved, loaded and asked about images in every form."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import omniposead as pad
+from tests.world import write_world
+from utils.camera import Intrinsics
+from utils.config import FieldConfig, RetrievalConfig
+
+TINY = pad.Config(
+    field=FieldConfig(resolution=64, levels=2, steps=150, rays_per_step=4096),
+    retrieval=RetrievalConfig(virtual_views=100),
+    allow_bad_field=True,
+    device="cpu",
+    quiet=True,
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images of an object, and the object trained."""
+    folder = tmp_path_factory.mktemp("interface")
+    write_world(folder / "balls", Intrinsics.from_angle(64, 64, 0.69), queries=1)
+    pad.train(folder / "balls", replace(TINY, ckpt_dir=str(folder / "ckpts")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(place: Path) -> pad.Model:
+    return pad.Model.load(place / "ckpts/balls", device="cpu")
+
+
+def test_an_image_in_every_form_gets_the_same_detection(place: Path, model: pad.Model) -> None:
+    path = place / "balls/test/Stains/0.png"
+    image = Image.open(path).convert("RGB")
+    forms = [path, str(path), image, np.asarray(image), np.asarray(image, np.float32) / 255.0]
+    found = [model.detect(form, name="Stains/0") for form in forms]
+    for each in found:
+        assert each.verdict == "defective" and each.anomaly_score == found[0].anomaly_score > each.threshold
+        assert torch.equal(each.anomaly_map, found[0].anomaly_map) and each.anomaly_map.shape == (64, 64)
+    first = found[0]
+    assert first.reference.shape == (64, 64, 3) and first.pose.shape == (4, 4) and first.pose_found
+    assert 0.0 <= first.p_value < 0.05 and first.pose_confidence is not None and 0.5 < first.pose_confidence <= 1.0
+
+
+def test_a_good_image_is_more_probable_than_a_defective_one(place: Path, model: pad.Model) -> None:
+    found = {each.name: each for each in model.detect_all(place / "balls/test")}
+    assert set(found) == {"test/Missing/0", "test/Stains/0", "test/good/0"}
+    assert found["test/good/0"].p_value > found["test/Stains/0"].p_value
+
+
+def test_a_mask_cuts_the_object_out(place: Path, model: pad.Model, tmp_path: Path) -> None:
+    image = np.asarray(Image.open(place / "balls/test/good/0.png").convert("RGB"))
+    shown = (image < 250).any(axis=2)
+    cluttered = np.where(shown[..., None], image, np.uint8(40))
+    plain = model.detect(image, name="query")
+    masks = (shown, np.where(shown, 255, 0).astype(np.uint8))
+    Image.fromarray(masks[1]).save(tmp_path / "mask.png")
+    Image.fromarray(cluttered).save(tmp_path / "photo.png")
+    for mask in masks:
+        assert model.detect(cluttered, mask=mask, name="query").anomaly_score == pytest.approx(plain.anomaly_score)
+    from_files = model.detect(tmp_path / "photo.png", mask=tmp_path / "mask.png", name="query")
+    assert from_files.anomaly_score == pytest.approx(plain.anomaly_score)
+
+
+def test_a_saved_model_loads_and_finds_the_same(place: Path, model: pad.Model, tmp_path: Path) -> None:
+    model.save(tmp_path / "copy")
+    shutil.copytree(place / "ckpts/balls", tmp_path / "moved")
+    query = place / "balls/test/Missing/0.png"
+    scores = {
+        pad.Model.load(folder, "cpu").detect(query).anomaly_score for folder in (tmp_path / "copy", tmp_path / "moved")
+    }
+    assert scores == {model.detect(query).anomaly_score}
+
+
+def test_wrong_images_are_one_sentence(model: pad.Model, tmp_path: Path) -> None:
+    with pytest.raises(pad.InputError, match="height, width, 3 or 4"):
+        model.detect(np.zeros((64, 64), np.uint8))
+    with pytest.raises(pad.InputError, match=r"float in \[0, 1\]"):
+        model.detect(np.full((64, 64, 3), 2.0))
+    with pytest.raises(pad.InputError, match="same camera"):
+        model.detect(np.zeros((64, 32, 3), np.uint8))
+    with pytest.raises(pad.InputError, match="A mask must be"):
+        model.detect(np.zeros((64, 64, 3), np.uint8), mask=np.zeros((64, 64, 1), np.uint8))
+    with pytest.raises(FileNotFoundError):
+        model.detect(tmp_path / "none.png")
+    with pytest.raises(pad.InputError, match=r"run anomaly_nerf_lego\.py --obj none first"):
+        pad.Model.load(tmp_path / "none")
+
+
+def test_version_is_a_version() -> None:
+    assert pad.__version__.count(".") == 2
