@@ -32,6 +32,5 @@ def train(folder: str | Path, config: Config | None = None) -> Model:
     Raises:
         FileNotFoundError, InputError: for data or settings that cannot be trained with.
     """
-    path = Path(folder)
-    place = {"object_name": path.resolve().name, "data_dir": str(path.parent if path.name else path.resolve().parent)}
-    return train_object(replace(config or Config(), **place))
+    path = Path(folder).resolve()
+    return train_object(replace(config or Config(), object_name=path.name, data_dir=str(path.parent)))
