@@ -53,7 +53,7 @@ class CFA(Method[CFAConfig]):
 
     def fit(self, views: Views) -> None:
         """Average the normal features to a memory, then train the descriptor."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         pictures = normalised(squared_views(views, config.size))
         descriptor = self.new_descriptor()
         memory = self.memory_of(pictures, descriptor)  # (channels, entries)
@@ -71,33 +71,33 @@ class CFA(Method[CFAConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        train("CFA", schedule, take_step, {"descriptor": descriptor, "optimiser": optimiser}, self.setting)
+        train("CFA", schedule, take_step, {"descriptor": descriptor, "optimiser": optimiser}, self.context)
         self.descriptor, self.memory = descriptor, memory
 
     @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        return frozen(self.config.network, self.config.layers, self.setting)
+        return frozen(self.config.network, self.config.layers, self.context)
 
     def new_descriptor(self) -> Descriptor:
         """A descriptor that has learned nothing."""
         channels = sum(self.network.channels)
-        with seeded(self.setting.seed, "CFA"):
-            return Descriptor(channels, channels // self.config.gamma_d).to(self.setting.device)
+        with seeded(self.context.seed, "CFA"):
+            return Descriptor(channels, channels // self.config.gamma_d).to(self.context.device)
 
     @torch.no_grad()
     def memory_of(self, pictures: Tensor, descriptor: Descriptor) -> Tensor:
         """The mean over pictures of each place's descriptor, thinned out by k-means: (channels, entries)."""
         total: Tensor | float = 0.0
-        for some in self.setting.progress.track(pictures.split(self.config.batch_size), "CFA: memory"):
-            total = total + descriptor(patch_features(self.network(some.to(self.setting.device)))).sum(0)
+        for some in self.context.progress.track(pictures.split(self.config.batch_size), "CFA: memory"):
+            total = total + descriptor(patch_features(self.network(some.to(self.context.device)))).sum(0)
         assert isinstance(total, Tensor)
         memory = (total / len(pictures)).flatten(1)  # (channels, places)
         if self.config.gamma_c > 1:
             from sklearn.cluster import KMeans
 
             count = memory.shape[1] // self.config.gamma_c
-            means = KMeans(count, n_init=1, random_state=self.setting.seed).fit(memory.T.cpu().numpy())
+            means = KMeans(count, n_init=1, random_state=self.context.seed).fit(memory.T.cpu().numpy())
             memory = torch.from_numpy(means.cluster_centers_).to(memory).T.contiguous()
         return memory
 
@@ -105,7 +105,7 @@ class CFA(Method[CFAConfig]):
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The map of weighed distances to the nearest entries, smoothed, and its maximum."""
         config = self.config
-        picture = normalised(squared(image.to(self.setting.device), config.size))
+        picture = normalised(squared(image.to(self.context.device), config.size))
         features = self.descriptor(patch_features(self.network(picture)))
         scores = patch_scores(squared_distances(features, self.memory), config.neighbours)
         small = scores.reshape(1, 1, *features.shape[2:])
@@ -125,7 +125,7 @@ class CFA(Method[CFAConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 class Descriptor(nn.Module):

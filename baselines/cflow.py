@@ -50,11 +50,10 @@ class CFlow(Method[CFlowConfig]):
     Config = CFlowConfig
     FAST = CFlowConfig(size=128, network="resnet18", epochs=1, blocks=4)
     WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
-    EXTRA = "anomalib"
 
     def fit(self, views: Views) -> None:
         """Train the flows; a step takes vectors of each layer, drawn from all pictures and places."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         features = in_batches(self.network, normalised(squared_views(views, config.size)), device)
         vectors = [each.permute(0, 2, 3, 1).flatten(0, 2) for each in features]  # (pictures · places, channels)
         places = [place_codes(config.condition, *each.shape[2:]) for each in features]  # (places, condition)
@@ -74,7 +73,7 @@ class CFlow(Method[CFlowConfig]):
 
         steps = config.epochs * max(1, len(vectors[0]) // config.vectors)
         schedule = Schedule(len(views), len(views), steps)
-        train("CFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.setting)
+        train("CFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
         self.flows = flows.eval()
         likeliest = [
             max(float(self.likelihoods(flow, some.to(device), codes).max()) for some in each.split(1))
@@ -85,21 +84,21 @@ class CFlow(Method[CFlowConfig]):
     @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        return frozen(self.config.network, self.config.layers, self.setting)
+        return frozen(self.config.network, self.config.layers, self.context)
 
     def new_flows(self) -> nn.ModuleList:
         """Flows that have learned nothing."""
         from anomalib.models.image.cflow.utils import cflow_head
 
         config = self.config
-        with seeded(self.setting.seed, "CFlow"):
+        with seeded(self.context.seed, "CFlow"):
             flows = [cflow_head(config.condition, config.blocks, config.clamp, n) for n in self.network.channels]
-        return nn.ModuleList(flows).to(self.setting.device)
+        return nn.ModuleList(flows).to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The sum over layers of how unlikely each place is, smoothed, and its maximum."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         layers = self.network(normalised(squared(image.to(device), config.size)))
         total = torch.zeros(1, 1, config.size, config.size, device=device)
         for flow, layer, likeliest in zip(self.flows, layers, self.likeliest):
@@ -128,7 +127,7 @@ class CFlow(Method[CFlowConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 def place_codes(condition: int, height: int, width: int) -> Tensor:

@@ -54,13 +54,13 @@ class CutPaste(Method[CutPasteConfig]):
         self.whole = self.trained("whole", pictures, lambda picture, random: picture)
         self.local = self.trained("patches", pictures, crop)
         self.whole_density = self.density_of(self.seen(self.whole, pictures))
-        random = torch.Generator().manual_seed(self.setting.seed)
+        random = torch.Generator().manual_seed(self.context.seed)
         patches = torch.cat([windows(picture, PATCH, 1, self.config.samples, random) for picture in pictures])
         self.local_density = self.density_of(self.seen(self.local, patches))
 
     def trained(self, name: str, pictures: Tensor, view: Callable[[Tensor, torch.Generator], Tensor]) -> Classifier:
         """A network trained on views of the pictures."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         network = self.new_network(name).train()
         optimiser = torch.optim.SGD(
             network.parameters(), lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay
@@ -82,20 +82,20 @@ class CutPaste(Method[CutPasteConfig]):
 
         parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
         schedule = Schedule(len(pictures), config.batch_size, config.steps)
-        train(f"CutPaste, {name}", schedule, take_step, parts, self.setting, file_name=f"{name}-{UNFINISHED}")
+        train(f"CutPaste, {name}", schedule, take_step, parts, self.context, file_name=f"{name}-{UNFINISHED}")
         return network.eval()
 
     def new_network(self, name: str) -> Classifier:
         """A network that has learned nothing but its backbone's pretraining."""
-        with seeded(self.setting.seed, f"CutPaste {name}"):
-            return Classifier(self.setting.weights).to(self.setting.device)
+        with seeded(self.context.seed, f"CutPaste {name}"):
+            return Classifier(self.context.weights).to(self.context.device)
 
     @torch.no_grad()
     def seen(self, network: Classifier, pictures: Tensor) -> Tensor:
         """What the density is taken of: features of unit length (N, 512), or embeddings (N, 128), on the CPU."""
         parts = []
         for some in pictures.split(AT_ONCE):
-            features = network.features(normalised(some.to(self.setting.device)))
+            features = network.features(normalised(some.to(self.context.device)))
             values = features if self.config.density == "gaussian" else network.head(features)
             parts.append(functional.normalize(values, dim=1).cpu())
         return torch.cat(parts)

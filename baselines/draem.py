@@ -41,11 +41,10 @@ class DRAEM(Method[DRAEMConfig]):
 
     Config = DRAEMConfig
     FAST = DRAEMConfig(size=64, width=32, epochs=12)
-    EXTRA = "anomalib"
 
     def fit(self, views: Views) -> None:
         """Train both networks together."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         pictures = squared_views(views, config.size)
         networks = self.new_networks().train()
         optimiser = torch.optim.Adam(networks.parameters(), lr=config.rate)
@@ -65,18 +64,18 @@ class DRAEM(Method[DRAEMConfig]):
             return {"loss": loss.detach()}
 
         stateful: dict[str, Stateful] = {"networks": networks, "optimiser": optimiser, "falling": falling}
-        train("DRAEM", schedule, take_step, stateful, self.setting)
+        train("DRAEM", schedule, take_step, stateful, self.context)
         self.networks = networks.eval()
 
     def new_networks(self) -> Networks:
         """Networks that have learned nothing."""
-        with seeded(self.setting.seed, "DRAEM"):
-            return Networks(self.config.width).to(self.setting.device)
+        with seeded(self.context.seed, "DRAEM"):
+            return Networks(self.config.width).to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The probability of an anomaly at each pixel, and the largest mean of it over a square."""
-        _, marks = self.networks(squared(image.to(self.setting.device), self.config.size))
+        _, marks = self.networks(squared(image.to(self.context.device), self.config.size))
         probability = torch.softmax(marks, dim=1)[:, 1:]
         pool = self.config.pool
         mean = functional.avg_pool2d(probability, pool, stride=1, padding=pool // 2)

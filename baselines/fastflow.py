@@ -45,11 +45,10 @@ class FastFlow(Method[FastFlowConfig]):
     Config = FastFlowConfig
     FAST = FastFlowConfig(size=128, flow_steps=4, epochs=12, batch_size=8)
     WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
-    EXTRA = "anomalib"
 
     def fit(self, views: Views) -> None:
         """Train the flows."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         features = in_batches(self.network, normalised(squared_views(views, config.size)), device)
         flows = self.new_flows()
         flows.train()
@@ -63,23 +62,23 @@ class FastFlow(Method[FastFlowConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(features[0]), config.batch_size, config.epochs)
-        train("FastFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.setting)
+        train("FastFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
         self.flows = flows.eval()
 
     @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        return frozen(self.config.network, self.config.layers, self.setting)
+        return frozen(self.config.network, self.config.layers, self.context)
 
     def new_flows(self) -> Flows:
         """Flows that have learned nothing."""
-        with seeded(self.setting.seed, "FastFlow"):
-            return Flows(self.config, self.network.channels).to(self.setting.device)
+        with seeded(self.context.seed, "FastFlow"):
+            return Flows(self.config, self.network.channels).to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The mean over layers of how unlikely each place is, and its maximum."""
-        picture = normalised(squared(image.to(self.setting.device), self.config.size))
+        picture = normalised(squared(image.to(self.context.device), self.config.size))
         noise, _ = self.flows(self.network(picture))
         small = anomaly_map(noise, self.config.size)
         return scaled_map(small, image), float(small.max())
@@ -95,7 +94,7 @@ class FastFlow(Method[FastFlowConfig]):
 
     def fingerprints(self) -> dict[str, str]:
         """The weights of the chosen network."""
-        return {self.config.network: fingerprint(self.config.network, self.setting.weights)}
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 class Flows(nn.Module):

@@ -52,11 +52,11 @@ class FAVAE(Method[FAVAEConfig]):
 
     def fit(self, views: Views) -> None:
         """Train the autoencoder until it no longer gets better on normal views that it does not learn from."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         pictures = squared_views(views, config.size)
         targets = in_batches(self.teacher, normalised(pictures), device)
         apart = max(1, round(config.held_back * len(pictures)))
-        rows_of = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(self.setting.seed))
+        rows_of = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(self.context.seed))
         learned, watched = rows_of[apart:], rows_of[:apart]
         network = self.new_network().train()
         optimiser = torch.optim.Adam(network.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -81,24 +81,24 @@ class FAVAE(Method[FAVAEConfig]):
             return {"loss": loss.detach() / len(chosen)}
 
         parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "best": best}
-        train("FAVAE", schedule, take_step, parts, self.setting, lambda: best.waited >= config.patience)
+        train("FAVAE", schedule, take_step, parts, self.context, lambda: best.waited >= config.patience)
         network.load_state_dict(best.state)
         self.network = network.eval()
 
     @cached_property
     def teacher(self) -> Teacher:
         """The frozen teacher, made when it is first asked for."""
-        return Teacher(self.setting.weights).to(self.setting.device)
+        return Teacher(self.context.weights).to(self.context.device)
 
     def new_network(self) -> Autoencoder:
         """An autoencoder that has learned nothing."""
-        with seeded(self.setting.seed, "FAVAE"):
-            return Autoencoder(self.config.size).to(self.setting.device)
+        with seeded(self.context.seed, "FAVAE"):
+            return Autoencoder(self.config.size).to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The smoothed sum of squared differences of colours and features, and its maximum."""
-        picture = squared(image.to(self.setting.device), self.config.size)
+        picture = squared(image.to(self.context.device), self.config.size)
         output = self.network(picture)
         small = anomaly_map(picture, self.teacher(normalised(picture)), output)
         whole = smoothed(small[0, 0].cpu(), self.config.sigma)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.protocol import Setting
+from utils.run_context import RunContext
 from utils.weights import Weights, fill
 
 CHANNELS = {"resnet18": (64, 128, 256, 512), "wide_resnet50_2": (256, 512, 1024, 2048)}  # of layers 1 to 4
@@ -47,9 +47,9 @@ class ResNetLayers(nn.Module):
         return found
 
 
-def frozen(name: str, layers: tuple[int, ...], setting: Setting) -> ResNetLayers:
+def frozen(name: str, layers: tuple[int, ...], context: RunContext) -> ResNetLayers:
     """The pretrained network of a method, on its device."""
-    return ResNetLayers(name, layers, setting.weights).to(setting.device)
+    return ResNetLayers(name, layers, context.weights).to(context.device)
 
 
 @torch.no_grad()

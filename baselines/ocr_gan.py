@@ -43,7 +43,7 @@ class OCRGAN(Method[OCRGANConfig]):
 
     def fit(self, views: Views) -> None:
         """Train generator and discriminator against each other, to the last epoch."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         pictures = 2 * squared_views(views, config.size) - 1  # [-1, 1]
         generator, discriminator = self.new_networks()
         optimisers = [
@@ -66,20 +66,20 @@ class OCRGAN(Method[OCRGANConfig]):
         schedule = Schedule.of_epochs(len(pictures), min(config.batch_size, len(pictures)), config.epochs)
         parts = {"generator": generator, "discriminator": discriminator}
         parts |= {"optimiser of G": optimisers[0], "optimiser of D": optimisers[1]}  # type: ignore[dict-item]
-        train("OCR-GAN", schedule, take_step, parts, self.setting)
+        train("OCR-GAN", schedule, take_step, parts, self.context)
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
 
     def new_networks(self) -> tuple[Generator, Discriminator]:
         """Networks that have learned nothing."""
-        config, device = self.config, self.setting.device
-        with seeded(self.setting.seed, "OCR-GAN"):
+        config, device = self.config, self.context.device
+        with seeded(self.context.seed, "OCR-GAN"):
             return Generator(config.size, config.width).to(device), Discriminator(config.size, config.width).to(device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The squared difference of picture and restored picture, and its mean together with the features'."""
         share = self.config.score_picture
-        picture = 2 * squared(image.to(self.setting.device), self.config.size) - 1
+        picture = 2 * squared(image.to(self.context.device), self.config.size) - 1
         restored = self.generator(*bands(picture))
         difference = (restored - picture).square().mean(1)[0]
         (_, one), (_, other) = self.discriminator(picture), self.discriminator(restored)

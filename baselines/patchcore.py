@@ -42,21 +42,21 @@ class PatchCore(Method[PatchCoreConfig]):
 
     def fit(self, views: Views) -> None:
         """Fill the memory."""
-        config, setting = self.config, self.setting
+        config, context = self.config, self.context
         pictures, found = squared_views(views, config.size), []
-        for picture in setting.progress.track(pictures.split(1), "PatchCore: features"):
+        for picture in context.progress.track(pictures.split(1), "PatchCore: features"):
             found.append(self.patches(picture)[0].half().cpu())  # half: 25 % of 210 views stays below 4 GB
         patches = torch.cat(found)  # (patches, dimensions) float16
         count = max(1, int(config.ratio * len(patches)))
-        chosen = coreset(patches, count, config.projected, setting.seed, setting.device, setting.progress)
-        self.memory = patches[chosen].float().to(setting.device)
+        chosen = coreset(patches, count, config.projected, context.seed, context.device, context.progress)
+        self.memory = patches[chosen].float().to(context.device)
 
     @torch.no_grad()
     def patches(self, pictures: Tensor) -> tuple[Tensor, int]:
         """Patches of pictures (N, 3, size, size): (N · rows · rows, dimensions), and how many rows there are."""
         edge = (self.config.size - self.config.crop) // 2
         inner = pictures[..., edge : edge + self.config.crop, edge : edge + self.config.crop]
-        features = patch_features(self.network(normalised(inner.to(self.setting.device))))
+        features = patch_features(self.network(normalised(inner.to(self.context.device))))
         rows = features.shape[2]
         flat = features.permute(0, 2, 3, 1).reshape(-1, 1, features.shape[1])
         return functional.adaptive_avg_pool1d(flat, self.config.dimensions)[:, 0], rows
@@ -64,7 +64,7 @@ class PatchCore(Method[PatchCoreConfig]):
     @cached_property
     def network(self) -> ResNetLayers:
         """The frozen network, made when it is first asked for."""
-        return frozen("wide_resnet50_2", self.config.layers, self.setting)
+        return frozen("wide_resnet50_2", self.config.layers, self.context)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The map of distances to the memory, and the largest one, weighed by how lonely its nearest entry is."""

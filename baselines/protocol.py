@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
 from utils.errors import InputError
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views
-from utils.weights import Weights, fingerprint
+from utils.weights import fingerprint
 
 ConfigType = TypeVar("ConfigType")
 MODEL_FILE = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What surrounds a method, the same for all of them."""
-
-    device: torch.device
-    seed: int = 0
-    weights: Weights = field(default_factory=Weights)
-    folder: Path | None = None  # where an unfinished training is kept, to be gone on with; None: nowhere
-    progress: Progress = field(default_factory=lambda: Progress(quiet=True))
 
 
 class Method(ABC, Generic[ConfigType]):
@@ -36,22 +24,21 @@ class Method(ABC, Generic[ConfigType]):
 
     Args:
         config: its hyperparameters, an instance of ``Config``.
-        setting: device, seed, weights, and where an unfinished training is kept.
+        context: device, seed, weights, and the checkpoint folder for resuming.
     """
 
     Config: ClassVar[type]  # frozen dataclass; its defaults are the paper's
     FAST: ClassVar[Any] = None  # the ``Config`` of --fast, which takes minutes on two cores; None: the defaults do
     WEIGHTS: ClassVar[tuple[str, ...]] = ()  # registered names of the pretrained weights it wants
-    EXTRA: ClassVar[str] = ""  # package of requirements-benchmark.txt without which it cannot run
     GPUS: ClassVar[float] = 0.5  # share of a GPU that a cell takes under Ray, where the cluster has any
 
-    def __init__(self, config: ConfigType, setting: Setting) -> None:
+    def __init__(self, config: ConfigType, context: RunContext) -> None:
         self.config = config
-        self.setting = setting
+        self.context = context
 
     @abstractmethod
     def fit(self, views: Views) -> None:
-        """Learn from normal views; goes on where an interrupted training of the same ``setting.folder`` stopped."""
+        """Learn from normal views; goes on where an interrupted training of the same ``context.folder`` stopped."""
 
     @abstractmethod
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
@@ -76,13 +63,13 @@ class Method(ABC, Generic[ConfigType]):
         save_tensors(folder / MODEL_FILE, self.tensors(), self.header())
 
     def load(self, folder: Path) -> None:
-        """Read what ``save`` wrote, on ``setting.device``.
+        """Read what ``save`` wrote, on ``context.device``.
 
         Raises:
             InputError: where the file is broken or was made with another method, other settings or other weights.
         """
         path = folder / MODEL_FILE
-        tensors, header = load_tensors(path, self.setting.device)
+        tensors, header = load_tensors(path, self.context.device)
         for key, value in self.header().items():
             if header.get(key) != value:
                 raise InputError(
@@ -98,4 +85,4 @@ class Method(ABC, Generic[ConfigType]):
 
     def fingerprints(self) -> dict[str, str]:
         """Each file of pretrained weights with the first digits of its digest, or "random"."""
-        return {name: fingerprint(name, self.setting.weights) for name in self.WEIGHTS}
+        return {name: fingerprint(name, self.context.weights) for name in self.WEIGHTS}

@@ -9,8 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from baselines.protocol import Method, Setting
+from baselines.protocol import Method
 from utils.errors import InputError, nearest
+from utils.run_context import RunContext
 
 METHODS = {
     "PatchCore": "baselines.patchcore:PatchCore",
@@ -77,7 +78,7 @@ def _from_file(path: Path) -> Any:
     return module
 
 
-def make_method(name: str, setting: Setting, fast: bool = False, changes: dict[str, Any] | None = None) -> Method:
+def make_method(name: str, context: RunContext, fast: bool = False, changes: dict[str, Any] | None = None) -> Method:
     """A method ready to be fitted.
 
     Args:
@@ -94,4 +95,4 @@ def make_method(name: str, setting: Setting, fast: bool = False, changes: dict[s
                 f"{shown} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(sorted(known))}."
             )
     preset = kind.FAST if fast and kind.FAST is not None else kind.Config()
-    return kind(replace(preset, **(changes or {})), setting)
+    return kind(replace(preset, **(changes or {})), context)

@@ -39,7 +39,7 @@ class STFPM(Method[STFPMConfig]):
 
     def fit(self, views: Views) -> None:
         """Train the student."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         teacher = self.teacher
         pictures = normalised(squared_views(views, config.size))
         targets = in_batches(teacher, pictures, device)  # the teacher sees each picture once
@@ -58,23 +58,23 @@ class STFPM(Method[STFPMConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        train("STFPM", schedule, take_step, {"student": student, "optimiser": optimiser}, self.setting)
+        train("STFPM", schedule, take_step, {"student": student, "optimiser": optimiser}, self.context)
         self.student = student.eval()
 
     @cached_property
     def teacher(self) -> ResNetLayers:
         """The frozen teacher, made when it is first asked for."""
-        return frozen("resnet18", self.config.layers, self.setting)
+        return frozen("resnet18", self.config.layers, self.context)
 
     def new_student(self) -> ResNetLayers:
         """A student that has learned nothing."""
-        with seeded(self.setting.seed, "STFPM"):
-            return ResNetLayers("resnet18", self.config.layers, None).to(self.setting.device)
+        with seeded(self.context.seed, "STFPM"):
+            return ResNetLayers("resnet18", self.config.layers, None).to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The product over layers of how far student and teacher differ, and its maximum."""
-        picture = normalised(squared(image.to(self.setting.device), self.config.size))
+        picture = normalised(squared(image.to(self.context.device), self.config.size))
         small = anomaly_map(self.teacher(picture), self.student(picture), self.config.size)
         return scaled_map(small, image), float(small.max())
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from baselines.protocol import Setting
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
+from utils.run_context import RunContext
 from utils.seeds import generator, seed_of
 
 SAVE_SECONDS = 60.0  # between two checkpoints
@@ -72,11 +72,11 @@ def train(
     schedule: Schedule,
     take_step: Callable[[Tensor], Mapping[str, Tensor]],
     stateful: Mapping[str, Stateful],
-    setting: Setting,
+    context: RunContext,
     finished: Callable[[], bool] = lambda: False,
     file_name: str = UNFINISHED,
 ) -> None:
-    """Take the steps of a schedule, from where an interrupted training with the same ``setting.folder`` stopped.
+    """Take the steps of a schedule, from where an interrupted training with the same ``context.folder`` stopped.
 
     Args:
         what: name of the bar.
@@ -86,14 +86,14 @@ def train(
         finished: asked after each step whether to end early.
         file_name: of the checkpoint, where a method trains several networks one after the other.
     """
-    path = setting.folder / file_name if setting.folder else None
-    step = restore(path, stateful, setting.device)
+    path = context.folder / file_name if context.folder else None
+    step = restore(path, stateful, context.device)
     saved = looked = time.monotonic()
-    with setting.progress.bar(what, schedule.steps) as bar:
+    with context.progress.bar(what, schedule.steps) as bar:
         bar.update(step)
         while step < schedule.steps and not finished():
-            with seeded(setting.seed, f"step {step}"):
-                losses = take_step(schedule.batch(step, setting.seed))
+            with seeded(context.seed, f"step {step}"):
+                losses = take_step(schedule.batch(step, context.seed))
             step += 1
             bar.update()
             if time.monotonic() - looked >= LOOK_SECONDS or step == schedule.steps:

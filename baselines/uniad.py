@@ -51,7 +51,7 @@ class UniAD(Method[UniADConfig]):
 
     def fit(self, views: Views) -> None:
         """Train the transformer on features that are taken once."""
-        config, device = self.config, self.setting.device
+        config, device = self.config, self.context.device
         tokens = self.tokens(normalised(squared_views(views, config.size)))
         network = self.new_network().train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -70,17 +70,17 @@ class UniAD(Method[UniADConfig]):
             return {"loss": loss.detach()}
 
         parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
-        train("UniAD", schedule, take_step, parts, self.setting)
+        train("UniAD", schedule, take_step, parts, self.context)
         self.network = network.eval()
 
     @cached_property
     def backbone(self) -> nn.Module:
         """The frozen network, made when it is first asked for."""
-        return efficientnet_b4(self.setting.weights).to(self.setting.device)
+        return efficientnet_b4(self.context.weights).to(self.context.device)
 
     def tokens(self, pictures: Tensor) -> Tensor:
         """Levels of the frozen network at a sixteenth of the size: (N, rows · rows, 272), on the CPU."""
-        levels = in_batches(self.backbone, pictures, self.setting.device)
+        levels = in_batches(self.backbone, pictures, self.context.device)
         size = (self.config.size // 16, self.config.size // 16)
         scaled = [functional.interpolate(each, size=size, mode="bilinear", align_corners=True) for each in levels]
         return torch.cat(scaled, dim=1).flatten(2).transpose(1, 2).contiguous()
@@ -88,7 +88,7 @@ class UniAD(Method[UniADConfig]):
     def new_network(self) -> Restorer:
         """A transformer that has learned nothing."""
         config = self.config
-        with seeded(self.setting.seed, "UniAD"):
+        with seeded(self.context.seed, "UniAD"):
             network = Restorer(
                 CHANNELS,
                 config.size // 16,
@@ -99,12 +99,12 @@ class UniAD(Method[UniADConfig]):
                 config.dropout,
             )
         network.mask_neighbours(config.reach)
-        return network.to(self.setting.device)
+        return network.to(self.context.device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The norm of each token's difference, at the picture's size, and the largest of its means over squares."""
-        clean = self.tokens(normalised(squared(image, self.config.size))).to(self.setting.device)
+        clean = self.tokens(normalised(squared(image, self.config.size))).to(self.context.device)
         distances = (self.network(clean) - clean).square().sum(2).sqrt()  # (1, tokens)
         rows = self.config.size // 16
         size = (self.config.size, self.config.size)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from baselines.protocol import Method, Setting
+from baselines.protocol import Method
 from nerf import fields
 from pipeline.model import ReferenceModel
 from retrieval import galleries
@@ -20,6 +20,7 @@ from utils.checkpoint import as_checkpoint
 from utils.config import Config
 from utils.errors import InputError, nearest
 from utils.options import build, known_keys, read_value
+from utils.run_context import RunContext
 from utils.views import Views
 from utils.weights import fingerprint, needed
 
@@ -38,13 +39,13 @@ class OmniposeAD(Method[OmniposeADConfig]):
 
     Config = OmniposeADConfig
 
-    def __init__(self, config: OmniposeADConfig, setting: Setting) -> None:
-        super().__init__(config, setting)
-        self.program = program_settings(config.settings, setting)
+    def __init__(self, config: OmniposeADConfig, context: RunContext) -> None:
+        super().__init__(config, context)
+        self.program = program_settings(config.settings, context)
 
     def fit(self, views: Views) -> None:
         """Train the field and build the gallery."""
-        device, folder, progress = self.setting.device, self.setting.folder, self.setting.progress
+        device, folder, progress = self.context.device, self.context.folder, self.context.progress
         unfinished = folder / UNFINISHED if folder else None
         self.comparison = comparison_of(self.program, device)  # missing weights are told before any work
         field = fields.train(views, self.program, device, unfinished, progress)
@@ -77,7 +78,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
     def load(self, folder: Path) -> None:
         """Read what ``save`` wrote."""
         super().load(folder)
-        device = self.setting.device
+        device = self.context.device
         with as_checkpoint(folder / FIELD_FILE):
             field = fields.load(folder / FIELD_FILE, device)
         with as_checkpoint(folder / GALLERY_FILE):
@@ -88,7 +89,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
     def fingerprints(self) -> dict[str, str]:
         """The weights that the chosen boxes want."""
         names = needed(replace(self.program, random_weights=False))
-        return {name: fingerprint(name, self.setting.weights) for name in names}
+        return {name: fingerprint(name, self.context.weights) for name in names}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class OmniposeADPaper(OmniposeAD):
     )
 
 
-def program_settings(text: str, setting: Setting) -> Config:
+def program_settings(text: str, context: RunContext) -> Config:
     """The program's settings with those of ``text``, and with the benchmark's seed, device and weights.
 
     Raises:
@@ -124,11 +125,11 @@ def program_settings(text: str, setting: Setting) -> Config:
         if name not in keys:
             raise InputError(f"OmniposeAD has no setting {name!r}{nearest(name, keys) or '.'} See configs/README.md.")
         values[keys[name].key] = read_value(value, keys[name])
-    weights = setting.weights
+    weights = context.weights
     return replace(
         build(values),
-        seed=setting.seed,
-        quiet=setting.progress.quiet,
+        seed=context.seed,
+        quiet=context.progress.quiet,
         weights_dir=weights.folder,
         random_weights=weights.random,
         efficientnet_weights=weights.efficientnet,

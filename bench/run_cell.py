@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from baselines.protocol import Method, Setting
+from baselines.protocol import Method
 from baselines.registry import make_method
 from bench.cells import FAILURE, RESULTS, VERSION, Cell, Outcome, read_outcome, write_failure
 from bench.lock import Occupied, locked
@@ -29,6 +29,7 @@ from utils.environment import environment
 from utils.errors import InputError
 from utils.images import read_mask
 from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 from utils.weights import Weights
 
@@ -66,7 +67,7 @@ def finished_report(cell: Cell) -> ObjectReport:
     done = done_report(cell, inputs)
     if done is not None:
         return done
-    memory = PeakMemory(method.setting.device)
+    memory = PeakMemory(method.context.device)
     views = load_views(cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), cell.protocol.held_out_every))
     seconds = {"fit": fitted(method, train, data)}
@@ -74,7 +75,7 @@ def finished_report(cell: Cell) -> ObjectReport:
     journal = Journal.open(cell.folder, inputs)
     predict_all(method, cell, queries, threshold, journal)
     detections, evaluation = measure(cell, queries, threshold, journal)
-    told = {**environment(method.setting.device), **memory.figures(), "inputs": inputs}
+    told = {**environment(method.context.device), **memory.figures(), "inputs": inputs}
     report = ObjectReport(cell.object_name, threshold, evaluation, detections, None, seconds, settings, told)
     journal.publish(cell.folder)
     write_results(cell.folder / RESULTS, report)
@@ -101,8 +102,8 @@ def method_of(cell: Cell) -> Method:
     protocol = cell.protocol
     weights = Weights(protocol.weights_dir, protocol.random_weights, protocol.quiet)
     folder, progress = cell.folder / MODEL_DIR, Progress(protocol.quiet)
-    setting = Setting(pick_device(protocol.device), cell.seed, weights, folder, progress)
-    return make_method(cell.method, setting, protocol.fast, dict(cell.changes))
+    context = RunContext(pick_device(protocol.device), cell.seed, weights, folder, progress)
+    return make_method(cell.method, context, protocol.fast, dict(cell.changes))
 
 
 def settings_of(cell: Cell, method: Method) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def fitted(method: Method, train: Views, data: str) -> float:
 
     What an interrupted training took counts too, unless it was killed.
     """
-    folder = method.setting.folder
+    folder = method.context.folder
     assert folder is not None
     record = read_fit(folder / FIT_FILE)
     if record.get("data") != data:
@@ -170,7 +171,7 @@ def predict_all(method: Method, cell: Cell, queries: list[Query], threshold: flo
     """Predict the queries one by one; each is noted as soon as it is done."""
     size, background = cell.protocol.image_size, cell.protocol.background_rgb
     left = [query for query in queries if query.name not in journal.done]
-    for query in method.setting.progress.track(left, cell.name):
+    for query in method.context.progress.track(left, cell.name):
         image = read_image(query.path, cell.object_dir, size, background)
         anomaly_map, anomaly_score, seconds = timed(method, image)
         verdict = verdict_at(anomaly_score, threshold)

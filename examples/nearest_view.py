@@ -21,10 +21,10 @@ class NearestView(Method[NearestViewConfig]):
     FAST = NearestViewConfig(size=64)
 
     def fit(self, views):
-        self.pictures = squared_views(views, self.config.size).to(self.setting.device)
+        self.pictures = squared_views(views, self.config.size).to(self.context.device)
 
     def predict(self, image):
-        picture = squared(image.to(self.setting.device), self.config.size)
+        picture = squared(image.to(self.context.device), self.config.size)
         maps = (self.pictures - picture).square().sum(1)  # (views, size, size)
         nearest = maps[maps.mean((1, 2)).argmin()]
         return scaled_map(nearest, image), float(torch.quantile(nearest, 0.99))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.protocol import Method, Setting
+from baselines.protocol import Method
 from baselines.registry import METHODS, find_method, make_method
 from tests.baselines.pictures import painted, plain_views
+from utils.run_context import RunContext
 from utils.weights import Weights
 
 CPU = torch.device("cpu")
@@ -30,8 +31,8 @@ VIEWS = plain_views(count=8, size=64)
 
 
 def made(name: str, folder: Path | None = None) -> Method:
-    setting = Setting(CPU, weights=Weights(random=True), folder=folder)
-    return make_method(name, setting, changes=TINY[name])
+    context = RunContext(CPU, weights=Weights(random=True), folder=folder)
+    return make_method(name, context, changes=TINY[name])
 
 
 @pytest.fixture(scope="module", params=TINY)

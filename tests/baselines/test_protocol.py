@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from baselines.pictures import scaled_map, squared, squared_views
-from baselines.protocol import Setting
 from baselines.registry import find_method, make_method
 from baselines.training import Schedule, train
 from tests.baselines.pictures import plain_views
 from utils.errors import InputError
+from utils.run_context import RunContext
 
 EXAMPLE = str(Path(__file__).resolve().parent.parent.parent / "examples" / "nearest_view.py") + ":NearestView"
 CPU = torch.device("cpu")
@@ -26,18 +26,18 @@ def test_an_unknown_method_is_an_error_that_lists_the_known_ones() -> None:
 
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(InputError, match="no setting 'sizes'; did you mean size"):
-        make_method(EXAMPLE, Setting(CPU), changes={"sizes": 3})
+        make_method(EXAMPLE, RunContext(CPU), changes={"sizes": 3})
 
 
 def test_fast_changes_the_preset_and_changes_win() -> None:
-    assert make_method(EXAMPLE, Setting(CPU)).config.size == 128
-    assert make_method(EXAMPLE, Setting(CPU), fast=True).config.size == 64
-    assert make_method(EXAMPLE, Setting(CPU), fast=True, changes={"size": 32}).config.size == 32
+    assert make_method(EXAMPLE, RunContext(CPU)).config.size == 128
+    assert make_method(EXAMPLE, RunContext(CPU), fast=True).config.size == 64
+    assert make_method(EXAMPLE, RunContext(CPU), fast=True, changes={"size": 32}).config.size == 32
 
 
 def test_the_example_finds_a_painted_square_and_comes_back_from_its_file(tmp_path: Path) -> None:
     views = plain_views(count=6, size=64)
-    method = make_method(EXAMPLE, Setting(CPU), fast=True)
+    method = make_method(EXAMPLE, RunContext(CPU), fast=True)
     method.fit(views)
     good = views.image(2)
     bad = good.clone()
@@ -47,10 +47,10 @@ def test_the_example_finds_a_painted_square_and_comes_back_from_its_file(tmp_pat
     assert good_score == 0.0 and not good_map.any()
     assert bad_score > 0.1 and bad_map[20:30, 24:34].min() > bad_map[:15].max()
     method.save(tmp_path)
-    again = make_method(EXAMPLE, Setting(CPU), fast=True)
+    again = make_method(EXAMPLE, RunContext(CPU), fast=True)
     again.load(tmp_path)
     assert torch.equal(again.predict(bad)[0], bad_map)
-    other = make_method(EXAMPLE, Setting(CPU))
+    other = make_method(EXAMPLE, RunContext(CPU))
     with pytest.raises(InputError, match="was made with config"):
         other.load(tmp_path)
 
@@ -75,7 +75,7 @@ def line(seed_folder: Path | None, stop_after: int | None = None) -> nn.Linear:
         optimiser.step()
         return {"loss": loss.detach()}
 
-    train("line", Schedule(3, 2, 20), take_step, {"m": module, "o": optimiser}, Setting(CPU, folder=seed_folder))
+    train("line", Schedule(3, 2, 20), take_step, {"m": module, "o": optimiser}, RunContext(CPU, folder=seed_folder))
     return module
 
 

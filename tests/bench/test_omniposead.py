@@ -9,7 +9,6 @@ import torch
 
 import anomaly_nerf_lego
 import auroc_test
-from baselines.protocol import Setting
 from baselines.registry import make_method
 from bench.cells import Cell, Protocol
 from bench.omniposead import OmniposeADConfig, OmniposeADPaper, program_settings
@@ -22,6 +21,7 @@ from utils.config import Config
 from utils.errors import InputError
 from utils.images import read_map
 from utils.options import build, file_values
+from utils.run_context import RunContext
 from utils.weights import Weights
 
 CPU = torch.device("cpu")
@@ -63,7 +63,7 @@ def test_the_papers_preset_is_that_of_its_config_file() -> None:
     left_out = {"held_out_every"}  # the benchmark has its own for all methods
     values, _ = file_values(Path(__file__).resolve().parent.parent.parent / "configs/paper.txt")
     wanted = build({key: value for key, value in values.items() if key not in left_out})
-    found = program_settings(OmniposeADPaper.Config().settings, Setting(CPU))
+    found = program_settings(OmniposeADPaper.Config().settings, RunContext(CPU))
     assert (found.field, found.nerf, found.retrieval, found.refine, found.score) == (
         wanted.field,
         wanted.nerf,
@@ -80,11 +80,11 @@ def test_the_papers_path_comes_back_from_its_files(tmp_path: Path) -> None:
     small = "netdepth = 2; netwidth = 16; netdepth_fine = 2; netwidth_fine = 16; N_samples = 8; N_importance = 8"
     tiny = "N_iters = 20; N_rand = 64; batch_size = 64; inerf_steps = 3; score_size = 64; retrieval_loftr_size = 48"
     changes = {"settings": f"{OmniposeADPaper.Config().settings}; {small}; {tiny}"}
-    setting = Setting(CPU, weights=Weights(random=True), folder=tmp_path / "model")
-    method = make_method("OmniposeAD-paper", setting, changes=changes)
+    context = RunContext(CPU, weights=Weights(random=True), folder=tmp_path / "model")
+    method = make_method("OmniposeAD-paper", context, changes=changes)
     method.fit(views.subset([0, 5, 11, 20, 30, 41]))
     method.save(tmp_path / "model")
-    again = make_method("OmniposeAD-paper", setting, changes=changes)
+    again = make_method("OmniposeAD-paper", context, changes=changes)
     again.load(tmp_path / "model")
     (first_map, first), (second_map, second) = (one.predict(views.image(3)) for one in (method, again))
     assert first == second and torch.equal(first_map, second_map) and first_map.shape == (48, 48)
@@ -93,4 +93,4 @@ def test_the_papers_path_comes_back_from_its_files(tmp_path: Path) -> None:
 
 def test_an_unknown_setting_of_the_program_is_an_error() -> None:
     with pytest.raises(InputError, match="did you mean netdepth"):
-        program_settings(OmniposeADConfig("net_depth = 3").settings, Setting(CPU))
+        program_settings(OmniposeADConfig("net_depth = 3").settings, RunContext(CPU))
