@@ -23,8 +23,7 @@ import numpy as np
 import torch
 
 from data.command import command_parser
-from data.folders import find_object, images_in, in_threads, read_json
-from data.mad import GOOD
+from data.folders import GOOD, find_object, images_in, in_threads, read_json
 from data.masks import read_cut_out
 from data.synthetic.files import SETTINGS_NAME
 from data.synthetic.toys import read_toy, toy_path, triangles

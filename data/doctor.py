@@ -27,6 +27,7 @@ from data.checks.quick import (
 from data.checks.sheet import read_sheet
 from data.checks.verdict import check_fit, check_matches, check_scale, odd_views, scale_factor, strangers, unexplained
 from data.command import command_parser
+from data.transforms_file import TransformsFile
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -45,7 +46,7 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     Errors:
         InputError or FileNotFoundError for what cannot be read or understood at all.
     """
-    sheet = read_sheet(folder)
+    sheet = read_sheet(TransformsFile.read(folder))
     checks = check_sheet(sheet)
     pictures = read_pictures(sheet, masks, background, progress)
     seen = check_silhouettes(pictures)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from utils.errors import InputError, nearest
 from utils.images import SUFFIXES
 
+GOOD = "good"  # name of a folder of good images
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

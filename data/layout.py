@@ -15,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from data.cutout import PLAIN, find_mask, plain_mask, read_foreground
-from data.folders import folders_in, images_in, in_threads
+from data.folders import GOOD, folders_in, images_in, in_threads
 from data.lens import Lens, common_camera, rectify, shares_lost
-from data.mad import GOOD
 from data.masks import cut_out
 from data.photos import Photos, mask_of
 from data.world import fitting_similarity, moved

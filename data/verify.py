@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.command import command_parser
-from data.folders import find_object, folders_in, images_in, in_threads
-from data.mad import GOOD, read_cameras
+from data.folders import GOOD, find_object, folders_in, images_in, in_threads
 from data.mad_facts import STRUCTURES, Structure
+from data.transforms_file import TransformsFile
 from utils.errors import InputError, nearest
 from utils.images import read_image_size
 from utils.progress import Progress
@@ -157,7 +157,7 @@ def _check_poses(report: ClassReport, folder: Path, structure: Structure) -> Non
         (report.problems if structure.posed else report.notes).append(sentence)
         return
     try:
-        report.angle = math.degrees(read_cameras(folder).angle)
+        report.angle = math.degrees(TransformsFile.read(folder).cameras().angle)
     except (InputError, OSError) as error:
         report.problems.append(str(error))
 

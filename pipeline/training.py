@@ -11,8 +11,10 @@ from typing import Protocol, TypeVar
 import torch
 
 from data.checks.quick import BAD_VERDICT, quick_checks
-from data.mad import find_object, fingerprint, load_views, read_transforms
+from data.folders import find_object
+from data.mad import fingerprint, read_views
 from data.splits import select_views
+from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
 from nerf import fields
 from pipeline.model import Model, ReferenceModel, load_model
@@ -52,6 +54,7 @@ class TrainingRun:
     """What the steps of one training share."""
 
     config: Config
+    transforms: TransformsFile  # of the object, read once
     record: TrainingRecord
     fingerprints: dict[str, str]  # of each step: what its result depends on
     clock: Stopwatch
@@ -106,33 +109,34 @@ def train_object(config: Config) -> Model:
         return load_model(config)
     for name in needed(config):
         obtain(name, weights_of(config))  # missing weights are reported now, not after hours
-    warn_of_data(config)
+    transforms = TransformsFile.read(config.object_dir)
+    warn_of_data(transforms)
     ensure_writable(folder)
     record.data = data
     write_text(folder / "config.txt", config_text(config))
-    model = run_steps(TrainingRun(config, record, prints, Stopwatch(pick_device(config.device)), progress))
+    model = run_steps(TrainingRun(config, transforms, record, prints, Stopwatch(pick_device(config.device)), progress))
     record.environment = environment(pick_device(config.device))
     record.write(folder)
     return model
 
 
-def warn_of_data(config: Config) -> None:
+def warn_of_data(transforms: TransformsFile) -> None:
     """Print one line for each mistake in files and cameras that shows without looking at a pixel."""
-    for check in quick_checks(config.object_dir):
+    for check in quick_checks(transforms):
         if check.verdict == BAD_VERDICT:
-            where = f"python -m data doctor {config.object_dir}"
+            where = f"python -m data doctor {transforms.object_dir}"
             print(f"warning: {check.name}: {check.advice} ({where} tells more)", file=sys.stderr)
 
 
 def run_steps(run: TrainingRun) -> Model:
     """Views → field → gallery → calibration; each step is recorded as soon as it is done."""
     config, record, device = run.config, run.record, run.clock.device
-    views = load_views(config.object_dir, config.image_size, config.background_rgb)
+    views = read_views(run.transforms, config.image_size, config.background_rgb)
     check_count(len(views), config)
     views = select_views(views, config.robustness, config.seed)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
-    record.photo_camera = read_transforms(config.object_dir).get("photo_camera")
+    record.photo_camera = run.transforms.content.get("photo_camera")
 
     field = run.step(
         "field",

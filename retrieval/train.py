@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from data.mad import find_object, load_views
+from data.folders import find_object
+from data.mad import load_views
 from retrieval.descriptor_training import Album, Course, Pupil, train_descriptor
 from retrieval.encoders import MARGIN
 from utils.backbones import resnet50

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.mad import check_ground_truth, find_object, list_queries, load_views
+from data.folders import find_object
+from data.mad import check_ground_truth, list_queries, load_views
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError, exit_code_of
 
@@ -132,7 +133,7 @@ TRAINING: list[tuple[Callable[[Path], None], str]] = [
     (broken_json, "not valid JSON"),
     (no_angle, "camera_angle_x"),
     (frame_without_picture, r"2\.png of frame 2 .* does not exist"),
-    (picture_without_frame, r"1 of 6 pictures .* no frame .* 5\.png"),
+    (picture_without_frame, r"1 of 6 images .* no frame .* 5\.png"),
     (frame_twice, r"0\.png more than once"),
     (empty_file, r"2\.png cannot be read: it is empty"),
     (truncated_file, r"2\.png cannot be read"),
@@ -149,7 +150,7 @@ TRAINING: list[tuple[Callable[[Path], None], str]] = [
     (path_upwards, "leaves the object's folder"),
     (path_absolute, "leaves the object's folder"),
     (path_by_link, "leaves the object's folder"),
-    (no_path, "must name a picture"),
+    (no_path, "must name an image"),
 ]
 
 
@@ -205,8 +206,8 @@ def unreadable_query(folder: Path) -> None:
 
 
 TESTING: list[tuple[Callable[[Path], None], str]] = [
-    (no_test_folder, "no PNG or JPEG pictures"),
-    (empty_test_folder, "no PNG or JPEG pictures"),
+    (no_test_folder, "no PNG or JPEG images"),
+    (empty_test_folder, "no PNG or JPEG images"),
     (only_good, "found only good"),
     (only_defective, "found only defective"),
     (mask_missing, r"Burrs/1\.png has no mask"),

@@ -22,7 +22,7 @@ from bench.measure.results_page import PAGE, changes, markdown_table, write_sect
 from data.checks.examination import Examination
 from data.checks.quick import BAD_VERDICT
 from data.doctor import examine, mend
-from data.mad import read_cameras
+from data.transforms_file import TransformsFile
 from utils.environment import environment
 from utils.progress import Progress
 
@@ -150,7 +150,7 @@ def spoil(folder: Path, failure: Failure, out: Path) -> None:
     for frame, pose in zip(content["frames"], poses):
         frame["transform_matrix"] = pose.tolist()
     content["camera_angle_x"] = float(2.0 * np.arctan(np.tan(0.5 * content["camera_angle_x"]) / failure.focal))
-    for path in read_cameras(folder).paths:
+    for path in TransformsFile.read(folder).cameras().paths:
         copy_picture(path, out / path.relative_to(folder), failure.mirrored)
     masks = folder / "masks" / "train"
     for path in masks.rglob("*.png") if masks.is_dir() else ():

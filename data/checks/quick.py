@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from data.checks.poses import camera_poses, mirrors, pose_scales, rigid_errors, transposed
 from data.checks.sheet import Sheet, read_sheet
-from data.mad import GOOD, RIGID_TOLERANCE
+from data.folders import GOOD
+from data.transforms_file import RIGID_TOLERANCE, TransformsFile
 from utils.camera import Intrinsics
 from utils.hull import common_point
 
@@ -34,9 +34,9 @@ class Check:
     advice: str = ""  # what is wrong and what mends it
 
 
-def quick_checks(folder: Path) -> list[Check]:
-    """All checks that need no pixel; errors as ``read_sheet``."""
-    return check_sheet(read_sheet(folder))
+def quick_checks(transforms: TransformsFile) -> list[Check]:
+    """Run all checks that need no pixel; errors as ``read_sheet``."""
+    return check_sheet(read_sheet(transforms))
 
 
 def check_sheet(sheet: Sheet) -> list[Check]:

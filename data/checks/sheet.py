@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from data.folders import find_object, images_in, natural_key
-from data.mad import GOOD, frame_path, read_matrix, read_transforms
+from data.folders import GOOD, natural_key
+from data.transforms_file import TransformsFile, good_images
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import read_image_size
@@ -51,16 +51,16 @@ class Sheet:
         return Intrinsics.from_angle(*self.size, math.radians(angle) if self.in_degrees else angle)
 
 
-def read_sheet(folder: Path) -> Sheet:
-    """Read what ``transforms.json`` and the headers of the pictures say.
+def read_sheet(transforms: TransformsFile) -> Sheet:
+    """Read what the frames of a transforms file and the headers of the images say.
 
-    Errors:
-        InputError or FileNotFoundError for what cannot be understood at all: no JSON, no field of view, no frame with
-        a picture, a matrix that is not 4 x 4 numbers, a path that leaves the folder, a damaged picture.
+    Raises:
+        InputError: for what cannot be understood at all: no field of view, no frame with an image, a matrix that is
+            not 4 x 4 numbers, a path that leaves the folder, a damaged image.
     """
-    content = read_transforms(find_object(folder))
+    folder, content = transforms.object_dir, transforms.content
     _check_angle(folder, content)
-    listed = [(row, frame_path(folder, frame, row)) for row, frame in enumerate(content["frames"])]
+    listed = [(row, transforms.image_path(row)) for row in range(len(transforms.frames))]
     listed.sort(key=lambda pair: natural_key(pair[1].as_posix()))
     kept: dict[Path, int] = {}
     missing, repeated = [], []
@@ -76,10 +76,8 @@ def read_sheet(folder: Path) -> Sheet:
             f"None of the {len(missing)} pictures that {folder / 'transforms.json'} lists is there, the first is "
             f"{missing[0]}; put them in {folder / 'train' / GOOD}."
         )
-    matrices = [read_matrix(folder, content["frames"][row], path).numpy() for path, row in kept.items()]
-    normal = folder / "train" / GOOD
+    matrices = [transforms.matrix(row, path).numpy() for path, row in kept.items()]
     framed = {path.resolve() for path in kept}
-    found = images_in(normal) if normal.is_dir() else []
     return Sheet(
         folder=folder,
         content=content,
@@ -89,7 +87,7 @@ def read_sheet(folder: Path) -> Sheet:
         sizes=tuple(read_image_size(path) for path in kept),
         missing=tuple(missing),
         repeated=tuple(repeated),
-        unlisted=tuple(path for path in found if path.resolve() not in framed),
+        unlisted=tuple(path for path in good_images(folder) if path.resolve() not in framed),
     )
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from data.checks.quick import BAD_VERDICT, Check, quick_checks
 from data.doctor import examine, main
 from data.mad import fingerprint, load_views
+from data.transforms_file import TransformsFile
 from tests import hostile
 from tests.data.test_doctor_fit import QUIET, quickly  # noqa: F401 - a fixture
 from tests.data.toy_views import ANGLE, write_toy
@@ -92,14 +93,14 @@ CASES: list[tuple[str, Change, str, str]] = [
 
 @pytest.mark.parametrize("name, work, check, words", CASES, ids=[case[0] for case in CASES])
 def test_quick_checks_tell_what_is_wrong(name: str, work: Change, check: str, words: str, toy: Path) -> None:
-    assert bad(quick_checks(toy)) == {}
-    found = bad(quick_checks(change(toy, work)))
+    assert bad(quick_checks(TransformsFile.read(toy))) == {}
+    found = bad(quick_checks(TransformsFile.read(change(toy, work))))
     assert words in found[check], found
 
 
 def test_pictures_of_another_size_are_named(toy: Path) -> None:
     Image.new("RGB", (20, 20)).save(toy / "train/good/5.png")
-    assert "5.png" in bad(quick_checks(toy))["picture size"]
+    assert "5.png" in bad(quick_checks(TransformsFile.read(toy)))["picture size"]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_any_transforms_are_checked_or_refused(data: st.DataObject) -> None:
         path = Path(folder) / "transforms.json"
         content = data.draw(hostile.changed(json.loads(path.read_text())))
         path.write_text(json.dumps(content))
-        hostile.ends_well(lambda: quick_checks(Path(folder)))
+        hostile.ends_well(lambda: quick_checks(TransformsFile.read(Path(folder))))
 
 
 @settings(max_examples=15)

@@ -11,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.mad import Cameras, list_queries, load_views, read_cameras, read_true_poses
+from data.mad import list_queries, load_views, read_true_poses
 from data.masks import read_cut_out
+from data.transforms_file import Cameras, TransformsFile
 from tests import hostile
 from tests.mad_folder import write_object
 from utils.images import read_image_size, read_mask, read_uint8
@@ -30,7 +31,7 @@ def cameras_of(content: bytes) -> Cameras | None:
     with TemporaryDirectory() as folder:
         write_object(Path(folder), views=2, size=4, queries=())
         (Path(folder) / "transforms.json").write_bytes(content)
-        cameras = hostile.ends_well(lambda: read_cameras(Path(folder)))
+        cameras = hostile.ends_well(lambda: TransformsFile.read(Path(folder)).cameras())
         for path in cameras.paths if cameras else []:
             assert path.resolve().is_relative_to(Path(folder).resolve()) and path.is_file()
     return cameras

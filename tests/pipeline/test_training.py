@@ -1,0 +1,34 @@
+"""What a training reads before it computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data import transforms_file
+from data.folders import read_json
+from pipeline import training
+from tests.world import write_world
+from utils.config import Config
+from utils.errors import InputError
+
+
+def test_transforms_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def counted(path: Path) -> Any:
+        opened.append(path.name)
+        return read_json(path)
+
+    def stop(*arguments: object) -> None:
+        raise InputError("the views are read")
+
+    write_world(tmp_path / "balls")
+    monkeypatch.setattr(transforms_file, "read_json", counted)
+    monkeypatch.setattr(training, "train_field", stop)
+    config = Config("balls", data_dir=str(tmp_path), ckpt_dir=str(tmp_path / "ckpts"), device="cpu", quiet=True)
+    with pytest.raises(InputError, match="the views are read"):
+        training.train_object(config)
+    assert opened.count("transforms.json") == 1
