@@ -1,46 +1,54 @@
 """``python -m data download``: MAD-Sim, MAD-Real and the paper's weights from their authors' Google Drive.
 
-The links, names and sizes are those of the README of github.com/EricLee0224/PAD. The data are licensed CC BY-NC-SA 4.0,
+The links, names and sizes are those of the README of github.com/EricLee0224/PAD. The data are licensed CC BY-NC-SA 4.0
 and are not part of this program.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
+import stat
+import struct
+import tempfile
 import uuid
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import ModuleType
 
 from data.command import command_parser
-from data.safe_unzip import Limits, unpacked
 from utils.errors import InputError
 from utils.progress import Progress
 
-SIZE_TOLERANCE = 0.15  # by which a file may differ from the size that its authors round
+SIZE_TOLERANCE = 0.15  # relative difference allowed between a file and its published, rounded size
+LARGEST_CONTENT = 64 << 30  # bytes of all files of an archive
+EXTRACT_ERRORS = (  # by zipfile, for damaged archives, and by the system
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError, OSError
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Source:
+class Archive:
     """One of the authors' archives."""
 
     drive_id: str  # of the file on Google Drive
-    file_name: str  # what the archive is called here
-    megabytes: float | None  # its size as its authors give it; None where they do not
-    folder: str  # where its content goes, in --out
-    holds: tuple[str, ...]  # patterns of which at least one is matched at the content's top
-    next_step: str  # what to run then; {folder} is where the content lies
+    file_name: str  # of the downloaded archive
+    megabytes: float | None  # published size; None where none is published
+    folder: str  # in --out, for the content
+    holds: tuple[str, ...]  # name patterns, at least one of which matches at the top of the content
+    next_step: str  # command to run next; {folder} is the content's folder
 
     @property
     def link(self) -> str:
-        """The page from which a browser fetches the file."""
+        """Return the page from which a browser downloads the file."""
         return f"https://drive.google.com/file/d/{self.drive_id}/view"
 
 
 SOURCES = {
-    "mad-sim": Source(
+    "mad-sim": Archive(
         "1XlW5v_PCXMH49RSKICkskKjd2A5YDMQq",
         "MAD-Sim.zip",
         970.0,
@@ -48,7 +56,7 @@ SOURCES = {
         ("*/train",),
         "python -m data verify {folder}",
     ),
-    "mad-real": Source(
+    "mad-real": Archive(
         "146sKbkUUFW7xJTG2LGm_OgXjMX3fDNxN",
         "MAD-Real.zip",
         2190.0,
@@ -56,7 +64,7 @@ SOURCES = {
         ("*/train",),
         "python -m data verify {folder} --expect mad-real",
     ),
-    "ckpts": Source(
+    "ckpts": Archive(
         "1MVokoxPQ9CVo0rSxvdRvTj0bqSp-kXze",
         "ckpts.zip",
         None,
@@ -64,7 +72,7 @@ SOURCES = {
         ("*.tar",),
         "python anomaly_nerf_lego.py --obj 01Gorilla --config configs/paper.txt --ft_path {folder}/01Gorilla.tar",
     ),
-    "retrieval-model": Source(
+    "retrieval-model": Archive(
         "16FOwaqQE0NGY-1EpfoNlU0cGlHjATV0V",
         "model.zip",
         None,
@@ -75,101 +83,98 @@ SOURCES = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Fetch, check and unpack one archive; returns the exit code."""
+def main(argv: list[str]) -> int:
+    """Download, check and extract one archive; return the exit code."""
     parser = command_parser("download", __doc__.splitlines()[0].split(": ", 1)[1])
-    parser.add_argument("what", choices=SOURCES, help="which archive")
-    parser.add_argument("--out", type=Path, default=Path("data"), help="folder in which the content's folder is made")
-    parser.add_argument("--zip", type=Path, help="the archive itself, where it was fetched by hand")
+    parser.add_argument("what", choices=SOURCES, help="the archive")
+    parser.add_argument("--out", type=Path, default=Path("data"), help="parent of the content's folder")
+    parser.add_argument("--zip", type=Path, help="an archive downloaded by hand")
     parser.add_argument("--keep", action="store_true", help="keep the downloaded archive in --out")
-    parser.add_argument("--overwrite", action="store_true", help="replace a folder that is there")
-    given = parser.parse_args(arguments)
-    progress = Progress(given.quiet)
-    source = SOURCES[given.what]
-    folder = given.out / source.folder
-    if folder.exists() and not given.overwrite:
-        raise InputError(f"There is {folder} already; name another folder with --out, or give --overwrite.")
-    archive = given.zip or fetch(given.what, given.out, progress)
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    args = parser.parse_args(argv)
+    progress = Progress(args.quiet)
+    source = SOURCES[args.what]
+    folder = args.out / source.folder
+    if folder.exists() and not args.overwrite:
+        raise InputError(f"{folder} exists already; give another folder with --out, or --overwrite.")
+    archive = args.zip or fetch(args.what, args.out, progress)
     if not archive.is_file():
         raise InputError(f"There is no file {archive}; correct --zip.")
     count = install(archive, folder, source.holds, progress)
-    if given.zip is None and not given.keep:
+    if args.zip is None and not args.keep:
         archive.unlink()
     print(f"{folder} holds {count} files.\nNext: {source.next_step.format(folder=folder)}")
     return 0
 
 
 def fetch(what: str, out: Path, progress: Progress) -> Path:
-    """The archive of ``SOURCES[what]`` in ``out``, downloaded, or what an earlier run began brought to its end.
+    """Download the archive ``SOURCES[what]`` to ``out``, resuming an interrupted download; return its path.
 
-    Errors:
-        InputError with the link, the file's name and the command that takes a file fetched by hand, where there is no
-        gdown, no network, no leave to download, or where what arrives is another file.
+    Raises:
+        InputError: with the link, the file name and the command for a file downloaded by hand, where gdown, the
+            network or the permission is missing, or where another file arrives.
     """
     source = SOURCES[what]
     path = out / source.file_name
     by_hand = (
-        f"fetch {source.link} with a browser and run: python -m data download {what} --out {out} --zip "
-        f"{source.file_name} (it goes to {out / source.folder})"
+        f"download {source.link} with a browser and run: python -m data download {what} --out {out} --zip "
+        f"{source.file_name} (its content goes to {out / source.folder})"
     )
     try:
-        import gdown
+        import gdown  # noqa: PLC0415  optional extra
     except ImportError:
         raise InputError(f"gdown is not installed: pip install -r requirements-data.txt, or {by_hand}.") from None
     out.mkdir(parents=True, exist_ok=True)
-    progress.say(f"Fetching {source.link} to {path}")
+    progress.say(f"Downloading {source.link} to {path}")
     try:
         gdown.download(id=source.drive_id, output=str(path), quiet=progress.quiet, resume=True, use_cookies=False)
     except _errors(gdown) as error:
         raise InputError(f"{source.file_name} could not be downloaded ({_reason(error)}); {by_hand}.") from None
     wrong = what_is_wrong(path, source)
     if wrong:
-        if path.is_file():  # or the next run would take it for whole
+        if path.is_file():  # or the next run would resume it
             path.replace(path.with_name(f"{path.name}.wrong"))
         raise InputError(f"{path} {wrong}, see {path.name}.wrong; {by_hand}.")
     return path
 
 
 def _errors(gdown: ModuleType) -> tuple[type[Exception], ...]:
-    """What gdown raises: without a network, without leave, and from version 6 on for the rest."""
+    """Return what gdown raises: without network, without permission, and from version 6 on for the rest."""
     known = (getattr(gdown.exceptions, name, None) for name in ("FileURLRetrievalError", "DownloadError"))
     return (OSError, *(error for error in known if error is not None))
 
 
 def _reason(error: Exception) -> str:
-    """Why a download failed, short: the first line, without the addresses that a browser needs no help with."""
+    """Return why a download failed, on one line and without long addresses."""
     text = " ".join(str(error).split())
-    offline = any(sign in text for sign in ("Failed to resolve", "Max retries", "unreachable", "timed out"))
+    offline = any(part in text for part in ("Failed to resolve", "Max retries", "unreachable", "timed out"))
     return "drive.google.com cannot be reached" if offline else text[:200].rstrip(". ") or type(error).__name__
 
 
-def what_is_wrong(path: Path, source: Source) -> str | None:
-    """What is wrong with a downloaded archive, as a phrase; None where nothing is."""
+def what_is_wrong(path: Path, source: Archive) -> str | None:
+    """Return what is wrong with a downloaded archive, as a phrase, or None."""
     if not path.is_file():
         return "did not arrive"
     megabytes = path.stat().st_size / 1e6
     if source.megabytes and abs(megabytes / source.megabytes - 1.0) > SIZE_TOLERANCE:
         return f"has {megabytes:.1f} MB instead of about {source.megabytes:.0f} MB"
-    return None if zipfile.is_zipfile(path) else "is not a whole zip file"
+    return None if zipfile.is_zipfile(path) else "is not a complete zip file"
 
 
-def install(
-    archive: Path, folder: Path, holds: tuple[str, ...], progress: Progress, limits: Limits | None = None
-) -> int:
-    """Unpack an archive so that what it ``holds`` lies in ``folder``, which is replaced as a whole.
+def install(archive: Path, folder: Path, holds: tuple[str, ...], progress: Progress) -> int:
+    """Extract an archive so that what it ``holds`` lies in ``folder``, which is replaced atomically.
 
     Args:
         archive: a zip file; its content may lie in folders of any names.
         folder: where the content goes.
-        holds: patterns of names of which at least one must be matched; where it is, is the content's top.
-        progress: where the bar goes.
-        limits: of what is unpacked.
+        holds: name patterns of which at least one must match; the folder where it does is the content's top.
+        progress: shows the bar.
     Returns:
-        How many files there are now.
-    Errors:
-        InputError for an archive that is not safe, not whole, or holds something else; ``folder`` is as it was then.
+        The number of files installed.
+    Raises:
+        InputError: where the archive is unsafe, damaged or holds something else; ``folder`` is then unchanged.
     """
-    with unpacked(archive, folder, limits or Limits(), progress) as content:
+    with extracted(archive, folder, progress) as content:
         top = find_top(content, holds)
         if top is None:
             found = ", ".join(sorted(path.name for path in content.iterdir())[:5]) or "nothing"
@@ -177,8 +182,8 @@ def install(
         count = sum(path.is_file() for path in top.rglob("*"))
         old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.old")
         if folder.exists():
-            os.replace(folder, old)
-        os.replace(top, folder)
+            folder.replace(old)
+        top.replace(folder)
     if old.is_dir() and not old.is_symlink():
         shutil.rmtree(old)
     else:
@@ -186,8 +191,44 @@ def install(
     return count
 
 
+@contextmanager
+def extracted(archive: Path, target: Path, progress: Progress, most: int = LARGEST_CONTENT) -> Iterator[Path]:
+    """Extract a zip file into a temporary folder beside ``target``, which is deleted when the block ends.
+
+    Raises:
+        InputError: where the file is no valid zip, has links or paths that leave the folder, or declares more than
+            ``most`` bytes; zipfile never extracts more than is declared.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        folder = Path(temporary) / "content"  # unlike its parent, with the usual permissions
+        folder.mkdir()
+        try:
+            with zipfile.ZipFile(archive) as file:
+                entries = file.infolist()
+                check_entries(entries, most)
+                for entry in progress.track(entries, "extract"):
+                    file.extract(entry, folder)
+        except EXTRACT_ERRORS as error:
+            raise InputError(f"{archive} cannot be extracted: {error}; download it again.") from None
+        yield folder
+
+
+def check_entries(entries: list[zipfile.ZipInfo], most: int) -> None:
+    """Raise BadZipFile for links, paths that leave the folder, and more than ``most`` bytes."""
+    for entry in entries:
+        path = PureWindowsPath(entry.filename)  # which knows both separators, and drives
+        if path.anchor or ".." in path.parts:
+            raise zipfile.BadZipFile(f"{entry.filename!r} leaves the folder")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise zipfile.BadZipFile(f"{entry.filename!r} is a link")
+    size = sum(entry.file_size for entry in entries)
+    if size > most:
+        raise zipfile.BadZipFile(f"its files have {size / 1e9:.2f} GB, at most {most / 1e9:.2f} GB are expected")
+
+
 def find_top(content: Path, holds: tuple[str, ...]) -> Path | None:
-    """The folder nearest to the top of ``content`` in which a pattern of ``holds`` is matched; None if none is."""
+    """Return the topmost folder in ``content`` in which a pattern of ``holds`` matches, or None."""
     level = [content]
     while level:
         for folder in level:
