@@ -1,12 +1,14 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
-# make fuzz: more than 10,000 malformed files for the readers of the data room.
+# make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
+# and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test quick coverage fuzz lint pages clean
 
 demo: $(VENV)/installed
 	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
@@ -16,6 +18,12 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(PY) -m pytest
 
+quick: $(VENV)/installed-dev
+	$(PY) -m pytest -m "not slow"
+
+coverage: $(VENV)/installed-dev
+	$(PY) -m pytest --cov --cov-report=term:skip-covered
+
 fuzz: $(VENV)/installed-dev
 	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
 
@@ -24,16 +32,20 @@ lint: $(VENV)/installed-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+pages: $(VENV)/installed
+	$(PY) -m utils.config_readme
+	$(PY) -m docs.build_api
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: requirements.txt | $(VENV)/bin/python
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/installed: pyproject.toml requirements.txt | $(VENV)/bin/python
+	$(PIP) -r requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt requirements-benchmark.txt requirements-data.txt requirements.txt | $(VENV)/bin/python
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/installed-dev: pyproject.toml requirements.txt | $(VENV)/bin/python
+	$(PIP) -e ".[dev]"
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

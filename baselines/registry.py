@@ -54,8 +54,8 @@ def _import(place: str, name: str) -> type[Method]:
         module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"The method {name} needs the package {error.name}, which is not installed; pip install -r "
-            f"requirements-benchmark.txt brings all that the benchmark's methods need."
+            f"The method {name} needs the package {error.name}, which is not installed; run: "
+            'pip install -e ".[benchmark]"'
         ) from None
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Method)):

@@ -23,7 +23,7 @@ def check_matplotlib() -> None:
     except ModuleNotFoundError:
         raise InputError(
             "The figures of the correlations need matplotlib, which is not installed; "
-            "pip install -r requirements-benchmark.txt brings it."
+            "run: pip install -r requirements.txt"
         ) from None
 
 

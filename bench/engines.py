@@ -90,7 +90,7 @@ def ray_cluster(address: str, cpus: int) -> Iterator[Any]:
         import ray
     except ModuleNotFoundError:
         raise InputError(
-            "--engine ray needs the package ray, which is not installed; pip install -r requirements-benchmark.txt."
+            '--engine ray needs the package ray, which is not installed; run: pip install -e ".[benchmark]"'
         ) from None
     words: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.ERROR}
     if not address:

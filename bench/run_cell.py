@@ -48,7 +48,7 @@ def run_cell(cell: Cell) -> Outcome:
         return Outcome(cell)
     except ModuleNotFoundError as error:
         needs = f"{cell.shown_method} needs the package {error.name}, which is not installed"
-        sentence = f"{needs}; pip install -r requirements-benchmark.txt brings it."
+        sentence = f'{needs}; run: pip install -e ".[benchmark]"'
         write_failure(cell, sentence)
         return Outcome(cell, failure=sentence)
     except Exception as error:  # whatever a method may raise

@@ -116,9 +116,7 @@ def _colmap() -> Any:
     try:
         import pycolmap
     except ImportError:
-        raise InputError(
-            "capture needs pycolmap, which is not installed; run: pip install -r requirements-data.txt"
-        ) from None
+        raise InputError('capture needs pycolmap, which is not installed; run: pip install -e ".[data]"') from None
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
     return pycolmap
 

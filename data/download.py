@@ -123,7 +123,7 @@ def fetch(what: str, out: Path, progress: Progress) -> Path:
     try:
         import gdown  # noqa: PLC0415  optional extra
     except ImportError:
-        raise InputError(f"gdown is not installed: pip install -r requirements-data.txt, or {by_hand}.") from None
+        raise InputError(f'gdown is not installed: run pip install -e ".[data]", or {by_hand}.') from None
     out.mkdir(parents=True, exist_ok=True)
     progress.say(f"Downloading {source.link} to {path}")
     try:

@@ -83,7 +83,7 @@ def test_a_twelfth_method_enters_the_table_by_one_file(protocol: Protocol, capsy
 
 def test_a_missing_package_fails_its_method_alone(protocol: Protocol, tmp_path: Path) -> None:
     outcome = run_cell(Cell("01Ball", own_method(tmp_path, "Lacking", "import no_such_package"), 0, protocol))
-    assert "needs the package no_such_package" in outcome.failure and "requirements-benchmark" in outcome.failure
+    assert "needs the package no_such_package" in outcome.failure and ".[benchmark]" in outcome.failure
 
 
 def test_a_failed_cell_is_told_and_stops_no_other(

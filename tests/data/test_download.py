@@ -92,7 +92,7 @@ def test_without_a_network_one_sentence_says_all(tmp_path: Path, monkeypatch: py
 
 def test_without_gdown_one_sentence_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gdown", None)
-    with pytest.raises(InputError, match=r"requirements-data\.txt, or download https.*/1XlW5"):
+    with pytest.raises(InputError, match=r'\.\[data\]", or download https.*/1XlW5'):
         fetch("mad-sim", tmp_path, QUIET)
 
 
