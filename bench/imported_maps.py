@@ -19,7 +19,7 @@ from bench.run_cell import measure
 from data.mad import Query, check_ground_truth, list_queries
 from evaluation.results import UNDECIDED, Evaluation, Figures, ObjectReport, QueryResult, write_results
 from pipeline.journal import Journal
-from utils.environment import environment
+from utils.device import environment
 from utils.errors import InputError
 from utils.images import read_image_size, working_size
 

@@ -24,8 +24,7 @@ from pipeline.journal import Journal
 from pipeline.record import hash_of
 from scoring.calibration import Calibration
 from utils.checkpoint import write_text
-from utils.device import pick_device
-from utils.environment import environment
+from utils.device import environment, pick_device
 from utils.errors import InputError
 from utils.images import read_mask
 from utils.progress import Progress

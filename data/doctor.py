@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> int:
     print(table(found.checks))
     if own.page is not None:
         write_page(own.page, found)
-        progress.say(f"Page: {own.page}")
+        progress.info(f"Page: {own.page}")
     if found.good:
         print(f"{own.folder}: good")
         return EXIT_GOOD

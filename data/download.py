@@ -125,7 +125,7 @@ def fetch(what: str, out: Path, progress: Progress) -> Path:
     except ImportError:
         raise InputError(f'gdown is not installed: run pip install -e ".[data]", or {by_hand}.') from None
     out.mkdir(parents=True, exist_ok=True)
-    progress.say(f"Downloading {source.link} to {path}")
+    progress.info(f"Downloading {source.link} to {path}")
     try:
         gdown.download(id=source.drive_id, output=str(path), quiet=progress.quiet, resume=True, use_cookies=False)
     except _errors(gdown) as error:

@@ -28,11 +28,10 @@ from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.config import Config
 from utils.device import pick_device
 from utils.errors import InputError
-from utils.exposure import match_exposure, match_renderer
+from utils.exposure import match_exposure, match_renderer, undo_disturbance
 from utils.options import build, config_text, file_values
+from utils.progress import Stopwatch
 from utils.rendering import Field, Rendering
-from utils.restore import undo_disturbance
-from utils.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from report.heatmap import heat_scale
 from report.page import QueryImages, write_report
 from utils.checkpoint import ensure_writable, write_text
 from utils.config import Config, configured_objects
-from utils.environment import environment
+from utils.device import environment
 from utils.images import read_mask, to_bytes
 from utils.options import config_text, values_of
 from utils.progress import Progress
@@ -47,7 +47,7 @@ def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
     )
     last = read_results(folder / "results.json") if rescore or (folder / "results.json").is_file() else None
     if last and last.environment.get("inputs") == inputs and not (config.overwrite or rescore):
-        progress.say(f"{config.object_name} is tested already; --overwrite tests it again.")
+        progress.info(f"{config.object_name} is tested already; --overwrite tests it again.")
         return last
     model = load_model(config)
     ensure_writable(folder)

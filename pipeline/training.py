@@ -24,14 +24,12 @@ from scoring import scorers
 from scoring.scorers import Scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.config import Config
-from utils.device import pick_device
-from utils.environment import environment
+from utils.device import environment, pick_device
 from utils.errors import InputError
 from utils.exposure import match_exposure
 from utils.options import config_text
-from utils.progress import Progress
+from utils.progress import Progress, Stopwatch
 from utils.rendering import Field
-from utils.stopwatch import Stopwatch
 from utils.views import Views, split_held_out
 from utils.weights import needed, obtain, weights_of
 
@@ -105,7 +103,7 @@ def train_object(config: Config) -> Model:
     prints = step_fingerprints(config, data)
     record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
     if all(record.done(step, prints[step], folder) for step in prints):
-        progress.say(f"{config.object_name} is trained already; --overwrite trains it again.")
+        progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
         return load_model(config)
     for name in needed(config):
         obtain(name, weights_of(config))  # missing weights are reported now, not after hours

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     unfinished.unlink(missing_ok=True)
     views = sum(len(album.pictures) for album in albums)
     print(f"{own.out} objects={len(albums)} views={views} held_out_error={degrees:.1f}deg")
-    progress.say(f"Use it with --retrieval resnet50 --weights_dir {own.out.parent}")
+    progress.info(f"Use it with --retrieval resnet50 --weights_dir {own.out.parent}")
     return 0
 
 

@@ -23,7 +23,7 @@ from data.checks.examination import Examination
 from data.checks.quick import BAD_VERDICT
 from data.doctor import examine, mend
 from data.transforms_file import TransformsFile
-from utils.environment import environment
+from utils.device import environment
 from utils.progress import Progress
 
 Poses = Callable[[np.ndarray], np.ndarray]  # (frames, 4, 4) → (frames, 4, 4)

@@ -26,12 +26,11 @@ from nerf import fields
 from retrieval import galleries
 from scoring import scorers
 from utils.config import Config
-from utils.environment import environment
+from utils.device import environment
 from utils.images import read_image
 from utils.options import find_name, make_parser, parse, values_of
-from utils.progress import Progress
+from utils.progress import Progress, Stopwatch
 from utils.rendering import Field
-from utils.stopwatch import Stopwatch
 from utils.views import Views, split_held_out
 
 PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper.txt"
@@ -127,7 +126,7 @@ class Bench:
                 field = fields.train(self.train, longer, self.device, unfinished, self.progress)
                 spent += self.since(start)
                 curve.append(Point(count, spent, self.psnr(field)))
-                self.progress.say(f"{count} steps, {spent:.0f} s, {curve[-1].psnr:.2f} dB")
+                self.progress.info(f"{count} steps, {spent:.0f} s, {curve[-1].psnr:.2f} dB")
                 count *= 2
         speed = config.nerf.N_rand * (curve[-1].steps - curve[0].steps) / (curve[-1].seconds - curve[0].seconds)
         gallery, query = self.one_query(config, field, self.queries[:1], steps)

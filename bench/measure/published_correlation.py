@@ -14,7 +14,7 @@ from bench.correlation import Study
 from bench.correlation_figures import check_matplotlib, write_heat_table
 from bench.correlation_words import page
 from bench.measure.results_page import PAGE, ROOT, changes, write_section
-from utils.environment import environment
+from utils.device import environment
 
 FIGURE = "published_correlations.png"
 

@@ -50,7 +50,7 @@ def import_field(views: Views, config: NerfConfig, device: torch.device, progres
     path = Path(config.ft_path)
     if config.near is None or config.far is None:
         config = replace(config, near=NEAR, far=FAR)
-        progress.say(f"near and far are not given: taking the paper's, {NEAR:g} and {FAR:g}.")
+        progress.info(f"near and far are not given: taking the paper's, {NEAR:g} and {FAR:g}.")
     networks = empty_networks(config, opaque_end=True)
     content = read_tar(path)
     expected = [part for part in NETWORKS if part == "coarse" or config.N_importance]
@@ -58,7 +58,7 @@ def import_field(views: Views, config: NerfConfig, device: torch.device, progres
     for part, network in zip(expected, (networks.coarse, networks.fine)):
         assert network is not None
         fill_from(network, content[NETWORKS[part]], config, path, part)
-    progress.say(f"The field is {path}, trained for {content.get('global_step', '?')} steps; nothing is trained.")
+    progress.info(f"The field is {path}, trained for {content.get('global_step', '?')} steps; nothing is trained.")
     return MlpField(frozen(on(networks, device)), views.background, half_pixel(views.intrinsics))
 
 

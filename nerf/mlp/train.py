@@ -75,7 +75,7 @@ def train_mlp(
                 bar.set_postfix_str(f"PSNR {psnr_of(errors):.1f} dB")
                 errors.clear()
                 if not bool(training.alive.all()):
-                    progress.say(f"A network lost all density by step {training.step}, from where none learns: anew.")
+                    progress.info(f"A network lost all density by step {training.step}, from where none learns: anew.")
                     training = begin(config, device, seed, training.attempt + 1)
                 training.alive.zero_()
             bar.update(training.step - bar.n)

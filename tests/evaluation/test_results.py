@@ -21,7 +21,7 @@ from evaluation.results import (
     verdict_at,
     write_results,
 )
-from utils.environment import environment
+from utils.device import environment
 
 
 def small_report(labelled: bool = True) -> ObjectReport:

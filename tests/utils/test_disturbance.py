@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.inerf.scene import CAMERA, camera, render
-from utils.exposure import change_brightness
-from utils.restore import MOST_SHIFT, has_intact_block, ring_noise, ring_of, undo_disturbance
+from utils.exposure import MAX_SHIFT, border_noise, border_pixels, change_brightness, has_intact_block, undo_disturbance
 
 WHITE, BLACK = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -18,9 +17,9 @@ def query() -> Tensor:
     return render(camera(30, 20), CAMERA).colour
 
 
-def noisy(picture: Tensor, sigma: float) -> Tensor:
-    noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
-    return (picture + sigma * noise).clamp(0, 1)
+def noisy(image: Tensor, sigma: float) -> Tensor:
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    return (image + sigma * noise).clamp(0, 1)
 
 
 def on_black() -> Tensor:
@@ -46,7 +45,7 @@ def test_brightness_is_taken_back(query: Tensor, change: float) -> None:
 def test_a_brightened_black_background_is_black_again() -> None:
     query = on_black().clamp(0, 1)
     found = undo_disturbance(change_brightness(query, 0.2), BLACK)
-    assert ring_of(found).max() == 0.0
+    assert border_pixels(found).max() == 0.0
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.05])
@@ -66,15 +65,15 @@ def test_noise_leaves_the_background_and_the_object_stays(
 
 def test_noise_is_measured(query: Tensor) -> None:
     for sigma in (0.02, 0.05):
-        assert ring_noise(noisy(query, sigma)) == pytest.approx(sigma, rel=0.15)
-    assert ring_noise(query) == 0.0
+        assert border_noise(noisy(query, sigma)) == pytest.approx(sigma, rel=0.15)
+    assert border_noise(query) == 0.0
 
 
 def test_what_is_no_disturbance_is_left_alone(query: Tensor) -> None:
     other = query.clone()
     other[:, :120] = torch.rand(200, 120, 3, generator=torch.Generator().manual_seed(1))
-    assert ring_noise(other) is None and undo_disturbance(other, WHITE) is other
-    dark = change_brightness(query, -MOST_SHIFT - 0.1)  # another background, not another brightness
+    assert border_noise(other) is None and undo_disturbance(other, WHITE) is other
+    dark = change_brightness(query, -MAX_SHIFT - 0.1)  # another background, not another brightness
     assert torch.equal(undo_disturbance(dark, WHITE), dark)
 
 
