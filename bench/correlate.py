@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -20,7 +21,7 @@ from bench.correlation import LEAST, METRICS, Attribute, Correlation, Study, cor
 from bench.correlation_figures import check_matplotlib, write_heat_table, write_scatter
 from bench.correlation_words import page
 from bench.published import Published, read_published
-from data.attributes import attributes, contrasts_of, published, triangles_of
+from data.attributes import Contrast, attributes, measure_contrast, read_published_attributes, triangles_of
 from data.mad import fingerprint
 from utils.checkpoint import write_text
 from utils.errors import InputError
@@ -117,7 +118,7 @@ def study_of(source: str, attributes: Sequence[Attribute], scores: Scores, remar
 
 def published_attributes() -> list[Attribute]:
     """What the paper prints of each object."""
-    printed = published()
+    printed = read_published_attributes()
     complexity = {name: values[0] for name, values in printed.items()}
     contrast = {name: values[1] for name, values in printed.items()}
     return [Attribute("shape complexity", -1, complexity), Attribute("colour contrast", +1, contrast)]
@@ -178,20 +179,15 @@ def measured_attributes(objects: Mapping[str, Protocol], output_dir: Path) -> li
     return found
 
 
-def kept_contrasts(folder: Path, protocol: Protocol, output_dir: Path) -> dict[tuple[str, str, str], float]:
-    """All readings of an object's contrast, measured where they are not kept for the same pictures."""
-    path, pictures = output_dir / "attributes.json", f"{fingerprint(folder)} on {protocol.background}"
+def kept_contrasts(folder: Path, protocol: Protocol, output_dir: Path) -> Contrast:
+    """An object's contrast, measured where it is not kept for the same images."""
+    path, images = output_dir / "attributes.json", f"{fingerprint(folder)} on {protocol.background}"
     kept = read_kept(path)
-    if kept.get(folder.name, {}).get("pictures") != pictures:
-        readings = contrasts_of(folder, protocol.background_rgb, Progress(protocol.quiet))
-        contrasts = {" ".join(reading): value for reading, value in readings.items()}
-        kept[folder.name] = {"pictures": pictures, "contrasts": contrasts}
+    if kept.get(folder.name, {}).get("images") != images:
+        contrast = measure_contrast(folder, protocol.background_rgb, Progress(protocol.quiet))
+        kept[folder.name] = {"images": images, "contrast": asdict(contrast)}
         write_text(path, json.dumps(kept, indent=1) + "\n")
-    result = {}
-    for words, value in kept[folder.name]["contrasts"].items():
-        measure, region, scaling = words.split()
-        result[measure, region, scaling] = float(value)
-    return result
+    return Contrast(**kept[folder.name]["contrast"])
 
 
 def read_kept(path: Path) -> dict[str, Any]:

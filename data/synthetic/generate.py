@@ -18,7 +18,7 @@ from data.synthetic.backdrops import pictures_at
 from data.synthetic.files import claim_folder, write_json
 from data.synthetic.lighting import make_lighting
 from data.synthetic.studio import GOOD, TRAIN, Settings, Task, take
-from data.synthetic.toys import read_toy, toy_path, triangles
+from data.synthetic.toys import count_triangles, read_toy, toy_path
 from data.synthetic.viewpoints import CAMERA_ANGLE_X, camera_at, grid_angles, spread_views
 from utils.errors import InputError
 from utils.progress import Progress
@@ -103,7 +103,7 @@ def _check(settings: Settings) -> dict[str, object]:
     files = [path, *(pictures_at(Path(settings.background)) if settings.background else [])]
     digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
     own = {"toy": path.stem, "background": bool(settings.background), "ldraw": bool(settings.ldraw)}
-    return {"version": VERSION, **asdict(settings), **own, "inputs": digest, "triangles": triangles(toy)}
+    return {"version": VERSION, **asdict(settings), **own, "inputs": digest, "triangles": count_triangles(toy)}
 
 
 def _done(task: Task, order: Order, poses: dict[str, Any], overwrite: bool) -> bool:

@@ -67,8 +67,8 @@ def toy_path(name: str) -> Path:
     return path
 
 
-def triangles(toy: Toy) -> int:
-    """Number of triangles of the toy's mesh."""
+def count_triangles(toy: Toy) -> int:
+    """Return the number of triangles of the toy's mesh."""
     return sum(len(part.solid.faces) for part in toy.parts)
 
 

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
 from data.attributes import (
-    READINGS,
-    attributes,
-    contrast,
-    contrasts_of,
+    contrast_of,
     main,
+    measure_contrast,
     mesh_triangles,
-    published,
+    read_published_attributes,
     shape_complexity,
     toy_triangles,
     triangles_of,
@@ -32,59 +30,39 @@ from utils.progress import Progress
 
 QUIET = Progress(quiet=True)
 WHITE = (1.0, 1.0, 1.0)
-EVERYWHERE = np.ones((12, 16), dtype=bool)
 
 
-def picture(seed: int = 0) -> np.ndarray:
+def image(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 
 
 def test_colour_contrast_is_the_papers_seven_steps() -> None:
-    lab = rgb2lab(picture().astype(np.float64) / 255.0)  # another implementation, D65 as OpenCV's
+    lab = rgb2lab(image().astype(np.float64) / 255.0)  # another implementation, D65 as OpenCV's
     spread = np.sqrt(np.std(lab[..., 1]) ** 2 + np.std(lab[..., 2]) ** 2)
-    assert contrast(picture(), EVERYWHERE, "ab", "cie") == pytest.approx(spread, rel=2e-3)
-    assert contrast(picture(), EVERYWHERE, "lightness", "cie") == pytest.approx(np.std(lab[..., 0]), rel=2e-3)
-    assert contrast(picture(), EVERYWHERE, "ab", "8bit") == pytest.approx(spread, rel=0.01)
-    assert contrast(picture(), EVERYWHERE, "lightness", "8bit") == pytest.approx(2.55 * np.std(lab[..., 0]), rel=0.01)
+    assert contrast_of(image()).colour == pytest.approx(spread, rel=0.01)
+    assert contrast_of(image()).lightness == pytest.approx(2.55 * np.std(lab[..., 0]), rel=0.01)
 
 
-def test_grey_pictures_have_lightness_alone() -> None:
+def test_grey_images_have_lightness_alone() -> None:
     grey = np.repeat(np.linspace(0, 255, 12 * 16).reshape(12, 16, 1), 3, axis=2).round().astype(np.uint8)
-    assert contrast(grey, EVERYWHERE, "ab", "8bit") < 0.5 < 50 < contrast(grey, EVERYWHERE, "lightness", "8bit")
+    assert contrast_of(grey).colour < 0.5 < 50 < contrast_of(grey).lightness
 
 
-def test_a_region_leaves_the_rest_out() -> None:
-    one = picture()
-    other = one.copy()
-    other[6:] = picture(1)[6:]
-    region = EVERYWHERE.copy()
-    region[6:] = False
-    for measure in ("ab", "lightness"):
-        assert contrast(one, region, measure, "cie") == contrast(other, region, measure, "cie")
-        assert contrast(one, ~EVERYWHERE, measure, "cie") == 0.0
-
-
-def test_foreground_by_mask_and_by_background(tmp_path: Path) -> None:
-    view = np.full((16, 16, 3), 255, dtype=np.uint8)
-    view[4:12, 4:12] = picture()[:8, :8]
-    view[4:12, [4, 11]] = view[[4, 11], 4:12] = 30  # an outline, so that nothing of it is background
+def test_objects_are_cut_out_and_put_on_the_background(tmp_path: Path) -> None:
+    view, mask = image(), np.zeros((12, 16), dtype=np.uint8)
+    mask[4:8, 4:8] = 255
     write_picture(tmp_path / "toy/train/good/0.png", view)
-    found = contrasts_of(tmp_path / "toy", WHITE, QUIET)
-    expected = contrast(view[4:12, 4:12], np.ones((8, 8), dtype=bool), "ab", "8bit")
-    assert found["ab", "foreground", "8bit"] == pytest.approx(expected)
-    assert found["ab", "whole", "8bit"] == pytest.approx(contrast(view, np.ones((16, 16), dtype=bool), "ab", "8bit"))
-    mask = np.zeros((16, 16), dtype=np.uint8)
-    mask[6:10, 6:10] = 255
+    assert measure_contrast(tmp_path / "toy", WHITE, QUIET) == contrast_of(view)
     write_picture(tmp_path / "toy/masks/train/good/0.png", mask)
-    inner = contrasts_of(tmp_path / "toy", WHITE, QUIET)["ab", "foreground", "8bit"]
-    assert inner == pytest.approx(contrast(view[6:10, 6:10], np.ones((4, 4), dtype=bool), "ab", "8bit"))
+    expected = contrast_of(np.where(mask[..., None] > 0, view, 255).astype(np.uint8))
+    assert measure_contrast(tmp_path / "toy", WHITE, QUIET) == expected
 
 
 def test_contrast_is_the_mean_over_the_views(tmp_path: Path) -> None:
     for seed in range(3):
-        write_picture(tmp_path / f"toy/train/good/{seed}.png", picture(seed))
-    found = contrasts_of(tmp_path / "toy", WHITE, QUIET)["lightness", "whole", "cie"]
-    assert found == pytest.approx(np.mean([contrast(picture(n), EVERYWHERE, "lightness", "cie") for n in range(3)]))
+        write_picture(tmp_path / f"toy/train/good/{seed}.png", image(seed))
+    found = measure_contrast(tmp_path / "toy", WHITE, QUIET)
+    assert found.lightness == pytest.approx(np.mean([contrast_of(image(seed)).lightness for seed in range(3)]))
 
 
 @given(st.lists(st.integers(1, 10**7), min_size=1, max_size=20))
@@ -98,7 +76,7 @@ def test_complexity_spans_the_scale_in_the_order_of_triangles(triangles: list[in
 
 
 def test_published_values() -> None:
-    values = published()
+    values = read_published_attributes()
     assert set(values) == {name[2:] for name in CLASSES}
     complexity, contrasts = np.array(list(values.values())).T
     assert (complexity.min(), complexity.max()) == (0, 100) and values["Zalika"] == (43.77, 86.32)
@@ -146,31 +124,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert float(rows[1]["colour_contrast"]) == saved[1]["colour_contrast"] and saved[1]["triangles"] is None
 
 
-def test_check_finds_the_reading_that_gives_the_printed_values(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folders = [tmp_path / name for name in CLASSES[:4]]
-    for folder in folders:  # black and white halves of such a share that L's deviation over the whole is as printed
-        wanted = published()[folder.name[2:]][1] / 255.0
-        share = 0.5 - np.sqrt(0.25 - wanted**2)
-        view = np.full((100, 100, 3), 255, dtype=np.uint8)
-        view.reshape(-1, 3)[: round(share * 10_000)] = 0
-        write_picture(folder / "train/good/0.png", view)
-    assert main([*map(str, folders), "--check", "--quiet"]) == 0
-    rows = {tuple(line.split()[:3]): line.split()[3:] for line in capsys.readouterr().out.splitlines()}
-    assert float(rows["lightness", "whole", "8bit"][2]) < 0.3 and float(rows["lightness", "whole", "8bit"][3]) > 0.999
-    assert float(rows["ab", "whole", "8bit"][2]) > 30
-    with pytest.raises(InputError, match="at least 3"):
-        main([str(folders[0]), "--check", "--quiet"])
-
-
 def test_wrong_words(tmp_path: Path) -> None:
     folder = str(write_object(tmp_path / "toy", views=1))
     for words, said in (
         (["--mesh", "x"], "OBJECT=FILE"),
         (["--mesh", "toy=/none.ply"], "correct --mesh"),
         (["--mesh", f"toy={tmp_path / 'toy/transforms.json'}"], "must be a mesh"),
-        (["--region", "half"], "foreground"),
     ):
         with pytest.raises(InputError, match=said):
             main([folder, "--quiet", *words])
@@ -196,10 +155,3 @@ def test_meshes_of_any_bytes(file: tuple[str, bytes]) -> None:
         path.write_bytes(file[1])
         count = hostile.ends_well(lambda: mesh_triangles(path))
         assert count is None or count > 0
-
-
-def test_every_reading_is_there() -> None:
-    readings = dict.fromkeys(READINGS, 1.0)
-    for region in ("whole", "foreground"):
-        for scaling in ("8bit", "cie"):
-            assert attributes({}, {"toy": readings}, region, scaling)[0].colour_contrast == 1.0

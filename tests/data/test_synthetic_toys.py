@@ -12,7 +12,7 @@ import trimesh
 from data.synthetic.numbers import built_in
 from data.synthetic.parts import KINDS, make_part
 from data.synthetic.solids import corner_normals
-from data.synthetic.toys import read_toy, toy_names, toy_path, triangles
+from data.synthetic.toys import count_triangles, read_toy, toy_names, toy_path
 from data.synthetic.viewpoints import camera_at, grid_angles, random_camera, spread_views
 from utils.errors import InputError
 
@@ -38,7 +38,7 @@ def test_every_toy_is_read() -> None:
     for name in toy_names():
         toy = read_toy(toy_path(name))
         assert len(toy.parts) >= 20
-        assert triangles(toy) == sum(len(part.solid.faces) for part in toy.parts) > 5000
+        assert count_triangles(toy) == sum(len(part.solid.faces) for part in toy.parts) > 5000
 
 
 def test_an_unknown_toy_names_those_there_are() -> None:
