@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.cells import Cell, Outcome
 from data.mad import list_queries
-from data.masks import read_image
+from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, QueryResult, anomaly_map_path
 from report.figure import INK, MASK_COLOUR, MASK_GROUND, SOFT, WRONG
@@ -141,7 +141,7 @@ def images_of(cell: Cell, name: str) -> tuple[np.ndarray, Tensor | None]:
         raise InputError(
             f"{cell.object_dir} has no query {name} any more, though the results tell of it; run the benchmark again."
         )
-    image = read_image(found[0].path, cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
+    image = read_object_image(found[0].path, cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
     if found[0].mask_path is None:
         return to_bytes(image), None
     return to_bytes(image), fit_mask(read_mask(found[0].mask_path), image.shape[0], image.shape[1], name)

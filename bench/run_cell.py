@@ -17,7 +17,7 @@ from bench.cells import FAILURE, RESULTS, VERSION, Cell, Outcome, read_outcome, 
 from bench.lock import Occupied, locked
 from bench.memory import PeakMemory
 from data.mad import Query, check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
-from data.masks import read_image
+from data.masks import read_object_image
 from evaluation.metrics import evaluate
 from evaluation.results import Evaluation, ObjectReport, QueryResult, verdict_at, write_results
 from pipeline.journal import Journal
@@ -171,7 +171,7 @@ def predict_all(method: Method, cell: Cell, queries: list[Query], threshold: flo
     size, background = cell.protocol.image_size, cell.protocol.background_rgb
     left = [query for query in queries if query.name not in journal.done]
     for query in method.context.progress.track(left, cell.name):
-        image = read_image(query.path, cell.object_dir, size, background)
+        image = read_object_image(query.path, cell.object_dir, size, background)
         anomaly_map, anomaly_score, seconds = timed(method, image)
         verdict = verdict_at(anomaly_score, threshold)
         journal.add(QueryResult(query.name, anomaly_score, verdict, False, None, seconds), anomaly_map)

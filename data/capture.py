@@ -21,7 +21,7 @@ from data.folders import images_in
 from data.import_colmap import model_folders, posed_pictures
 from data.import_options import make_parser, options_of, tell
 from data.layout import Options, Summary, find_queries, refuse_what_is_there, write_object, write_picture
-from data.photos import ORIENTATION, Photos
+from data.photos import ORIENTATION, OrientedPhotos
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
 from utils.images import read_image_size
@@ -148,16 +148,16 @@ def gather(source: Path, work: Path, search: Search, options: Options) -> Gather
         stems = [path.stem.casefold() for path in paths]
         names = [path.name if stems.count(stem) > 1 else path.stem for path, stem in zip(paths, stems)]
         written = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
-    photos = Photos.of(list(written), options.masks)
+    photos = OrientedPhotos.of(list(written), options.masks)
     for path, target in progress.track(written.items(), "photos", len(written)):
         if target != path:
             _write_photo(target, _scaled(photos.read(path), search.pixels), path)
         if options.masks is not None:
             write_picture(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.pixels))
     sizes = {photos.size(path) for path in written}
-    across = sum(photos.across(path) for path in written)
-    notes = (f"{across} of {len(written)} photos were held across and are turned to the shape of the others",)
-    return Gathered(len(written), sizes.pop() if len(sizes) == 1 else None, notes if across else ())
+    rotated = sum(photos.is_rotated(path) for path in written)
+    notes = (f"{rotated} of {len(written)} photos are rotated by a quarter turn to the shape of the others",)
+    return Gathered(len(written), sizes.pop() if len(sizes) == 1 else None, notes if rotated else ())
 
 
 def _write_photo(target: Path, picture: np.ndarray, source: Path) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.cutout import PLAIN, find_mask, plain_mask, read_foreground
 from data.folders import GOOD, folders_in, images_in, in_threads
 from data.lens import Lens, common_camera, rectify, shares_lost
-from data.masks import cut_out
-from data.photos import Photos, mask_of
+from data.masks import cut_out, find_mask, find_query_mask, read_foreground
+from data.photos import OrientedPhotos
+from data.plain_background import PLAIN_COLOURS, plain_mask
 from data.world import fitting_similarity, moved
 from utils.camera import Intrinsics
 from utils.checkpoint import write_atomically, write_text
@@ -189,7 +189,7 @@ def write_views(frames: Sequence[Frame], names: Sequence[str], camera: Intrinsic
         frame = frames[index]
         picture = masked(read_uint8(frame.path), frame.path, frame.mask, options)
         path = options.out / "train" / GOOD / f"{names[index]}.png"
-        write_picture(path, rectify(picture, frame.lens, camera, PLAIN[options.fill]))
+        write_picture(path, rectify(picture, frame.lens, camera, PLAIN_COLOURS[options.fill]))
         return picture.shape[2] == 4
 
     return all(list(options.progress.track(in_threads(write, range(len(frames))), "pictures", len(frames))))
@@ -254,14 +254,14 @@ def find_queries(options: Options) -> dict[str, Path]:
         raise InputError(f"There are no PNG or JPEG pictures in {folder} or its folders; correct --test.")
     if masks is not None:
         for path in found.values():
-            mask_of(path, masks)
+            find_query_mask(masks, path)
     return found
 
 
 def write_queries(queries: dict[str, Path], lens: Lens, camera: Intrinsics, options: Options) -> None:
     """Write queries, and defect masks where ``<test>/../ground_truth`` has some, as the common camera sees them."""
     masks = options.test_masks or options.masks
-    photos = Photos.of(list(queries.values()), masks, lens.width > lens.height)
+    photos = OrientedPhotos.of(list(queries.values()), masks, lens.width > lens.height)
     for name, path in options.progress.track(queries.items(), "queries") if queries else ():
         kind, stem = name.split("/")
         picture = photos.read(path)
@@ -270,11 +270,11 @@ def write_queries(queries: dict[str, Path], lens: Lens, camera: Intrinsics, opti
         elif picture.shape[2] == 3 and options.plain:
             picture = np.dstack([picture, plain_mask(picture, options.plain, options.tolerance)])
         own = fitted(lens, photos.size(path), path)
-        seen = rectify(picture, own, camera, PLAIN[options.fill])
+        seen = rectify(picture, own, camera, PLAIN_COLOURS[options.fill])
         write_picture(options.out / "test" / kind / f"{stem}.png", seen)
         truth = path.parent.parent.parent / "ground_truth" / kind / f"{stem}_mask.png"
         if kind != "unknown" and truth.is_file():
-            defect = np.repeat(photos.turned_mask(truth, path)[..., None], 3, axis=2)
+            defect = np.repeat(photos.read_mask_file(truth, path)[..., None], 3, axis=2)
             white = rectify(defect, own, camera, 0)[..., 0] > 127
             write_picture(options.out / "ground_truth" / kind / truth.name, white.astype(np.uint8) * 255)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.folders import GOOD, find_object, folders_in, hash_of_files, images_in, in_threads, read_json
-from data.masks import mask_path, read_cut_out
+from data.masks import existing_masks, read_cut_out
 from data.transforms_file import TransformsFile, good_images, transforms_path
 from utils.camera import Intrinsics
 from utils.errors import InputError
@@ -144,18 +144,12 @@ def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
 def fingerprint(object_dir: Path) -> str:
     """Return a hash of all that training reads: poses, views and their foreground masks."""
     images = good_images(object_dir)
-    return hash_of_files(object_dir, [transforms_path(object_dir), *images, *_masks_of(object_dir, images)])
+    return hash_of_files(object_dir, [transforms_path(object_dir), *images, *existing_masks(object_dir, images)])
 
 
 def query_fingerprint(object_dir: Path, queries: list[Query]) -> str:
     """Return a hash of all that testing reads: queries, their masks and true poses."""
     files = [path for query in queries for path in (query.path, query.mask_path) if path is not None]
     truth = object_dir / "poses_truth.json"
-    masks = _masks_of(object_dir, [query.path for query in queries])
+    masks = existing_masks(object_dir, [query.path for query in queries])
     return hash_of_files(object_dir, [*files, *masks, *([truth] if truth.is_file() else [])])
-
-
-def _masks_of(object_dir: Path, images: list[Path]) -> list[Path]:
-    """Return the foreground masks that exist."""
-    masks = (mask_path(object_dir, image) for image in images)
-    return [mask for mask in masks if mask is not None and mask.is_file()]

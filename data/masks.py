@@ -1,12 +1,14 @@
-"""Foreground masks beside the pictures: they cut an object out of a real background.
+"""Finds and reads foreground masks, 8-bit images that are 255 on the object, and cuts objects out with them.
 
-The mask of ``<object>/train/good/7.jpg`` is ``<object>/masks/train/good/7.png``, that of ``<object>/test/Burrs/0.png``
-is ``<object>/masks/test/Burrs/0.png``: 8-bit grey, 255 on the object, 0 beside it. Where a folder of pictures has a
-folder of masks, each of its pictures needs one.
+An object's own masks lie beside its images: that of ``<object>/train/good/7.jpg`` is
+``<object>/masks/train/good/7.png``, that of ``<object>/test/Burrs/0.png`` is ``<object>/masks/test/Burrs/0.png``. Where
+a folder of images has a folder of masks, each of its images needs one. Masks of imported photos lie in a folder that
+the user names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,62 +17,102 @@ from PIL import Image
 from torch import Tensor
 
 from utils.errors import InputError
-from utils.images import decode_errors, prepare, read_uint8
+from utils.images import SUFFIXES, decode_errors, prepare, read_uint8
 
 FOLDER = "masks"
 
 
-def mask_path(object_dir: Path, picture: Path) -> Path | None:
-    """Where the foreground mask of an object's picture lies, or None where its folder has no masks."""
-    if not picture.is_relative_to(object_dir):
+def mask_path(object_dir: Path, image: Path) -> Path | None:
+    """Return where the mask of an object's image should be, or None where the image's folder has no masks."""
+    if not image.is_relative_to(object_dir):
         return None
-    folder = object_dir / FOLDER / picture.relative_to(object_dir).parent
-    return folder / f"{picture.stem}.png" if folder.is_dir() else None
+    folder = object_dir / FOLDER / image.relative_to(object_dir).parent
+    return folder / f"{image.stem}.png" if folder.is_dir() else None
+
+
+def existing_masks(object_dir: Path, images: Iterable[Path]) -> list[Path]:
+    """Return the masks of an object's images that exist."""
+    masks = (mask_path(object_dir, image) for image in images)
+    return [mask for mask in masks if mask is not None and mask.is_file()]
+
+
+def find_mask(folder: Path, image: Path) -> Path:
+    """Return the mask of ``image`` in ``folder``: STEM.png, STEM_mask.png or, as COLMAP names them, NAME.jpg.png."""
+    stems = [image.stem, f"{image.stem}_mask", image.name]
+    names = [stem + suffix for stem in stems for suffix in SUFFIXES]
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"There is no mask of {image.name} in {folder}, expected {names[0]}; add it (255 = object).")
+
+
+def find_query_mask(folder: Path, image: Path) -> Path:
+    """Return the mask of a query, from the subfolder with the name of the query's folder, if there is one."""
+    subfolder = folder / image.parent.name
+    return find_mask(subfolder if subfolder.is_dir() else folder, image)
+
+
+def read_foreground(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a mask: (height, width) uint8, 255 on the object; transparency, where there is any, else brightness.
+
+    Args:
+        path: an image file of any mode.
+        size: width and height to which the mask is resized; None keeps its own.
+    Raises:
+        InputError: for a file that cannot be read or has other proportions than ``size``.
+    """
+    try:
+        with Image.open(path) as file:
+            mask = file.getchannel("A") if file.mode in ("RGBA", "LA") else file.convert("L")
+            if file.mode in ("RGBA", "LA") and mask.getextrema() == (255, 255):
+                mask = file.convert("L")
+    except decode_errors() as error:
+        raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
+    if size is None or mask.size == size:
+        return np.asarray(mask)
+    if abs(mask.width * size[1] - mask.height * size[0]) > max(*size, *mask.size):
+        raise InputError(
+            f"The mask {path} has {mask.width}x{mask.height} pixels, its image {size[0]}x{size[1]}; make them fit."
+        )
+    return np.asarray(mask.resize(size, Image.Resampling.BOX))
 
 
 def read_cut_out(path: Path, object_dir: Path) -> np.ndarray:
-    """A picture with its mask, if it has one, as alpha.
+    """Read an image of an object with its mask, if it has one, as alpha.
 
     Returns:
-        (height, width, 3 or 4) uint8; a picture's own alpha stays where it is lower than the mask.
-    Errors:
-        as ``read_uint8``; InputError for a mask that is missing, damaged or of another size.
+        (height, width, 3 or 4) uint8; the image's own alpha stays where it is lower than the mask.
+    Raises:
+        FileNotFoundError, InputError: as ``read_uint8``; for a mask that is missing, damaged or of another size.
     """
-    picture, mask = read_uint8(path), mask_path(object_dir, path)
-    return picture if mask is None else cut_out(picture, read_foreground(mask, path))
+    image, mask = read_uint8(path), mask_path(object_dir, path)
+    if mask is None:
+        return image
+    if not mask.is_file():
+        raise InputError(
+            f"The image {path} has no foreground mask, expected {mask}; add it, or remove the folder {mask.parent}."
+        )
+    return cut_out(image, read_foreground(mask))
 
 
-def read_image(path: Path, object_dir: Path, image_size: int, background: tuple[float, float, float]) -> Tensor:
-    """A picture of an object as the program works on it: float32 RGB (height, width, 3) in [0, 1], cut out."""
+def read_object_image(path: Path, object_dir: Path, image_size: int, background: tuple[float, float, float]) -> Tensor:
+    """Read an image of an object, cut out and averaged down: float32 RGB (height, width, 3) in [0, 1]."""
     return torch.from_numpy(prepare(read_cut_out(path, object_dir), image_size, background)[0])
 
 
-def read_foreground(mask: Path, picture: Path) -> np.ndarray:
-    """The mask of ``picture``: (height, width) uint8, 255 on the object."""
-    if not mask.is_file():
-        raise InputError(
-            f"The picture {picture} has no foreground mask, expected {mask}; add it, or take {mask.parent} away."
-        )
-    try:
-        with Image.open(mask) as content:
-            return np.asarray(content.convert("L"))
-    except decode_errors() as error:
-        raise InputError(f"The mask {mask} cannot be read: {error}; replace it with a whole PNG file.") from None
-
-
-def cut_out(picture: np.ndarray, foreground: np.ndarray) -> np.ndarray:
-    """A picture whose alpha is a mask.
+def cut_out(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+    """Return an image with a mask as its alpha.
 
     Args:
-        picture: (height, width, 3 or 4) uint8.
+        image: (height, width, 3 or 4) uint8; its own alpha stays where it is lower than the mask.
         foreground: (height, width) uint8, 255 on the object.
     Returns:
         (height, width, 4) uint8.
     """
-    if foreground.shape != picture.shape[:2]:
+    if foreground.shape != image.shape[:2]:
         raise InputError(
-            f"A foreground mask must have its picture's size, {picture.shape[1]}x{picture.shape[0]} pixels, found "
+            f"A foreground mask must have its image's size, {image.shape[1]}x{image.shape[0]} pixels, found "
             f"{foreground.shape[1]}x{foreground.shape[0]}; write it again."
         )
-    alpha = np.minimum(foreground, picture[..., 3]) if picture.shape[2] == 4 else foreground
-    return np.dstack([picture[..., :3], alpha])
+    alpha = np.minimum(foreground, image[..., 3]) if image.shape[2] == 4 else foreground
+    return np.dstack([image[..., :3], alpha])

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from data.folders import images_in
 from data.lens import Lens, rectify
-from data.masks import cut_out, read_image
-from data.photos import Photos
+from data.masks import cut_out, read_object_image
+from data.photos import OrientedPhotos
 from utils.camera import Intrinsics
 from utils.config import Config
 from utils.errors import InputError
@@ -32,7 +32,8 @@ class PhotoReader:
     def read_query(self, path: Path) -> Tensor:
         """Read an image of the object's folder: float32 RGB (height, width, 3) of the training views' size."""
         config = self.config
-        return self._checked(read_image(path, config.object_dir, config.image_size, config.background_rgb), str(path))
+        image = read_object_image(path, config.object_dir, config.image_size, config.background_rgb)
+        return self._checked(image, str(path))
 
     def read(self, path: Path, mask: Mask = None) -> Tensor:
         """Read a photo as its camera wrote it: float32 RGB (height, width, 3) of the training views' size.
@@ -46,12 +47,12 @@ class PhotoReader:
         if mask is None and path.resolve().is_relative_to(self.config.object_dir.resolve()):
             return self.read_query(path)
         folder = Path(mask) if isinstance(mask, (str, Path)) and Path(mask).is_dir() else None
-        photos = Photos.of([path], folder, wide=self.intrinsics.width > self.intrinsics.height)
+        photos = OrientedPhotos.of([path], folder, landscape=self.intrinsics.width > self.intrinsics.height)
         picture = photos.read(path)
         if folder is not None:
             picture = cut_out(picture, photos.foreground(path))
         elif isinstance(mask, (str, Path)):
-            picture = cut_out(picture, photos.turned_mask(Path(mask), path))
+            picture = cut_out(picture, photos.read_mask_file(Path(mask), path))
         elif mask is not None:
             picture = cut_out(picture, _as_mask(mask))
         return self._as_seen_by_the_views(picture, str(path))

@@ -16,7 +16,7 @@ from PIL import Image
 from data.checks.hypotheses import GIVEN, HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, posed
 from data.checks.sheet import Sheet
 from data.folders import in_threads
-from data.masks import FOLDER
+from data.masks import existing_masks
 from utils.checkpoint import write_text
 from utils.errors import InputError
 
@@ -87,20 +87,13 @@ def copy_others(sheet: Sheet, out: Path) -> None:
 
 def copy_picture(sheet: Sheet, row: int, best: Hypothesis, out: Path) -> None:
     """Copy a training picture, and flip it and its mask as the hypothesis says; an unflipped copy is the same file."""
-    for path in (sheet.paths[row], *masks_of(sheet, row)):
+    for path in (sheet.paths[row], *existing_masks(sheet.folder, [sheet.paths[row]])):
         place = out / path.relative_to(sheet.folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         if best.picture == GIVEN:
             shutil.copyfile(path, place)
         else:
             write_flipped(path, place, best.picture)
-
-
-def masks_of(sheet: Sheet, row: int) -> list[Path]:
-    """The foreground mask that lies beside a picture, if there is one."""
-    path = sheet.paths[row]
-    mask = sheet.folder / FOLDER / path.relative_to(sheet.folder).parent / f"{path.stem}.png"
-    return [mask] if mask.is_file() else []
 
 
 def write_flipped(path: Path, place: Path, picture: str) -> None:

@@ -10,9 +10,8 @@ import torch
 
 from data.checks.quick import Check
 from data.checks.sheet import Sheet
-from data.cutout import find_mask, read_foreground
 from data.folders import in_threads
-from data.masks import cut_out, read_cut_out
+from data.masks import cut_out, find_mask, read_cut_out, read_foreground
 from utils.camera import Intrinsics
 from utils.hull import silhouette
 from utils.images import prepare, working_size

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data.folders import natural_key
 from data.mad import check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
-from data.masks import cut_out, mask_path, read_image
+from data.masks import cut_out, mask_path, read_object_image
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
 
@@ -127,16 +127,16 @@ def test_foreground_masks_cut_the_object_out(tmp_path: Path) -> None:
 def test_foreground_masks_of_queries(tmp_path: Path) -> None:
     folder = write_object(tmp_path / "toy")
     path = folder / "test/Burrs/0.png"
-    plain, before = read_image(path, folder, 400, WHITE), query_fingerprint(folder, list_queries(folder))
+    plain, before = read_object_image(path, folder, 400, WHITE), query_fingerprint(folder, list_queries(folder))
     assert mask_path(folder, path) is None and mask_path(folder, tmp_path / "photo.png") is None
     mask = np.full((16, 16), 255, dtype=np.uint8)
     mask[:, :8] = 0
     write_picture(folder / "masks/test/Burrs/0.png", mask)
     assert query_fingerprint(folder, list_queries(folder)) != before
-    cut_out = read_image(path, folder, 400, WHITE)
+    cut_out = read_object_image(path, folder, 400, WHITE)
     assert (cut_out[:, :8] == 1).all() and torch.equal(cut_out[:, 8:], plain[:, 8:])
     with pytest.raises(InputError, match=r"masks/test/Burrs/1\.png; add it"):
-        read_image(folder / "test/Burrs/1.png", folder, 400, WHITE)
+        read_object_image(folder / "test/Burrs/1.png", folder, 400, WHITE)
 
 
 def test_a_picture_keeps_its_own_transparency() -> None:

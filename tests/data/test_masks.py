@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.cutout import find_mask, plain_mask, read_foreground
+from data.masks import find_mask, read_foreground
+from data.plain_background import plain_mask
 from tests.mad_folder import write_picture
 from utils.errors import InputError
 
@@ -47,3 +48,13 @@ def test_masks_are_brought_to_the_pictures_size(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"cannot be read"):
         read_foreground(tmp_path / "0.png", (2, 2))
+
+
+def test_transparency_is_a_mask_where_there_is_any(tmp_path: Path) -> None:
+    values = np.full((2, 2, 4), 255, dtype=np.uint8)
+    values[0, :, :3] = 0
+    write_picture(tmp_path / "opaque.png", values)
+    assert read_foreground(tmp_path / "opaque.png").tolist() == [[0, 0], [255, 255]]
+    values[:, 0, 3] = 0
+    write_picture(tmp_path / "transparent.png", values)
+    assert read_foreground(tmp_path / "transparent.png").tolist() == [[0, 255], [0, 255]]
