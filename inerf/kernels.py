@@ -1,15 +1,16 @@
-"""Compiled twin of ``inerf.photometric.normal_equations_torch`` for the CPU."""
+"""Compiled twin of ``inerf.photometric.sums_torch`` for the CPU."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-_CHUNK = 1024  # samples summed by one task; fixed, so that sums do not depend on the number of threads
+_CHUNK = 1024  # samples summed by one task; constant, so that sums do not depend on the number of threads
 
 
 @numba.njit(cache=True, fastmath={"contract", "arcp", "nsz"}, error_model="numpy")
 def _accumulate_chunk(query, points, colours, centre, camera, motion, squared_scale, start, stop, sums):
+    """Add samples ``start`` to ``stop`` to ``sums`` (32,); the other arguments are those of ``accumulate``."""
     height, width = query.shape[0], query.shape[1]
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     for sample in range(start, stop):
@@ -69,7 +70,7 @@ def _accumulate_chunk(query, points, colours, centre, camera, motion, squared_sc
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def accumulate(query, points, colours, centre, camera, motion, squared_scale):
-    """Sums (29,) over all samples: 21 entries of the upper triangle of the Hessian, 6 of the gradient, cost, count.
+    """Sum over all samples (32,): 21 entries of the Hessian's upper triangle, 6 of the gradient, cost, count, padding.
 
     Args:
         query: (height, width, 9) float32; points: (samples, 3) float32; colours: (samples, 9) float32;

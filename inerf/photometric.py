@@ -1,9 +1,9 @@
-"""Photometric normal equations: how the difference of query and reference changes with the pose.
+"""Photometric normal equations: how the difference between query and reference changes with the pose.
 
-The reference is rendered once; its pixels become points, which a rigid motion carries from the reference's camera to
-the query's, where the query is sampled. The twist acts about ``centre``, the middle of the visible surface, where
-turning and shifting disturb each other least. The image gradient is the mean of the query's and the reference's
-("efficient second-order minimisation", Benhimane and Malis, IROS 2004); the weights are Geman and McClure's.
+The reference is rendered once; its pixels become 3-D points, which a rigid motion carries from the reference's camera
+to the query's, where the query is sampled. The twist acts about ``centre``, the centroid of the visible surface, where
+rotation and translation are least correlated. The image gradient is the mean of the query's and the reference's
+("efficient second-order minimisation", Benhimane and Malis, IROS 2004); the weights are those of Geman and McClure.
 """
 
 from __future__ import annotations
@@ -15,83 +15,87 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inerf.image_filters import binomial_blur, max_filter, with_image_gradient
 from inerf.kernels import accumulate
-from inerf.pictures import grown, smoothed, with_slopes
-from inerf.pyramid import Level
+from inerf.pyramid import PyramidLevel
 from utils.camera import Intrinsics
 from utils.images import is_foreground
 from utils.rendering import Rendering
 
-LEAST_PIXELS = 16  # of surface that a rendering must show
+MIN_SURFACE_PIXELS = 16  # that a rendering must show to be aligned
+REACH = 2  # pixels around the foreground that are sampled too
 
 
 @dataclass(frozen=True)
-class Samples:
-    """The pixels of a reference that take part, as points in its camera's frame."""
+class ReferenceSamples:
+    """The sampled pixels of a reference, as points in its camera's frame."""
 
     points: Tensor  # (samples, 3) float32, camera axes, relative to `centre`
-    colours: Tensor  # (samples, 9) float32: RGB, its derivative along x, its derivative along y (per pixel)
+    colours: Tensor  # (samples, 9) float32: RGB, its gradient along x, its gradient along y (per pixel)
     centre: Tensor  # (3,) float64 on the CPU, camera axes
-    radius: float  # how far the visible surface reaches from `centre` (root mean square), scene units
-    pixels: int  # that query or reference show
-    overlap: float  # part of the pixels that either shows on its background which both show, in [0, 1]
+    radius: float  # root-mean-square distance of the visible surface from `centre`, scene units
+    pixels: int  # number of pixels that query or reference show
+    silhouette_iou: float  # intersection over union of the foregrounds of query and reference, in [0, 1]
 
 
 @dataclass(frozen=True)
-class Equations:
+class NormalEquations:
     """Normal equations of one Gauss-Newton step, on the CPU in float64."""
 
     hessian: Tensor  # (6, 6)
     gradient: Tensor  # (6,)
     cost: float  # sum over the samples of e^2 / (e^2 + scale^2), each in [0, 1)
-    count: int  # samples that fall into the query
+    count: int  # samples that project into the query
 
 
 def spread_depth(depth: Tensor, opacity: Tensor, reach: int) -> Tensor:
-    """Depth (height, width) in which the nearest surface within ``reach`` pixels wins, and 0 where there is none.
+    """Extend depth (height, width) by the nearest surface within ``reach`` pixels; 0 where there is none.
 
-    So the pixels beside a silhouette, where half of the evidence lies, move with the surface that ends there.
+    Pixels just outside a silhouette, which carry half of its evidence, thus move with the surface that ends there.
     """
     nearness = torch.where(opacity > 0.5, 1.0 / depth.clamp(min=1e-6), 0.0)
-    nearness = grown(nearness, reach)
+    nearness = max_filter(nearness, reach)
     return torch.where(nearness > 0, 1.0 / nearness, 0.0)
 
 
-def reference_samples(rendering: Rendering, level: Level, reach: int) -> Samples | None:
-    """Samples of a rendering in the camera of ``level``.
+def sample_reference(rendering: Rendering, level: PyramidLevel, reach: int = REACH) -> ReferenceSamples | None:
+    """Sample a rendering that was made with the camera of ``level``.
 
-    Pixels farther than ``reach`` from what either shows take no part. Those that only the query shows get the median
-    depth, so that they are felt too. None where the rendering shows too little to align to.
+    Pixels farther than ``reach`` from the foreground of both images are left out. Those that only the query shows are
+    given the median depth, so that they contribute too.
+
+    Returns:
+        The samples, or None where the rendering shows too little surface to align.
     """
     solid = rendering.opacity > 0.5
-    either = level.shown | solid
-    active = grown(either.float(), reach) > 0
+    either = level.foreground | solid
+    active = max_filter(either.float(), reach) > 0
     depth = spread_depth(rendering.depth, rendering.opacity, reach)[active]
     on_surface = depth > 0
-    if int(on_surface.sum()) < LEAST_PIXELS:
+    if int(on_surface.sum()) < MIN_SURFACE_PIXELS:
         return None
     depth = torch.where(on_surface, depth, depth[on_surface].median())
     points = level.directions[active] * depth[:, None]
     surface = points[on_surface]
     centre = surface.mean(0)
     radius = float((surface - centre).square().sum(-1).mean().sqrt())
-    colours = with_slopes(smoothed(rendering.colour))[active]
+    colours = with_image_gradient(binomial_blur(rendering.colour))[active]
     shown = is_foreground(rendering.colour, level.background)
-    overlap = float((shown & level.shown).sum() / (shown | level.shown).sum().clamp(min=1))
-    return Samples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6), int(either.sum()), overlap)
+    iou = float((shown & level.foreground).sum() / (shown | level.foreground).sum().clamp(min=1))
+    return ReferenceSamples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6), int(either.sum()), iou)
 
 
 def normal_equations(
-    query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float
-) -> Equations:
-    """Normal equations of the robust difference of the moved samples to the query.
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
+) -> NormalEquations:
+    """Compute the normal equations of the robust difference between the moved samples and the query.
 
     Args:
-        query: (height, width, 9) float32, RGB and its slopes along x and y.
+        query: (height, width, 9) float32, RGB and its gradients along x and y.
         samples: of the reference.
         intrinsics: camera of the query.
         motion: (4, 4) float64 on the CPU, from the reference's camera to the query's, about ``samples.centre``.
-        scale: difference at which a sample counts half (Geman-McClure), RGB norm.
+        scale: difference at which a sample has half its weight (Geman-McClure), RGB norm.
     Returns:
         Equations for a twist that multiplies ``motion`` from the left.
     """
@@ -103,17 +107,22 @@ def normal_equations(
     hessian = torch.zeros(6, 6, dtype=torch.float64)
     hessian[rows, columns] = sums[:21]
     hessian[columns, rows] = sums[:21]
-    return Equations(hessian, sums[21:27], float(sums[27]), int(sums[28]))
+    return NormalEquations(hessian, sums[21:27], float(sums[27]), int(sums[28]))
 
 
-def _sums_numba(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Tensor:
+def _sums_numba(
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
+) -> Tensor:
+    """Compute the same sums as ``sums_torch`` with the compiled kernel."""
     camera = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y])
     arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), samples.centre.numpy(), camera)
     return torch.from_numpy(accumulate(*arrays, motion.numpy(), float(scale) ** 2))
 
 
-def sums_torch(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: Tensor, scale: float) -> Tensor:
-    """The sums (29,) float64 behind ``normal_equations``: Hessian's upper triangle, gradient, cost, count."""
+def sums_torch(
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
+) -> Tensor:
+    """Compute the sums (29,) float64 of ``normal_equations``: Hessian's upper triangle, gradient, cost, count."""
     device, height, width = query.device, query.shape[0], query.shape[1]
     motion, centre = motion.to(device), samples.centre.to(device)
     moved = samples.points.double() @ motion[:3, :3].T + motion[:3, 3]  # (samples, 3) about the centre
@@ -126,7 +135,7 @@ def sums_torch(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: 
     sampled = functional.grid_sample(query.double().permute(2, 0, 1)[None], grid, align_corners=True)[0, :, 0].T
     colours = samples.colours.double()
     residual = sampled[:, :3] - colours[:, :3]  # (samples, 3)
-    slope = 0.5 * (sampled[:, 3:] + colours[:, 3:]).reshape(-1, 2, 3)  # (samples, xy, channels)
+    image_gradient = 0.5 * (sampled[:, 3:] + colours[:, 3:]).reshape(-1, 2, 3)  # (samples, xy, channels)
     squared = residual.square().sum(-1)
     ratio = inside / (squared + scale**2)
     weight = (scale**2 * ratio) ** 2
@@ -135,8 +144,9 @@ def sums_torch(query: Tensor, samples: Samples, intrinsics: Intrinsics, motion: 
     on_x = torch.stack([a, zero, a * ahead[:, 0]], -1)
     on_y = torch.stack([zero, b, b * ahead[:, 1]], -1)
     projection = torch.stack([on_x, on_y], 1)  # (samples, xy, 3)
-    turning = torch.linalg.cross(moved[:, None].expand_as(projection), projection)
-    jacobian = torch.einsum("spc,spt->sct", slope, torch.cat([projection, turning], -1))  # (samples, channels, 6)
+    rotating = torch.linalg.cross(moved[:, None].expand_as(projection), projection)
+    pixel_motion = torch.cat([projection, rotating], -1)  # (samples, xy, twist)
+    jacobian = torch.einsum("spc,spt->sct", image_gradient, pixel_motion)  # (samples, channels, twist)
     jacobian = torch.where(inside[:, None, None], jacobian, 0.0)
     hessian = torch.einsum("s,sci,scj->ij", weight, jacobian, jacobian)
     gradient = torch.einsum("s,sci,sc->i", weight, jacobian, residual)

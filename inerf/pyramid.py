@@ -1,4 +1,4 @@
-"""The query at several resolutions, cut to what it shows."""
+"""Image pyramid of the query, cropped to its foreground."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional
 
-from inerf.pictures import smoothed, with_slopes
+from inerf.image_filters import binomial_blur, with_image_gradient
 from utils.camera import Intrinsics, camera_directions, pixel_centres
 from utils.images import is_foreground
+from utils.rendering import RenderFn
 
-COARSEST_SIDE = 50  # pixels of the longer side where the search begins
-MARGIN = 2  # coarsest pixels around what the query shows
+COARSEST_SIDE = 50  # pixels of the longer side at the coarsest level
+WINDOW_MARGIN = 2  # pixels of the coarsest level around the foreground
 
-Window = tuple[int, int, int, int]  # x, y, width, height in full pixels
+Window = tuple[int, int, int, int]  # x, y, width, height in full-resolution pixels
 
 
 @dataclass(frozen=True)
-class Level:
+class PyramidLevel:
     """The query at one resolution."""
 
-    query: Tensor  # (height, width, 9) float32: RGB, its slope along x, its slope along y
-    shown: Tensor  # (height, width) bool: is_foreground from the background
+    query: Tensor  # (height, width, 9) float32: RGB, its gradient along x, its gradient along y
+    foreground: Tensor  # (height, width) bool
     directions: Tensor  # (height, width, 3) unit rays, camera axes
     intrinsics: Intrinsics
     background: Tensor  # (3,) RGB
-    factor: int  # full pixels a pixel
+    factor: int  # full-resolution pixels per pixel
 
 
-def factors(intrinsics: Intrinsics) -> list[int]:
-    """Full pixels a pixel of each level, coarsest first.
+def pyramid_factors(intrinsics: Intrinsics) -> list[int]:
+    """Return the downsampling factor of each level, coarsest first.
 
-    >>> factors(Intrinsics.from_angle(400, 400, 0.7))
+    >>> pyramid_factors(Intrinsics.from_angle(400, 400, 0.7))
     [8, 4, 2, 1]
     """
     count = 0
@@ -41,14 +42,24 @@ def factors(intrinsics: Intrinsics) -> list[int]:
     return [1 << level for level in reversed(range(count + 1))]
 
 
-def coarse_camera(intrinsics: Intrinsics) -> Intrinsics:
-    """The whole frame's camera at the coarsest level."""
-    factor = factors(intrinsics)[0]
+def coarsest_camera(intrinsics: Intrinsics) -> Intrinsics:
+    """Return the camera of the whole frame at the coarsest level."""
+    factor = pyramid_factors(intrinsics)[0]
     return intrinsics.resized(max(intrinsics.width // factor, 1), max(intrinsics.height // factor, 1))
 
 
-def cut(query: Tensor, intrinsics: Intrinsics, background: Tensor, window: Window, factor: int) -> Level:
-    """The query (height, width, 3) within ``window``, averaged down by ``factor``, on ``background`` (3,)."""
+def full_window(intrinsics: Intrinsics) -> Window:
+    """Return the window of the whole frame."""
+    return (0, 0, intrinsics.width, intrinsics.height)
+
+
+def make_level(query: Tensor, intrinsics: Intrinsics, background: Tensor, window: Window, factor: int) -> PyramidLevel:
+    """Crop the query (height, width, 3) to ``window`` and average it down by ``factor``.
+
+    Args:
+        query: RGB in [0, 1] on ``background`` (3,).
+        intrinsics: camera of the whole query.
+    """
     x, y, width, height = window
     columns, rows = width // factor, height // factor
     part = query[y : y + rows * factor, x : x + columns * factor]
@@ -61,21 +72,22 @@ def cut(query: Tensor, intrinsics: Intrinsics, background: Tensor, window: Windo
         centre_x=intrinsics.centre_x - x,
         centre_y=intrinsics.centre_y - y,
     ).resized(columns, rows)
-    shown = is_foreground(part, background)
     directions = camera_directions(pixel_centres(camera, query.device), camera)
-    return Level(with_slopes(smoothed(part)), shown, directions, camera, background, factor)
+    channels = with_image_gradient(binomial_blur(part))
+    return PyramidLevel(channels, is_foreground(part, background), directions, camera, background, factor)
 
 
-def shown_window(level: Level) -> Window:
-    """The part of the whole frame around what its coarsest ``level`` shows, in whole coarse pixels."""
-    rows = level.shown.any(1).nonzero().squeeze(-1)
-    columns = level.shown.any(0).nonzero().squeeze(-1)
-    height, width = level.shown.shape
-    top, left = max(int(rows[0]) - MARGIN, 0), max(int(columns[0]) - MARGIN, 0)
-    bottom, right = min(int(rows[-1]) + 1 + MARGIN, height), min(int(columns[-1]) + 1 + MARGIN, width)
+def foreground_window(level: PyramidLevel) -> Window:
+    """Return the bounding box, with a margin, of the foreground of the whole frame's coarsest ``level``."""
+    rows = level.foreground.any(1).nonzero().squeeze(-1)
+    columns = level.foreground.any(0).nonzero().squeeze(-1)
+    height, width = level.foreground.shape
+    top, left = max(int(rows[0]) - WINDOW_MARGIN, 0), max(int(columns[0]) - WINDOW_MARGIN, 0)
+    bottom, right = min(int(rows[-1]) + 1 + WINDOW_MARGIN, height), min(int(columns[-1]) + 1 + WINDOW_MARGIN, width)
     return left * level.factor, top * level.factor, (right - left) * level.factor, (bottom - top) * level.factor
 
 
-def background_of(colour: Tensor, opacity: Tensor) -> Tensor:
-    """The colour (3,) that a rendering draws where there is least object."""
-    return colour.reshape(-1, 3)[opacity.reshape(-1).argmin()]
+def rendered_background(pose: Tensor, intrinsics: Intrinsics, render_fn: RenderFn) -> Tensor:
+    """Return the colour (3,) of a coarse rendering at its most transparent pixel."""
+    rendering = render_fn(pose, coarsest_camera(intrinsics))
+    return rendering.colour.reshape(-1, 3)[rendering.opacity.reshape(-1).argmin()]

@@ -1,7 +1,7 @@
-"""Pose refinement: the query aligned to what the object looks like, on SE(3), coarse to fine.
+"""Pose refinement by damped Gauss-Newton steps on SE(3), coarse to fine.
 
-iNeRF (arXiv:2012.05877) inverts a field by descending the photometric error through it. Here the field is only asked
-for pictures with depth, a few times a query; between two pictures the pose follows damped Gauss-Newton steps.
+iNeRF (arXiv:2012.05877) inverts a field by descending the photometric error through it. Here the field only renders a
+few images with depth per query; between two renderings the pose is updated by image alignment.
 """
 
 from __future__ import annotations
@@ -12,52 +12,46 @@ import torch
 from torch import Tensor
 
 from inerf import se3
-from inerf.photometric import Samples, normal_equations, reference_samples
-from inerf.pyramid import Level, background_of, coarse_camera, cut, factors, shown_window
+from inerf.judge import NO_AGREEMENT, PoseQuality, Refinement, check_inputs, measure_quality
+from inerf.photometric import ReferenceSamples, normal_equations, sample_reference
+from inerf.pyramid import (
+    PyramidLevel,
+    foreground_window,
+    full_window,
+    make_level,
+    pyramid_factors,
+    rendered_background,
+)
 from utils.camera import Intrinsics
 from utils.config import RefineConfig
 from utils.rendering import RenderFn, Rendering
 
-REACH = 2  # pixels around the object that take part
-_DAMPING = 1e-3  # of Marquardt, relative to the Hessian's diagonal
-_SILHOUETTE = 3.0  # say of the silhouettes, relative to the colours, in ranking candidates
-CONVERGED = 0.5  # full pixels that the last step may have moved the picture
-_STILL = 0.1  # pixels of a level below which a step ends it
-_SAME = 0.05  # radians, and part of the distance, within which two poses are one
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """The pose of a query, and how far to trust it."""
-
-    camera_to_world: Tensor  # (4, 4) float32
-    found: bool  # the object, seen from this pose, explains the query
-    converged: bool  # the pose stood still at the end
-    confidence: float  # in [0, 1]: overlap * (1 - cost)
-    cost: float  # mean robust difference over what query or reference show, in [0, 1]
-    overlap: float  # of the silhouettes of query and reference, intersection over union
-    hypothesis: int  # the coarse pose that led here
-    renderings: int  # pictures asked of render_fn
-    trail: Tensor  # (poses, 4, 4) float32: the way from the coarse pose, first, to this pose, last
+_DAMPING = 1e-3  # Marquardt's, relative to the Hessian's diagonal
+_MAX_STEP = 0.2  # of one Gauss-Newton step: radians, and share of the object's diameter
+_SILHOUETTE_WEIGHT = 3.0  # weight of the silhouette term relative to the colour cost
+_CONVERGED = 0.1  # pixels of a level; an update that moves the image by less ends the level
+_PRUNE_MARGIN = 0.01  # ranking cost that is always tolerated beside the best candidate's
+_SAME_POSE = 0.05  # radians, and share of the camera's distance, within which two poses are duplicates
 
 
 @dataclass(frozen=True)
 class _Candidate:
+    """A pose hypothesis during the search."""
+
     pose: Tensor  # (4, 4) float64 on the CPU
     hypothesis: int
-    cost: float = 1.0
-    overlap: float = 0.0
-    step: float = float("inf")  # last motion at this level, full pixels
-    before: tuple[Tensor, ...] = ()  # the poses that it had
+    quality: PoseQuality = NO_AGREEMENT
+    last_motion: float = float("inf")  # image motion of the last update at this level, full-resolution pixels
+    earlier_poses: tuple[Tensor, ...] = ()
 
     @property
-    def badness(self) -> float:
-        """What candidates are ranked by: lights may whiten whole faces, but leave the silhouette as it is."""
-        return self.cost + _SILHOUETTE * (1.0 - self.overlap)
+    def ranking_cost(self) -> float:
+        """Robust colour cost plus a silhouette term, because glare changes colours but not outlines."""
+        return self.quality.cost + _SILHOUETTE_WEIGHT * (1.0 - self.quality.silhouette_iou)
 
 
-class _Counter:
-    """A render_fn that takes poses of any type and counts its calls."""
+class _CountingRenderer:
+    """Calls ``render_fn`` with float32 poses on its device and counts the calls."""
 
     def __init__(self, render_fn: RenderFn, device: torch.device) -> None:
         self.render_fn, self.device, self.count = render_fn, device, 0
@@ -70,10 +64,10 @@ class _Counter:
 def refine_pose(
     query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics, render_fn: RenderFn, config: RefineConfig
 ) -> Refinement:
-    """Pose from which ``render_fn`` explains the query best, searched from several coarse poses.
+    """Search the pose from which ``render_fn`` explains the query best, starting at several coarse poses.
 
-    All coarse poses are aligned at the coarsest resolution (50 pixels); fewer and fewer go on to the finer ones. The
-    weights are robust, so that a defect does not pull the pose.
+    All coarse poses are aligned at the coarsest level (50 pixels); fewer and fewer of them proceed to the finer ones.
+    The weights are robust, so that a defect does not bias the pose.
 
     Args:
         query: (height, width, 3) float32 RGB in [0, 1], on the same plain background that ``render_fn`` draws.
@@ -82,120 +76,96 @@ def refine_pose(
         render_fn: renders colour, opacity and depth of the object, on the query's device.
         config: limits and thresholds.
     Returns:
-        Refinement; with ``found`` False where even the best pose leaves too much of the query unexplained.
+        The refinement; ``found`` is False where even the best pose leaves too much of the query unexplained.
     Raises:
         ValueError: where query, intrinsics and coarse poses do not fit together.
     """
     check_inputs(query, coarse_poses, intrinsics)
-    pictures = _Counter(render_fn, query.device)
+    render = _CountingRenderer(render_fn, query.device)
     candidates = [_Candidate(pose, index) for index, pose in enumerate(se3.renormalised(coarse_poses.double().cpu()))]
-    empty = pictures(candidates[0].pose, coarse_camera(intrinsics))
-    background = background_of(empty.colour, empty.opacity)
-    window = (0, 0, intrinsics.width, intrinsics.height)
+    background = rendered_background(candidates[0].pose, intrinsics, render)
+    window = full_window(intrinsics)
     keep = config.keep
-    for factor in factors(intrinsics):
-        level = cut(query, intrinsics, background, window, factor)
-        if not bool(level.shown.any()):
-            break  # a blank query: nothing to find
-        candidates = [replace(candidate, step=float("inf")) for candidate in candidates]
+    for factor in pyramid_factors(intrinsics):
+        level = make_level(query, intrinsics, background, window, factor)
+        if not bool(level.foreground.any()):
+            break  # a blank query cannot be aligned
+        candidates = [replace(candidate, last_motion=float("inf")) for candidate in candidates]
         for _ in range(config.renderings if factor > 1 else 2 * config.renderings):
-            candidates = _best([_align(candidate, level, pictures, config) for candidate in candidates], keep, config)
+            candidates = _prune([_align(candidate, level, render, config) for candidate in candidates], keep, config)
             keep = max(keep - 1, 1)
-            if all(candidate.step < _STILL * factor for candidate in candidates):
+            if all(candidate.last_motion < _CONVERGED * factor for candidate in candidates):
                 break
-        window = shown_window(level) if factor == factors(intrinsics)[0] else window
+        window = foreground_window(level) if factor == pyramid_factors(intrinsics)[0] else window
     best = candidates[0]
-    return Refinement(
-        camera_to_world=se3.renormalised(best.pose).float().to(query.device),
-        found=best.cost <= config.found_cost and best.overlap >= config.found_overlap,
-        converged=best.step < CONVERGED,
-        confidence=best.overlap * (1.0 - best.cost),
-        cost=best.cost,
-        overlap=best.overlap,
-        hypothesis=best.hypothesis,
-        renderings=pictures.count,
-        trail=se3.renormalised(torch.stack([*best.before, best.pose])).float().to(query.device),
-    )
+    poses = torch.stack([*best.earlier_poses, best.pose])
+    return Refinement.of(poses, best.quality, best.hypothesis, render.count, config, query.device)
 
 
-def check_inputs(query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics) -> None:
-    """ValueError where query, intrinsics and coarse poses do not fit together."""
-    expected = (intrinsics.height, intrinsics.width, 3)
-    if tuple(query.shape) != expected:
-        raise ValueError(f"query must be {expected} as its intrinsics say, found {tuple(query.shape)}.")
-    if coarse_poses.ndim != 3 or coarse_poses.shape[1:] != (4, 4) or len(coarse_poses) == 0:
-        raise ValueError(
-            f"coarse_poses must be (hypotheses, 4, 4) with one at least, found {tuple(coarse_poses.shape)}."
-        )
-    if not bool(coarse_poses.isfinite().all()) or not bool(query.isfinite().all()):
-        raise ValueError("query and coarse_poses must be finite, found NaN or infinity.")
-
-
-def _align(candidate: _Candidate, level: Level, pictures: _Counter, config: RefineConfig) -> _Candidate:
-    """A candidate after one picture and the steps that follow from it; as it was, if it stands still already."""
-    if candidate.step < _STILL * level.factor:
+def _align(candidate: _Candidate, level: PyramidLevel, render: _CountingRenderer, config: RefineConfig) -> _Candidate:
+    """Render once at the candidate's pose and take Gauss-Newton steps; a converged candidate is returned unchanged."""
+    if candidate.last_motion < _CONVERGED * level.factor:
         return candidate
-    samples = reference_samples(pictures(candidate.pose, level.intrinsics), level, REACH)
+    samples = sample_reference(render(candidate.pose, level.intrinsics), level)
     if samples is None:
-        return replace(candidate, cost=1.0, overlap=0.0)
+        return replace(candidate, quality=NO_AGREEMENT)
     iterations = config.iterations if level.factor > 1 else 2 * config.iterations
-    motion = _steps(level, samples, min(1.0, config.robust_scale * level.factor), iterations)
-    cost = normal_equations(level.query, samples, level.intrinsics, motion, config.cost_scale).cost
+    motion = _gauss_newton(level, samples, min(1.0, config.robust_scale * level.factor), iterations)
     return replace(
         candidate,
-        pose=_moved(candidate.pose, motion, samples.centre),
-        cost=min(cost / samples.pixels, 1.0),
-        overlap=samples.overlap,
-        step=motion_pixels(motion, samples, level.intrinsics) * level.factor,
-        before=(*candidate.before, candidate.pose),
+        pose=_moved_camera(candidate.pose, motion, samples.centre),
+        quality=measure_quality(level, samples, motion, config),
+        last_motion=_motion_pixels(motion, samples, level.intrinsics) * level.factor,
+        earlier_poses=(*candidate.earlier_poses, candidate.pose),
     )
 
 
-def _steps(level: Level, samples: Samples, scale: float, iterations: int) -> Tensor:
-    """Motion (4, 4) that some damped Gauss-Newton steps give the samples toward the query."""
+def _gauss_newton(level: PyramidLevel, samples: ReferenceSamples, scale: float, iterations: int) -> Tensor:
+    """Align the samples to the query by damped Gauss-Newton steps; return their motion (4, 4)."""
     motion = torch.eye(4, dtype=torch.float64)
     for _ in range(iterations):
         equations = normal_equations(level.query, samples, level.intrinsics, motion, scale)
         diagonal = equations.hessian.diagonal()
-        lift = _DAMPING * diagonal + 1e-9 * diagonal.mean() + 1e-12
-        twist = torch.linalg.solve(equations.hessian + torch.diag(lift), -equations.gradient)
+        damping = _DAMPING * diagonal + 1e-9 * diagonal.mean() + 1e-12
+        twist = torch.linalg.solve(equations.hessian + torch.diag(damping), -equations.gradient)
         motion = se3.exp(_limited(twist, samples)) @ motion
     return motion
 
 
-def _limited(twist: Tensor, samples: Samples) -> Tensor:
-    """A twist shortened to what one step may be trusted with: 0.2 radians, or as much of the object's radius."""
-    length = torch.stack([twist[:3].norm() / (0.2 * samples.radius * 2.0), twist[3:].norm() / 0.2]).max()
-    return twist / length.clamp(min=1.0)
+def _limited(twist: Tensor, samples: ReferenceSamples) -> Tensor:
+    """Shorten a twist (6,) to the largest trusted step."""
+    ratios = [twist[:3].norm() / (_MAX_STEP * samples.radius * 2.0), twist[3:].norm() / _MAX_STEP]
+    return twist / torch.stack(ratios).max().clamp(min=1.0)
 
 
-def motion_pixels(motion: Tensor, samples: Samples, intrinsics: Intrinsics) -> float:
-    """About how many pixels a motion moves the picture of the surface."""
+def _motion_pixels(motion: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics) -> float:
+    """Estimate by how many pixels a motion (4, 4) of the surface moves its image."""
     distance = max(-float(samples.centre[2]), 1e-6)
-    turn = (motion[:3, :3] - torch.eye(3, dtype=motion.dtype)).norm() / 2.0**0.5
-    return intrinsics.focal_x / distance * float(motion[:3, 3].norm() + samples.radius * turn)
+    angle = (motion[:3, :3] - torch.eye(3, dtype=motion.dtype)).norm() / 2.0**0.5
+    return intrinsics.focal_x / distance * float(motion[:3, 3].norm() + samples.radius * angle)
 
 
-def _moved(pose: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
-    """The query's camera, once the surface has moved by ``motion`` about ``centre`` in the camera ``pose``."""
+def _moved_camera(pose: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
+    """Return the camera (4, 4) that sees the surface where ``motion`` about ``centre`` carries it for ``pose``."""
     back = se3.inverse(motion)
     change = back.clone()
     change[:3, 3] = back[:3, 3] + centre - back[:3, :3] @ centre
     return pose @ change
 
 
-def _best(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
-    """The best candidates, none of them twice, none of them hopeless beside the best."""
-    ordered = sorted(candidates, key=lambda one: (one.badness, one.hypothesis))
-    chosen: list[_Candidate] = []
+def _prune(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
+    """Return the best candidates, best first, without duplicates and without those far worse than the best."""
+    ordered = sorted(candidates, key=lambda one: (one.ranking_cost, one.hypothesis))
+    limit = config.give_up * ordered[0].ranking_cost + _PRUNE_MARGIN
+    kept: list[_Candidate] = []
     for candidate in ordered:
-        hopeless = candidate.badness > config.give_up * ordered[0].badness + 0.01
-        if len(chosen) < keep and not hopeless and not any(_same(candidate.pose, other.pose) for other in chosen):
-            chosen.append(candidate)
-    return chosen
+        too_costly = candidate.ranking_cost > limit
+        if len(kept) < keep and not too_costly and not any(_same_pose(candidate.pose, one.pose) for one in kept):
+            kept.append(candidate)
+    return kept
 
 
-def _same(pose: Tensor, other: Tensor) -> bool:
-    turn = (pose[:3, :3] - other[:3, :3]).norm() / 2.0**0.5
+def _same_pose(pose: Tensor, other: Tensor) -> bool:
+    angle = (pose[:3, :3] - other[:3, :3]).norm() / 2.0**0.5
     shift = (pose[:3, 3] - other[:3, 3]).norm()
-    return bool(turn < _SAME) and bool(shift < _SAME * pose[:3, 3].norm().clamp(min=1e-3))
+    return bool(angle < _SAME_POSE) and bool(shift < _SAME_POSE * pose[:3, 3].norm().clamp(min=1e-3))

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from inerf.adam import descend_poses
-from inerf.refine import Refinement, refine_pose
+from inerf.judge import Refinement
+from inerf.refine import refine_pose
 from inerf.video import write_video
 from utils.camera import Intrinsics
 from utils.config import Config
@@ -41,5 +42,5 @@ def refine(
     else:
         refinement = refine_pose(query, coarse_poses, intrinsics, renderer.render, config.refine)
     if video is not None:
-        write_video(video, query, refinement.trail, intrinsics, renderer.render)
+        write_video(video, query, refinement.pose_history, intrinsics, renderer.render)
     return refinement

@@ -1,4 +1,4 @@
-"""A film of a refinement: what the object looks like from each pose on the way, laid over the query."""
+"""Writes the video of a refinement: the object rendered at each pose, blended with the query."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from utils.images import to_bytes, working_size
 from utils.rendering import RenderFn
 
 LONGER_SIDE = 200  # pixels of a frame, at most
-RENDERING_SHARE = 0.7  # of the rendering in a frame; the query has the rest
+RENDERING_WEIGHT = 0.7  # of the rendering in a frame; the rest is the query's
 FRAME_MILLISECONDS = 250
 
 
-def write_video(path: Path, query: Tensor, trail: Tensor, intrinsics: Intrinsics, render: RenderFn) -> None:
-    """Write one frame a pose as an animated GIF, as a whole or not at all.
+def write_video(path: Path, query: Tensor, pose_history: Tensor, intrinsics: Intrinsics, render: RenderFn) -> None:
+    """Write one frame per pose as an animated GIF, atomically.
 
     Args:
         path: the ``.gif`` file.
         query: (height, width, 3) float32 RGB in [0, 1].
-        trail: (poses, 4, 4) camera_to_world, first to last.
+        pose_history: (poses, 4, 4) camera_to_world, first to last.
         intrinsics: camera of the query.
         render: renders the object.
     """
@@ -32,8 +32,8 @@ def write_video(path: Path, query: Tensor, trail: Tensor, intrinsics: Intrinsics
     camera = intrinsics.resized(width, height)
     small = functional.interpolate(query.permute(2, 0, 1)[None], (height, width), mode="area")[0].permute(1, 2, 0)
     frames = [
-        Image.fromarray(to_bytes(RENDERING_SHARE * render(pose, camera).colour + (1 - RENDERING_SHARE) * small))
-        for pose in trail
+        Image.fromarray(to_bytes(RENDERING_WEIGHT * render(pose, camera).colour + (1 - RENDERING_WEIGHT) * small))
+        for pose in pose_history
     ]
     write_atomically(
         path,

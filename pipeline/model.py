@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.lens import Lens
 from evaluation.results import verdict_at
-from inerf.refine import Refinement
+from inerf.judge import Refinement
 from inerf.refiners import refine
 from nerf import fields
 from pipeline.photos import Mask, PhotoReader, find_photos

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inerf import photometric, pyramid, se3
-from inerf.pictures import with_slopes
+from inerf.image_filters import with_image_gradient
 from tests.inerf import scene
 from utils.camera import Intrinsics
 
@@ -15,8 +15,8 @@ def problem(angle: float) -> tuple:
     camera = Intrinsics.from_angle(60, 48, 0.69)
     rendering = scene.render(scene.camera(30, 20), camera)
     query = scene.render(scene.camera(30 + angle, 20), camera).colour
-    level = pyramid.cut(query, camera, torch.ones(3), (0, 0, 60, 48), 1)
-    samples = photometric.reference_samples(rendering, level, 20)
+    level = pyramid.make_level(query, camera, torch.ones(3), (0, 0, 60, 48), 1)
+    samples = photometric.sample_reference(rendering, level, 20)
     return level.query, samples, camera
 
 
@@ -31,11 +31,11 @@ def test_kernel_equals_twin(scale: float) -> None:
 
 
 def test_gradient_is_the_costs_derivative() -> None:
-    """With the reference's slope made equal to the query's, the gradient is that of the cost by differences."""
+    """With the reference's image gradient set to the query's, the gradient is that of the cost by differences."""
     query, samples, camera = problem(0.0)
     x = torch.linspace(0, 1, camera.width)[None, :, None] * torch.tensor([1.0, 0.5, 0.2])
     y = torch.linspace(0, 1, camera.height)[:, None, None] * torch.tensor([0.2, 0.7, -0.4])
-    query = with_slopes(x + y)  # linear, so that bilinear sampling is exact
+    query = with_image_gradient(x + y)  # linear, so that bilinear sampling is exact
     inner = (samples.points.abs().amax(-1) < 0.5).nonzero().squeeze(-1)
     colours = samples.colours[inner].clone()
     colours[:, 3:] = query[5, 5, 3:]

@@ -30,11 +30,11 @@ def test_each_method_finds_the_pose_and_films_its_way(config: Config, tmp_path: 
     found = refine(QUERY, "query", coarse[None], CAMERA, FIELD, config, film)
     angle, _ = pose_errors(found.camera_to_world, TRUTH)
     assert found.found and math.degrees(angle) < 0.2
-    torch.testing.assert_close(found.trail[0].double(), coarse, atol=1e-6, rtol=0)
-    assert torch.equal(found.trail[-1], found.camera_to_world)
-    errors = [pose_errors(pose, TRUTH)[0] for pose in found.trail]
+    torch.testing.assert_close(found.pose_history[0].double(), coarse, atol=1e-6, rtol=0)
+    assert torch.equal(found.pose_history[-1], found.camera_to_world)
+    errors = [pose_errors(pose, TRUTH)[0] for pose in found.pose_history]
     assert errors[-1] < 0.1 * errors[0]
-    assert frames(film)[1] == (64, 64) and 2 <= frames(film)[0] <= len(found.trail)
+    assert frames(film)[1] == (64, 64) and 2 <= frames(film)[0] <= len(found.pose_history)
     assert [path.name for path in film.parent.iterdir()] == ["video.gif"]
 
 
@@ -49,7 +49,7 @@ def test_gauss_newton_is_as_before() -> None:
 def test_film_of_the_paper_has_a_frame_every_fifty_steps(tmp_path: Path) -> None:
     config = replace(CONFIG, inerf=replace(CONFIG.inerf, inerf_steps=120))
     found = refine(QUERY, "query", turned(12.0)[None], CAMERA, FIELD, config, tmp_path / "video.gif")
-    assert len(found.trail) == 4  # before the first step, after 50, 100 and 120
+    assert len(found.pose_history) == 4  # before the first step, after 50, 100 and 120
     assert frames(tmp_path / "video.gif")[0] == 4
 
 

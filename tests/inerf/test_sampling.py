@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inerf.sampling import PixelSampler, grown, keypoint_mask, make_sampler
+from inerf.sampling import PixelSampler, dilate_mask, keypoint_mask, make_sampler
 from tests.inerf import scene
 from utils.config import InerfConfig
 from utils.images import to_bytes
@@ -19,7 +19,7 @@ QUERY = scene.render(scene.camera(30, 20), scene.CAMERA).colour
 PIXELS = QUERY.shape[0] * QUERY.shape[1]
 
 
-def slowly_grown(mask: np.ndarray, reach: int) -> np.ndarray:
+def slowly_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     result = np.zeros_like(mask)
     for row, column in np.argwhere(mask):
         result[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = True
@@ -57,8 +57,8 @@ def test_a_keypoint_is_the_pixel_nearest_to_it(row: float, column: float) -> Non
 @pytest.mark.parametrize("kernel_size, times", [(5, 3), (3, 1), (1, 4), (7, 0)])
 def test_regions_are_the_keypoints_surroundings(kernel_size: int, times: int) -> None:
     mask = keypoint_mask(to_bytes(QUERY))
-    expected = slowly_grown(mask, kernel_size // 2 * times)
-    assert np.array_equal(grown(mask, kernel_size, times), expected)
+    expected = slowly_dilated(mask, kernel_size // 2 * times)
+    assert np.array_equal(dilate_mask(mask, kernel_size, times), expected)
     config = replace(CONFIG, kernel_size=kernel_size, dil_iter=times)
     sampler = make_sampler(QUERY, config, "query")
     assert sampler.preferred.tolist() == np.flatnonzero(expected).tolist()
@@ -67,7 +67,7 @@ def test_regions_are_the_keypoints_surroundings(kernel_size: int, times: int) ->
 
 def test_each_strategy_samples_where_it_says() -> None:
     points = set(np.flatnonzero(keypoint_mask(to_bytes(QUERY))).tolist())
-    regions = set(np.flatnonzero(slowly_grown(keypoint_mask(to_bytes(QUERY)), 6)).tolist())
+    regions = set(np.flatnonzero(slowly_dilated(keypoint_mask(to_bytes(QUERY)), 6)).tolist())
     assert 10 < len(points) < CONFIG.batch_size < len(regions) < PIXELS
     batch = {}
     for strategy in ("random", "interest_points", "interest_regions"):

@@ -1,0 +1,43 @@
+"""Image filters of pose refinement: binomial blur, image gradient and maximum filter."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def _neighbours(image: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the image shifted by one pixel forward and backward along ``dim``, borders replicated."""
+    size = image.shape[dim]
+    first, last = image.narrow(dim, 0, 1), image.narrow(dim, size - 1, 1)
+    before = torch.cat([first, image.narrow(dim, 0, size - 1)], dim)
+    after = torch.cat([image.narrow(dim, 1, size - 1), last], dim)
+    return before, after
+
+
+def binomial_blur(image: Tensor) -> Tensor:
+    """Blur ``image`` (height, width, channels) with the separable kernel [1 2 1] / 4.
+
+    Renderings sample one ray per pixel, while photographs integrate over it; the blur makes them comparable.
+    """
+    for dim in (0, 1):
+        before, after = _neighbours(image, dim)
+        image = torch.add(before, after).mul_(0.25).add_(image, alpha=0.5)
+    return image
+
+
+def with_image_gradient(image: Tensor) -> Tensor:
+    """Append central differences along x and y to ``image`` (height, width, 3): (height, width, 9)."""
+    gradients = []
+    for dim in (1, 0):
+        before, after = _neighbours(image, dim)
+        gradients.append(torch.sub(after, before).mul_(0.5))
+    return torch.cat([image, *gradients], -1)
+
+
+def max_filter(values: Tensor, radius: int) -> Tensor:
+    """Return the maximum of ``values`` (height, width) in a square of ``radius`` pixels around each pixel."""
+    side = 2 * radius + 1
+    wide = functional.max_pool2d(values[None, None], (1, side), stride=1, padding=(0, radius))
+    return functional.max_pool2d(wide, (side, 1), stride=1, padding=(radius, 0))[0, 0]
