@@ -9,7 +9,10 @@ from utils.errors import InputError, exit_code_of, nearest
 
 # Command: the module whose ``main(arguments)`` runs it, and what it does.
 COMMANDS = {
-    "doctor": ("data.doctor", "check that an object's folder can be trained on: files, cameras, poses that fit"),
+    "doctor": (
+        "data.doctor.examine",
+        "check that an object's folder can be trained on: files, cameras, poses that fit",
+    ),
     "import-transforms": ("data.import_transforms", "take over a nerfstudio, instant-ngp or Blender transforms.json"),
     "import-colmap": ("data.import_colmap", "take over a COLMAP model with its pictures"),
     "import-poses": ("data.import_poses", "take over a table of camera poses, as a robot writes it"),

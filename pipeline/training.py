@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from data.checks.quick import BAD_VERDICT, quick_checks
+from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
 from data.mad import fingerprint, read_views
 from data.splits import select_views

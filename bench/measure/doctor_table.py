@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from bench.measure.results_page import PAGE, changes, markdown_table, write_section
-from data.checks.examination import Examination
-from data.checks.quick import BAD_VERDICT
-from data.doctor import examine, mend
+from data.doctor.examine import examine, mend
+from data.doctor.quick import BAD_VERDICT
+from data.doctor.report import DoctorReport
 from data.transforms_file import TransformsFile
 from utils.device import environment
 from utils.progress import Progress
@@ -134,7 +134,7 @@ def outcome(folder: Path, failure: Failure, background: str) -> Outcome:
     return Outcome(again.good, words_of(found, "found, mended" if again.good else "found, not mended"), seconds)
 
 
-def words_of(found: Examination, verdict: str) -> str:
+def words_of(found: DoctorReport, verdict: str) -> str:
     """The verdict with the median IoU as given and as read best."""
     if found.diagnosis is None:
         return f"{verdict} (by matches)"

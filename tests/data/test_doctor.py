@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.checks.quick import BAD_VERDICT, Check, quick_checks
-from data.doctor import examine, main
+from data.doctor.examine import examine, main
+from data.doctor.quick import BAD_VERDICT, Check, quick_checks
 from data.mad import fingerprint, load_views
 from data.transforms_file import TransformsFile
 from tests import hostile

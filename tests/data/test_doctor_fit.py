@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.checks import fit as fitting
-from data.checks import hypotheses
-from data.checks.fit import VOTE, Fit, fit_hull, shadow
-from data.checks.hypotheses import (
+from data.doctor import fit as fitting
+from data.doctor import hypotheses
+from data.doctor.fit import VOTE, Fit, fit_hull, shadow
+from data.doctor.hypotheses import (
     LEFT_RIGHT,
     NUMBERS,
     TEXT,
@@ -21,15 +21,15 @@ from data.checks.hypotheses import (
     UPSIDE_DOWN,
     WORLD_TO_CAMERA,
     Hypothesis,
-    Subject,
+    PosedMasks,
+    apply_to_poses,
     decisive,
     diagnose,
-    laid,
-    posed,
+    flip_images,
     with_focal,
 )
-from data.checks.quick import BAD_VERDICT, GOOD_VERDICT, NOTE
-from data.checks.verdict import check_scale, odd_views, scale_factor, strangers
+from data.doctor.quick import BAD_VERDICT, GOOD_VERDICT, NOTE
+from data.doctor.verdict import check_scale, foreign_views, odd_views, scale_factor
 from tests.data.toy_views import BALL, LOPSIDED, camera_of, poses_around, silhouettes_of
 from utils.hull import inside_votes
 from utils.progress import Progress
@@ -79,26 +79,28 @@ SPOILED = [
     "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
 )
 def test_a_failure_is_undone_by_its_hypothesis(truth: Hypothesis, matrices: np.ndarray) -> None:
-    np.testing.assert_allclose(posed(matrices, NAMES, truth), POSES, atol=1e-12)
+    np.testing.assert_allclose(apply_to_poses(matrices, NAMES, truth), POSES, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
 )
 def test_each_failure_is_found(truth: Hypothesis, matrices: np.ndarray, masks: np.ndarray) -> None:
-    found = diagnose(Subject(matrices, masks, CAMERA, NAMES), QUIET)
+    found = diagnose(PosedMasks(matrices, masks, CAMERA, NAMES), QUIET)
     assert found.best == truth
     assert np.median(found.fit.iou) > 0.85
 
 
 @pytest.mark.parametrize("picture", [LEFT_RIGHT, UPSIDE_DOWN])
 def test_mirrored_pictures_are_found(picture: str, masks: np.ndarray) -> None:
-    assert diagnose(Subject(POSES, laid(masks, picture), CAMERA, NAMES), QUIET).best == Hypothesis(picture=picture)
+    assert diagnose(PosedMasks(POSES, flip_images(masks, picture), CAMERA, NAMES), QUIET).best == Hypothesis(
+        picture=picture
+    )
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.5])
 def test_a_wrong_focal_length_is_found(factor: float, masks: np.ndarray) -> None:
-    best = diagnose(Subject(POSES, masks, with_focal(CAMERA, factor), NAMES), QUIET).best
+    best = diagnose(PosedMasks(POSES, masks, with_focal(CAMERA, factor), NAMES), QUIET).best
     assert best.focal == pytest.approx(1 / factor, rel=0.12)  # pictures of 48 pixels
     assert best == Hypothesis(focal=best.focal)
 
@@ -107,13 +109,13 @@ def test_a_wrong_focal_length_is_found(factor: float, masks: np.ndarray) -> None
 @pytest.mark.parametrize("balls", [BALL, LOPSIDED], ids=["ball", "lopsided"])
 def test_good_sets_raise_no_alarm(views: int, balls: list[tuple[float, float, float, float]]) -> None:
     poses = POSES[:views]
-    found = diagnose(Subject(poses, silhouettes_of(balls, poses, CAMERA), CAMERA, NAMES[:views]), QUIET)
+    found = diagnose(PosedMasks(poses, silhouettes_of(balls, poses, CAMERA), CAMERA, NAMES[:views]), QUIET)
     assert found.best == Hypothesis()
 
 
 def test_of_a_ball_mirroring_cannot_be_told() -> None:
     masks = silhouettes_of(BALL, POSES, CAMERA)
-    assert diagnose(Subject(POSES, laid(masks, LEFT_RIGHT), CAMERA, NAMES), QUIET).best == Hypothesis()
+    assert diagnose(PosedMasks(POSES, flip_images(masks, LEFT_RIGHT), CAMERA, NAMES), QUIET).best == Hypothesis()
 
 
 def test_votes_are_those_of_the_common_hull(masks: np.ndarray) -> None:
@@ -169,14 +171,14 @@ def test_a_gain_must_be_large_and_sure() -> None:
 def test_views_that_do_not_fit_are_named(masks: np.ndarray) -> None:
     poses = POSES.copy()
     poses[[3, 17]] = poses[[17, 3]]
-    found = diagnose(Subject(poses, masks, CAMERA, NAMES), QUIET)
+    found = diagnose(PosedMasks(poses, masks, CAMERA, NAMES), QUIET)
     assert found.best == Hypothesis() and sorted(odd_views(found.agreement)) == [3, 17]
 
 
 def test_a_shift_that_is_not_cyclic_leaves_one_pose_to_nobody(masks: np.ndarray) -> None:
     lagging = np.concatenate([POSES[:1], POSES[:-1]])
-    found = diagnose(Subject(lagging, masks, CAMERA, NAMES), QUIET)
-    assert found.best == Hypothesis(shift=1) and strangers(found.agreement, 1).tolist() == [VIEWS - 1]
+    found = diagnose(PosedMasks(lagging, masks, CAMERA, NAMES), QUIET)
+    assert found.best == Hypothesis(shift=1) and foreign_views(found.agreement, 1).tolist() == [VIEWS - 1]
 
 
 def test_distances_that_differ_too_much_are_noted_and_wrong_scales_are_not_excused() -> None:

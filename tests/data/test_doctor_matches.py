@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from data.checks.hypotheses import HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, with_focal
-from data.checks.matches import Matches, agreeing, diagnose_matches, mutual
-from data.checks.sheet import read_sheet
-from data.doctor import examine, main
+from data.doctor.examine import examine, main
+from data.doctor.frames import read_frame_table
+from data.doctor.hypotheses import HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, with_focal
+from data.doctor.matches import Matches, agreeing, diagnose_matches, mutual
 from data.transforms_file import TransformsFile
 from tests.data.test_doctor_fit import NAMES, OPENCV, QUIET, SPOILED, VIEWS
 from tests.data.toy_views import ANGLE, camera_of, poses_around
@@ -113,5 +113,5 @@ def test_a_wall_is_proved_and_mended_without_silhouettes(tmp_path: Path) -> None
     (wall / "transforms.json").write_text(json.dumps(content))
     page = tmp_path / "page.html"
     assert main([str(wall), "--quiet", "--fix", str(tmp_path / "mended"), "--page", str(page)]) == 1
-    np.testing.assert_allclose(read_sheet(TransformsFile.read(tmp_path / "mended")).matrices, truth, atol=1e-6)
+    np.testing.assert_allclose(read_frame_table(TransformsFile.read(tmp_path / "mended")).matrices, truth, atol=1e-6)
     assert "OpenCV axes" in page.read_text()

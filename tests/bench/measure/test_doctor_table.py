@@ -9,7 +9,7 @@ import pytest
 
 from bench.measure import doctor_table
 from bench.measure.doctor_table import FAILURES, Outcome, main, section, spoil
-from data.checks.sheet import read_sheet
+from data.doctor.frames import read_frame_table
 from data.mad import load_views
 from data.transforms_file import TransformsFile
 from tests.data.test_doctor_fit import quickly  # noqa: F401 - a fixture
@@ -20,10 +20,10 @@ WHITE = (1.0, 1.0, 1.0)
 
 def test_each_failure_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
     toy = write_toy(tmp_path / "toy", views=6, size=12)
-    good, images = read_sheet(TransformsFile.read(toy)), load_views(toy, 400, WHITE).images
+    good, images = read_frame_table(TransformsFile.read(toy)), load_views(toy, 400, WHITE).images
     for number, failure in enumerate(FAILURES):
         spoil(toy, failure, tmp_path / str(number))
-        bad = read_sheet(TransformsFile.read(tmp_path / str(number)))
+        bad = read_frame_table(TransformsFile.read(tmp_path / str(number)))
         np.testing.assert_allclose(bad.matrices, failure.poses(good.matrices))
         assert bad.intrinsics.focal_x == pytest.approx(failure.focal * good.intrinsics.focal_x)
         if failure.name == "mirrored pictures":

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.checks.fit import FORGIVING, VOTE, Fit, fit_hull
-from data.checks.poses import camera_poses, inverses, transposed
+from data.doctor.fit import FORGIVING, VOTE, Fit, fit_hull
+from data.doctor.poses import camera_poses, inverses, transposed
 from utils.camera import Intrinsics
 from utils.progress import Progress
 
@@ -29,7 +29,7 @@ SIMPLER = 1.1  # factor in misfit up to which a simpler hypothesis is preferred
 
 
 @dataclass(frozen=True)
-class Subject:
+class PosedMasks:
     """What is examined: frames in the natural order of their pictures' names."""
 
     matrices: np.ndarray  # (views, 4, 4) float64 as they stand in the file
@@ -69,7 +69,7 @@ class Hypothesis:
         return ", ".join(told) or GIVEN
 
 
-def posed(matrices: np.ndarray, names: Sequence[str], hypothesis: Hypothesis) -> np.ndarray:
+def apply_to_poses(matrices: np.ndarray, names: Sequence[str], hypothesis: Hypothesis) -> np.ndarray:
     """The camera_to_world (views, 4, 4) that ``matrices`` mean under a hypothesis, one for each picture."""
     if hypothesis.reading in (TRANSPOSED, TRANSPOSED_WORLD_TO_CAMERA):
         matrices = matrices.transpose(0, 2, 1)
@@ -86,7 +86,7 @@ def posed(matrices: np.ndarray, names: Sequence[str], hypothesis: Hypothesis) ->
     return np.roll(poses, -hypothesis.shift, axis=0)
 
 
-def laid(pictures: np.ndarray, picture: str) -> np.ndarray:
+def flip_images(pictures: np.ndarray, picture: str) -> np.ndarray:
     """Pictures (..., height, width) as they lie under a hypothesis."""
     if picture in (LEFT_RIGHT, HALF_TURN):
         pictures = pictures[..., ::-1]
@@ -98,17 +98,17 @@ def with_focal(camera: Intrinsics, factor: float) -> Intrinsics:
     return replace(camera, focal_x=camera.focal_x * factor, focal_y=camera.focal_y * factor)
 
 
-def tried(subject: Subject, hypothesis: Hypothesis, cells: int, most: int, vote: float = VOTE) -> Fit:
+def evaluate_hypothesis(subject: PosedMasks, hypothesis: Hypothesis, cells: int, most: int, vote: float = VOTE) -> Fit:
     """The fit under a hypothesis, from ``most`` views at most, evenly chosen."""
     rows = np.unique(np.linspace(0, len(subject.masks) - 1, min(most, len(subject.masks))).round().astype(int))
-    poses = posed(subject.matrices, subject.names, hypothesis)[rows]
-    masks = np.ascontiguousarray(laid(subject.masks[rows], hypothesis.picture))
+    poses = apply_to_poses(subject.matrices, subject.names, hypothesis)[rows]
+    masks = np.ascontiguousarray(flip_images(subject.masks[rows], hypothesis.picture))
     return fit_hull(masks, poses, with_focal(subject.camera, hypothesis.focal), cells, vote)
 
 
-def whole(subject: Subject, hypothesis: Hypothesis) -> Fit:
+def evaluate_full(subject: PosedMasks, hypothesis: Hypothesis) -> Fit:
     """The fit under a hypothesis as it is judged."""
-    return tried(subject, hypothesis, FINE_CELLS, FINE_VIEWS)
+    return evaluate_hypothesis(subject, hypothesis, FINE_CELLS, FINE_VIEWS)
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,14 @@ class Diagnosis:
     trials: tuple[tuple[Hypothesis, float], ...]  # each hypothesis tried, with its mean IoU, the best first
 
 
-def diagnose(subject: Subject, progress: Progress) -> Diagnosis:
+def diagnose(subject: PosedMasks, progress: Progress) -> Diagnosis:
     """Try all hypotheses, and keep one that fits decisively better than the data as they are given."""
     coarse: dict[Hypothesis, float] = {}
 
     def try_out(hypotheses: Iterator[Hypothesis]) -> None:
         for hypothesis in hypotheses:
             if hypothesis not in coarse:
-                coarse[hypothesis] = tried(subject, hypothesis, COARSE_CELLS, COARSE_VIEWS).misfit
+                coarse[hypothesis] = evaluate_hypothesis(subject, hypothesis, COARSE_CELLS, COARSE_VIEWS).misfit
                 bar.update()
 
     with progress.bar("hypotheses") as bar:
@@ -141,8 +141,8 @@ def diagnose(subject: Subject, progress: Progress) -> Diagnosis:
         finalists = [item for item in sorted(coarse, key=coarse.__getitem__) if coarse[item] < 0.9][:FINALISTS]
         least = min(coarse.values())
         finalists = [item for item in finalists if item.faults and coarse[item] <= 1.5 * least + 0.02]
-        given = whole(subject, Hypothesis())
-        fits = {Hypothesis(): given, **{item: whole(subject, item) for item in finalists}}
+        given = evaluate_full(subject, Hypothesis())
+        fits = {Hypothesis(): given, **{item: evaluate_full(subject, item) for item in finalists}}
         best = simplest(fits)
         if not decisive(given, fits[best], BETTER):
             best = Hypothesis()
@@ -150,12 +150,12 @@ def diagnose(subject: Subject, progress: Progress) -> Diagnosis:
     fit = fits[best]
     if factor != 1.0:
         corrected = replace(best, focal=factor)
-        fit_corrected = whole(subject, corrected)
+        fit_corrected = evaluate_full(subject, corrected)
         if decisive(fit, fit_corrected, focal_better(len(fit.iou))):
             best, fit = corrected, fit_corrected
     trials = {**{item: 1.0 - misfit for item, misfit in coarse.items()}, best: float(fit.iou.mean())}
     trials |= {item: float(found.iou.mean()) for item, found in fits.items()}
-    forgiving = tried(subject, best, FINE_CELLS, FINE_VIEWS, FORGIVING)
+    forgiving = evaluate_hypothesis(subject, best, FINE_CELLS, FINE_VIEWS, FORGIVING)
     agreement = np.maximum(fit.iou, forgiving.iou)
     return Diagnosis(given, best, fit, agreement, tuple(sorted(trials.items(), key=lambda pair: -pair[1])))
 
@@ -203,18 +203,22 @@ def focal_better(views: int) -> float:
     return 1.1 + 2.0 / views
 
 
-def focal_factor(subject: Subject, best: Hypothesis, step: object) -> float:
+def focal_factor(subject: PosedMasks, best: Hypothesis, step: object) -> float:
     """The factor on the focal length under which the data fit best; 1 where it is within ``FOCAL_APART``.
 
     A wrong focal length makes the object larger or smaller, which poses allow, but perspective does not: nearer parts
     must look larger. The misfit has one minimum, sought on a coarse scale, then by a parabola through finer trials.
     """
-    coarse = [tried(subject, replace(best, focal=item), COARSE_CELLS, COARSE_VIEWS).misfit for item in FOCAL_FACTORS]
+    coarse = [
+        evaluate_hypothesis(subject, replace(best, focal=item), COARSE_CELLS, COARSE_VIEWS).misfit
+        for item in FOCAL_FACTORS
+    ]
     start = FOCAL_FACTORS[int(np.argmin(coarse))]
     for spread in (0.12, 0.06):
         logs = np.log(start) + spread * np.arange(-2, 3)
         fine = [
-            tried(subject, replace(best, focal=float(np.exp(log))), FINE_CELLS, COARSE_VIEWS).misfit for log in logs
+            evaluate_hypothesis(subject, replace(best, focal=float(np.exp(log))), FINE_CELLS, COARSE_VIEWS).misfit
+            for log in logs
         ]
         curve, slope, _ = np.polyfit(logs - logs[2], fine, 2)
         peak = -0.5 * slope / curve if curve > 0 else logs[int(np.argmin(fine))] - logs[2]

@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from data.checks.hypotheses import (
+from data.doctor.frames import FrameTable
+from data.doctor.hypotheses import (
     FOCAL_APART,
     FOCAL_FACTORS,
     HALF_TURN,
     LEFT_RIGHT,
     UPSIDE_DOWN,
     Hypothesis,
+    apply_to_poses,
     orders,
-    posed,
     readings,
     with_focal,
 )
-from data.checks.pictures import BACKGROUNDS
-from data.checks.sheet import Sheet
+from data.doctor.silhouettes import BACKGROUNDS
 from data.folders import in_threads
 from data.masks import read_cut_out
 from utils.camera import Intrinsics
@@ -67,7 +67,7 @@ class MatchDiagnosis:
     matches: int
 
 
-def find_matches(sheet: Sheet, progress: Progress) -> Matches:
+def find_matches(sheet: FrameTable, progress: Progress) -> Matches:
     """Match features of pictures that follow each other; errors as ``read_cut_out``."""
     rows = np.array([row for row, size in enumerate(sheet.sizes) if size == sheet.size])
     finder = cv2.SIFT_create(nfeatures=FEATURES)  # type: ignore[attr-defined]
@@ -138,7 +138,7 @@ def diagnose_matches(matrices: np.ndarray, names: Sequence[str], matches: Matche
 
     def share(hypothesis: Hypothesis, within: float = NEAR_PIXELS) -> float:
         camera = with_focal(matches.camera, hypothesis.focal)
-        return agreeing(matches, posed(matrices, names, hypothesis), camera, hypothesis.picture, within)
+        return agreeing(matches, apply_to_poses(matrices, names, hypothesis), camera, hypothesis.picture, within)
 
     given = share(Hypothesis())
     shares = {item: share(item) for reading in readings(matrices) for item in (reading, *orders(reading, names))}

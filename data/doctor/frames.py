@@ -18,7 +18,7 @@ from utils.images import read_image_size
 
 
 @dataclass(frozen=True)
-class Sheet:
+class FrameTable:
     """What the files say; frames in the natural order of their pictures' names."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Sheet:
         return Intrinsics.from_angle(*self.size, math.radians(angle) if self.in_degrees else angle)
 
 
-def read_sheet(transforms: TransformsFile) -> Sheet:
+def read_frame_table(transforms: TransformsFile) -> FrameTable:
     """Read what the frames of a transforms file and the headers of the images say.
 
     Raises:
@@ -78,7 +78,7 @@ def read_sheet(transforms: TransformsFile) -> Sheet:
         )
     matrices = [transforms.matrix(row, path).numpy() for path, row in kept.items()]
     framed = {path.resolve() for path in kept}
-    return Sheet(
+    return FrameTable(
         folder=folder,
         content=content,
         rows=tuple(kept.values()),

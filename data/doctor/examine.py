@@ -6,37 +6,45 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.checks.examination import Examination
-from data.checks.hypotheses import Hypothesis, Subject, diagnose, posed
-from data.checks.matches import FEWEST_MATCHES, diagnose_matches, find_matches
-from data.checks.mend import Remedy, write_mended
-from data.checks.page import write_page
-from data.checks.pictures import BACKGROUNDS, check_silhouettes, read_pictures
-from data.checks.quick import (
+from data.command import command_parser
+from data.doctor.fix import Fix, write_fixed
+from data.doctor.frames import read_frame_table
+from data.doctor.hypotheses import Hypothesis, PosedMasks, apply_to_poses, diagnose
+from data.doctor.matches import FEWEST_MATCHES, diagnose_matches, find_matches
+from data.doctor.page import write_page
+from data.doctor.quick import (
     FAR,
     GOOD_VERDICT,
     NEAR,
     SCALE,
     Check,
     check_aim,
-    check_sheet,
+    check_frames,
     fitting_scale,
     looking_distance,
     quick_checks,
 )
-from data.checks.sheet import read_sheet
-from data.checks.verdict import check_fit, check_matches, check_scale, odd_views, scale_factor, strangers, unexplained
-from data.command import command_parser
+from data.doctor.report import DoctorReport
+from data.doctor.silhouettes import BACKGROUNDS, check_silhouettes, read_pictures
+from data.doctor.verdict import (
+    check_fit,
+    check_matches,
+    check_scale,
+    foreign_views,
+    odd_views,
+    scale_factor,
+    unexplained,
+)
 from data.transforms_file import TransformsFile
 from utils.errors import InputError
 from utils.progress import Progress
 
-__all__ = ["Examination", "examine", "main", "mend", "quick_checks"]
+__all__ = ["DoctorReport", "examine", "main", "mend", "quick_checks"]
 
 EXIT_GOOD, EXIT_BAD = 0, 1
 
 
-def examine(folder: Path, masks: Path | None, background: str, progress: Progress) -> Examination:
+def examine(folder: Path, masks: Path | None, background: str, progress: Progress) -> DoctorReport:
     """Examine an object's folder.
 
     Args:
@@ -46,14 +54,14 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     Errors:
         InputError or FileNotFoundError for what cannot be read or understood at all.
     """
-    sheet = read_sheet(TransformsFile.read(folder))
-    checks = check_sheet(sheet)
+    sheet = read_frame_table(TransformsFile.read(folder))
+    checks = check_frames(sheet)
     pictures = read_pictures(sheet, masks, background, progress)
     seen = check_silhouettes(pictures)
     checks.append(seen)
     if seen.verdict != GOOD_VERDICT:
-        return examine_matches(Examination(sheet, checks, pictures, None, Remedy(Hypothesis())), progress)
-    subject = Subject(
+        return examine_matches(DoctorReport(sheet, checks, pictures, None, Fix(Hypothesis())), progress)
+    subject = PosedMasks(
         sheet.matrices[pictures.rows],
         pictures.masks,
         pictures.camera,
@@ -61,18 +69,18 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     )
     diagnosis = diagnose(subject, progress)
     checks += check_fit(diagnosis, subject.names)
-    remedy = Remedy(diagnosis.best)
+    remedy = Fix(diagnosis.best)
     if not unexplained(diagnosis.agreement):
-        poses = posed(subject.matrices, subject.names, diagnosis.best)
+        poses = apply_to_poses(subject.matrices, subject.names, diagnosis.best)
         checks = [check for check in checks if check.name != SCALE]
         checks.append(check_scale(diagnosis.fit, poses))
-        views = {*odd_views(diagnosis.agreement), *strangers(diagnosis.agreement, diagnosis.best.shift)}
+        views = {*odd_views(diagnosis.agreement), *foreign_views(diagnosis.agreement, diagnosis.best.shift)}
         dropped = tuple(sorted(int(pictures.rows[view]) for view in views))
-        remedy = Remedy(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
-    return Examination(sheet, checks, pictures, diagnosis, remedy)
+        remedy = Fix(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
+    return DoctorReport(sheet, checks, pictures, diagnosis, remedy)
 
 
-def examine_matches(found: Examination, progress: Progress) -> Examination:
+def examine_matches(found: DoctorReport, progress: Progress) -> DoctorReport:
     """The examination of pictures without silhouettes, completed by what they have in common."""
     matches = find_matches(found.sheet, progress)
     matrices = found.sheet.matrices[matches.rows]
@@ -82,23 +90,23 @@ def examine_matches(found: Examination, progress: Progress) -> Examination:
         diagnosis = diagnose_matches(matrices, names, matches)
         found.checks.extend(check_matches(diagnosis))
         best = diagnosis.best
-    poses = posed(matrices, names, best)
+    poses = apply_to_poses(matrices, names, best)
     found.checks[:] = [check for check in found.checks if check.name != SCALE]
     found.checks.extend(check for check in check_aim(poses, found.sheet.intrinsics) if check.name == SCALE)
     distance = looking_distance(poses)
     scale = 1.0 if NEAR < distance < FAR else fitting_scale(distance, distance)
     ends = {best.shift: (int(matches.rows[-1 if best.shift > 0 else 0]),), 0: ()}
-    return replace(found, remedy=Remedy(best, scale, ends[best.shift]))
+    return replace(found, remedy=Fix(best, scale, ends[best.shift]))
 
 
-def mend(examination: Examination, out: Path) -> None:
-    """Write a mended copy of the folder to ``out``; errors as ``write_mended``."""
+def mend(examination: DoctorReport, out: Path) -> None:
+    """Write a mended copy of the folder to ``out``; errors as ``write_fixed``."""
     if examination.diagnosis is not None and unexplained(examination.diagnosis.agreement):
         raise InputError(
             f"{examination.sheet.folder} cannot be mended: its poses do not fit its pictures, and no known mistake "
             f"explains it; find the poses anew with python -m data capture."
         )
-    write_mended(examination.sheet, examination.remedy, out)
+    write_fixed(examination.sheet, examination.remedy, out)
 
 
 def table(checks: Sequence[Check]) -> str:
@@ -142,7 +150,7 @@ def main(arguments: list[str]) -> int:
     return EXIT_BAD
 
 
-def told(found: Examination) -> str:
+def told(found: DoctorReport) -> str:
     """What the mended copy has other than the original."""
     remedy = found.remedy
     words = [f"{len(remedy.dropped)} frames left out"] if remedy.dropped else []

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.checks.fit import Fit
-from data.checks.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
-from data.checks.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
-from data.checks.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale, named
+from data.doctor.fit import Fit
+from data.doctor.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
+from data.doctor.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
+from data.doctor.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale, named
 
 UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
 MANY = 20
@@ -28,7 +28,7 @@ def odd_views(agreement: np.ndarray) -> np.ndarray:
     return order[agreement[order] < limit]
 
 
-def strangers(agreement: np.ndarray, shift: int) -> np.ndarray:
+def foreign_views(agreement: np.ndarray, shift: int) -> np.ndarray:
     """The views (indices) whose poses a shift takes from the other end of the sequence, unless they fit as well."""
     ends = np.arange(len(agreement))[-shift:] if shift > 0 else np.arange(-shift)
     return ends[agreement[ends] < np.quantile(agreement, 0.1)]

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.checks.examination import Examination
-from data.checks.fit import Fit, shadow
-from data.checks.hypotheses import Diagnosis, Hypothesis, laid, posed, with_focal
-from data.checks.verdict import odd_views
+from data.doctor.fit import Fit, shadow
+from data.doctor.hypotheses import Diagnosis, Hypothesis, apply_to_poses, flip_images, with_focal
+from data.doctor.report import DoctorReport
+from data.doctor.verdict import odd_views
 from report.heatmap import outlines
 from report.page import image_url
 from report.pages import inlined, template
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "templates"
+TEMPLATE = Path(__file__).resolve().parent
 WORST = 8  # views shown
 SIDE = 360  # of a drawing, SVG units
 FRUSTUM = 0.12  # depth of a drawn camera as a share of its distance
 SIDES = {"from above": (0, 1, [0, 0, 1]), "from the side": (0, 2, [0, -1, 0])}  # axes right and up, and the eye's side
 
 
-def write_page(path: Path, found: Examination) -> None:
+def write_page(path: Path, found: DoctorReport) -> None:
     """Write the page, self-contained, whole or not at all."""
     page = template("doctor.html", TEMPLATE).render(
         name=found.sheet.folder.resolve().name, style=inlined("report.css"), **parts(found)
@@ -33,9 +33,9 @@ def write_page(path: Path, found: Examination) -> None:
     write_text(path, page)
 
 
-def parts(found: Examination) -> dict[str, Any]:
+def parts(found: DoctorReport) -> dict[str, Any]:
     """What the template shows."""
-    poses = posed(found.sheet.matrices, [path.name for path in found.sheet.paths], Hypothesis())
+    poses = apply_to_poses(found.sheet.matrices, [path.name for path in found.sheet.paths], Hypothesis())
     camera, diagnosis = found.pictures.camera, found.diagnosis
     parts: dict[str, Any] = {"checks": found.checks, "good": found.good, "views": len(found.sheet)}
     if diagnosis is None:
@@ -43,8 +43,8 @@ def parts(found: Examination) -> dict[str, Any]:
         return {**parts, "scenes": scenes, "bars": "", "worst": [], "trials": [], "changed": False}
     names = [found.sheet.paths[row].name for row in found.pictures.rows]
     matrices = found.sheet.matrices[found.pictures.rows]
-    scenes = [("As given", scene(posed(matrices, names, Hypothesis()), camera, diagnosis.given))]
-    best = posed(matrices, names, diagnosis.best)
+    scenes = [("As given", scene(apply_to_poses(matrices, names, Hypothesis()), camera, diagnosis.given))]
+    best = apply_to_poses(matrices, names, diagnosis.best)
     if diagnosis.best != Hypothesis():
         scenes.append((f"Read as: {diagnosis.best.words()}", scene(best, camera, diagnosis.fit)))
     return {
@@ -118,7 +118,7 @@ def bars(diagnosis: Diagnosis) -> str:
     return f'<svg class="chart bars" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}{label}</svg>'
 
 
-def worst_views(found: Examination, diagnosis: Diagnosis, poses: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
     """The views that fit worst: picture, outlines of the silhouette and of the hull."""
     if len(diagnosis.fit.iou) != len(poses):  # only some of very many views were tried
         return []
@@ -126,7 +126,7 @@ def worst_views(found: Examination, diagnosis: Diagnosis, poses: np.ndarray, nam
     cards = []
     for view in np.argsort(diagnosis.fit.iou, kind="stable")[:WORST]:
         hull = shadow(diagnosis.fit.points, diagnosis.fit.side, poses[view], camera)
-        picture = laid(np.moveaxis(found.pictures.images[view], 2, 0), diagnosis.best.picture)
+        picture = flip_images(np.moveaxis(found.pictures.images[view], 2, 0), diagnosis.best.picture)
         cards.append(
             {
                 "name": names[view],
@@ -134,7 +134,7 @@ def worst_views(found: Examination, diagnosis: Diagnosis, poses: np.ndarray, nam
                 "width": camera.width,
                 "height": camera.height,
                 "photo": image_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
-                "silhouette": outline(laid(found.pictures.masks[view], diagnosis.best.picture)),
+                "silhouette": outline(flip_images(found.pictures.masks[view], diagnosis.best.picture)),
                 "hull": outline(hull),
             }
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.checks.quick import Check
-from data.checks.sheet import Sheet
+from data.doctor.frames import FrameTable
+from data.doctor.quick import Check
 from data.folders import in_threads
 from data.masks import cut_out, find_mask, read_cut_out, read_foreground
 from utils.camera import Intrinsics
@@ -35,7 +35,7 @@ class Pictures:
     source: str  # where the silhouettes come from: masks, alpha or background
 
 
-def read_pictures(sheet: Sheet, masks: Path | None, background: str, progress: Progress) -> Pictures:
+def read_pictures(sheet: FrameTable, masks: Path | None, background: str, progress: Progress) -> Pictures:
     """Read the frames' pictures, and their silhouettes from ``masks`` or masks beside them, alpha or background.
 
     Errors:

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image
 
-from data.checks.hypotheses import GIVEN, HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, posed
-from data.checks.sheet import Sheet
+from data.doctor.frames import FrameTable
+from data.doctor.hypotheses import GIVEN, HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, apply_to_poses
 from data.folders import in_threads
 from data.masks import existing_masks
 from utils.checkpoint import write_text
@@ -22,7 +22,7 @@ from utils.errors import InputError
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Fix:
     """All that is to be changed."""
 
     best: Hypothesis  # how poses and pictures are to be read
@@ -30,7 +30,7 @@ class Remedy:
     dropped: tuple[int, ...] = ()  # frames of the sheet that are left out, with their pictures
 
 
-def write_mended(sheet: Sheet, remedy: Remedy, out: Path) -> None:
+def write_fixed(sheet: FrameTable, remedy: Fix, out: Path) -> None:
     """Write a copy of the sheet's folder with poses, field of view and pictures mended.
 
     Frames without a picture, pictures without a frame, and what the remedy drops are left out; all else is copied.
@@ -47,15 +47,15 @@ def write_mended(sheet: Sheet, remedy: Remedy, out: Path) -> None:
         kept = [row for row in range(len(sheet)) if row not in remedy.dropped and sheet.sizes[row] == sheet.size]
         for _ in in_threads(lambda row: copy_picture(sheet, row, remedy.best, unfinished), kept):
             pass
-        write_text(unfinished / "transforms.json", json.dumps(mended_content(sheet, remedy, kept), indent=1))
+        write_text(unfinished / "transforms.json", json.dumps(fixed_content(sheet, remedy, kept), indent=1))
         unfinished.rename(out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def mended_content(sheet: Sheet, remedy: Remedy, kept: Sequence[int]) -> dict[str, Any]:
+def fixed_content(sheet: FrameTable, remedy: Fix, kept: Sequence[int]) -> dict[str, Any]:
     """``transforms.json`` of the mended copy; what it says beside poses and camera stays."""
-    poses = posed(sheet.matrices, [path.name for path in sheet.paths], remedy.best)
+    poses = apply_to_poses(sheet.matrices, [path.name for path in sheet.paths], remedy.best)
     poses[:, :3, 3] *= remedy.scale
     frames = [
         {**sheet.content["frames"][sheet.rows[row]], "transform_matrix": poses[row].tolist()}
@@ -70,7 +70,7 @@ def mended_content(sheet: Sheet, remedy: Remedy, kept: Sequence[int]) -> dict[st
     return content
 
 
-def copy_others(sheet: Sheet, out: Path) -> None:
+def copy_others(sheet: FrameTable, out: Path) -> None:
     """Copy what is neither a training picture, its mask, nor ``transforms.json``; links are not followed."""
     pictures = {path.resolve() for path in (*sheet.paths, *sheet.unlisted)}
 
@@ -85,7 +85,7 @@ def copy_others(sheet: Sheet, out: Path) -> None:
     shutil.copytree(sheet.folder, out, ignore=skipped)
 
 
-def copy_picture(sheet: Sheet, row: int, best: Hypothesis, out: Path) -> None:
+def copy_picture(sheet: FrameTable, row: int, best: Hypothesis, out: Path) -> None:
     """Copy a training picture, and flip it and its mask as the hypothesis says; an unflipped copy is the same file."""
     for path in (sheet.paths[row], *existing_masks(sheet.folder, [sheet.paths[row]])):
         place = out / path.relative_to(sheet.folder)

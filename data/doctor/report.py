@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data.checks.hypotheses import Diagnosis
-from data.checks.mend import Remedy
-from data.checks.pictures import Pictures
-from data.checks.quick import BAD_VERDICT, Check
-from data.checks.sheet import Sheet
+from data.doctor.fix import Fix
+from data.doctor.frames import FrameTable
+from data.doctor.hypotheses import Diagnosis
+from data.doctor.quick import BAD_VERDICT, Check
+from data.doctor.silhouettes import Pictures
 
 
 @dataclass(frozen=True)
-class Examination:
+class DoctorReport:
     """All that was found out about an object's folder."""
 
-    sheet: Sheet
+    sheet: FrameTable
     checks: list[Check]
     pictures: Pictures
     diagnosis: Diagnosis | None  # None where silhouettes could not be found
-    remedy: Remedy
+    remedy: Fix
 
     @property
     def good(self) -> bool:

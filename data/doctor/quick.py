@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.checks.poses import camera_poses, mirrors, pose_scales, rigid_errors, transposed
-from data.checks.sheet import Sheet, read_sheet
+from data.doctor.frames import FrameTable, read_frame_table
+from data.doctor.poses import camera_poses, mirrors, pose_scales, rigid_errors, transposed
 from data.folders import GOOD
 from data.transforms_file import RIGID_TOLERANCE, TransformsFile
 from utils.camera import Intrinsics
@@ -35,11 +35,11 @@ class Check:
 
 
 def quick_checks(transforms: TransformsFile) -> list[Check]:
-    """Run all checks that need no pixel; errors as ``read_sheet``."""
-    return check_sheet(read_sheet(transforms))
+    """Run all checks that need no pixel; errors as ``read_frame_table``."""
+    return check_frames(read_frame_table(transforms))
 
 
-def check_sheet(sheet: Sheet) -> list[Check]:
+def check_frames(sheet: FrameTable) -> list[Check]:
     """All checks that need no pixel."""
     return [
         check_files(sheet),
@@ -50,7 +50,7 @@ def check_sheet(sheet: Sheet) -> list[Check]:
     ]
 
 
-def check_files(sheet: Sheet) -> Check:
+def check_files(sheet: FrameTable) -> Check:
     """Each frame has its picture, and each picture its frame."""
     figure = f"{len(sheet.content['frames'])} frames, {len(sheet) + len(sheet.unlisted)} pictures"
     wrong = [
@@ -66,7 +66,7 @@ def check_files(sheet: Sheet) -> Check:
     return Check("files", figure)
 
 
-def check_sizes(sheet: Sheet) -> Check:
+def check_sizes(sheet: FrameTable) -> Check:
     """All pictures have one size."""
     width, height = sheet.size
     other = [path.name for path, size in zip(sheet.paths, sheet.sizes) if size != sheet.size]
@@ -77,7 +77,7 @@ def check_sizes(sheet: Sheet) -> Check:
     return Check("picture size", figure)
 
 
-def check_intrinsics(sheet: Sheet) -> Check:
+def check_intrinsics(sheet: FrameTable) -> Check:
     """The field of view is an angle in radians, and what else the file says of the camera agrees with it."""
     camera, angle = sheet.intrinsics, float(sheet.content["camera_angle_x"])
     degrees = angle if sheet.in_degrees else math.degrees(angle)
@@ -94,7 +94,7 @@ def check_intrinsics(sheet: Sheet) -> Check:
     return Check("intrinsics", figure)
 
 
-def disagreements(sheet: Sheet) -> list[str]:
+def disagreements(sheet: FrameTable) -> list[str]:
     """Other statements of the file about the camera that do not fit the pictures or ``camera_angle_x``."""
 
     def stated(key: str) -> float | None:
