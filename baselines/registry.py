@@ -78,21 +78,21 @@ def _from_file(path: Path) -> Any:
     return module
 
 
-def make_method(name: str, context: RunContext, fast: bool = False, changes: dict[str, Any] | None = None) -> Method:
+def make_method(name: str, context: RunContext, fast: bool = False, overrides: dict[str, Any] | None = None) -> Method:
     """A method ready to be fitted.
 
     Args:
         fast: take its fast preset in place of its paper's settings.
-        changes: values of some of its settings, over both.
+        overrides: values of some of its settings, over both.
     Raises:
         InputError: where there is no such method or setting.
     """
     shown, kind = find_method(name)
     known = {field.name for field in fields(kind.Config)}
-    for key in changes or {}:
+    for key in overrides or {}:
         if key not in known:
             raise InputError(
                 f"{shown} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(sorted(known))}."
             )
     preset = kind.FAST if fast and kind.FAST is not None else kind.Config()
-    return kind(replace(preset, **(changes or {})), context)
+    return kind(replace(preset, **(overrides or {})), context)

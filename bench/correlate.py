@@ -16,11 +16,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.cells import Outcome, Protocol
+from bench.config import BenchmarkConfig
 from bench.correlation import LEAST, METRICS, Attribute, Correlation, Study, corrected, correlation
 from bench.correlation_figures import check_matplotlib, write_heat_table, write_scatter
 from bench.correlation_words import page
 from bench.published import Published, read_published
+from bench.runs import RunResult
 from data.attributes import Contrast, attributes, measure_contrast, read_published_attributes, triangles_of
 from data.mad import fingerprint
 from utils.checkpoint import write_text
@@ -32,14 +33,14 @@ COLUMNS = ("value", "low", "high", "p", "holm")
 Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric → method → object → points, 0 to 100
 
 
-def correlate(source: str, output_dir: Path, outcomes: list[Outcome]) -> list[Path]:
+def correlate(source: str, output_dir: Path, results: list[RunResult]) -> list[Path]:
     """Write the correlations of performance with the objects' attributes: tables and figures.
 
     Args:
-        source: "published" for the paper's own table, "results" for ``outcomes`` with attributes measured on their
+        source: "published" for the paper's own table, "results" for ``results`` with attributes measured on their
             pictures and meshes.
         output_dir: gets correlations.csv, correlations.md and the figures.
-        outcomes: cells of a benchmark; not looked at with "published".
+        results: runs of a benchmark; not looked at with "published".
     Returns:
         The files written.
     Raises:
@@ -48,7 +49,7 @@ def correlate(source: str, output_dir: Path, outcomes: list[Outcome]) -> list[Pa
     if source not in SOURCES:
         raise InputError(f"The source of correlations must be one of {', '.join(SOURCES)}, found {source!r}.")
     check_matplotlib()
-    study = published_study() if source == "published" else results_study(outcomes, output_dir)
+    study = published_study() if source == "published" else results_study(results, output_dir)
     files = {output_dir / "correlations.csv": as_csv(study), output_dir / "correlations.md": page(study)}
     for path, text in files.items():
         write_text(path, text)
@@ -76,12 +77,12 @@ def published_study() -> Study:
     return study_of("the paper's own table", published_attributes(), scores, remarks)
 
 
-def results_study(outcomes: list[Outcome], output_dir: Path) -> Study:
+def results_study(results: list[RunResult], output_dir: Path) -> Study:
     """The correlations of a benchmark's results with attributes measured on its objects."""
-    scores = result_scores(outcomes)
-    objects = {one.cell.object_name: one.cell.protocol for one in outcomes if one.report is not None}
+    scores = result_scores(results)
+    objects = {one.run.object_name: one.run.config for one in results if one.report is not None}
     remarks = []
-    if any("random" in one.report.config.get("weights", {}).values() for one in outcomes if one.report is not None):
+    if any("random" in one.report.config.get("weights", {}).values() for one in results if one.report is not None):
         remarks.append("Random weights stood in for pretrained ones: these figures say nothing about the methods.")
     return study_of("this run's results", measured_attributes(objects, output_dir), scores, remarks)
 
@@ -134,17 +135,17 @@ def published_scores(published: Published) -> Scores:
     return scores
 
 
-def result_scores(outcomes: Sequence[Outcome]) -> Scores:
+def result_scores(results: Sequence[RunResult]) -> Scores:
     """The AUROCs of a benchmark in points, each the mean over the seeds that are done."""
     seeds: dict[str, dict[str, dict[str, list[float]]]] = {metric: {} for metric in METRICS}
-    for outcome in outcomes:
-        if outcome.report is None:
+    for result in results:
+        if result.report is None:
             continue
         for metric, name in METRICS.items():
-            value = getattr(outcome.report.evaluation.overall, name)
+            value = getattr(result.report.evaluation.overall, name)
             if value is not None:
-                methods = seeds[metric].setdefault(outcome.cell.shown_method, {})
-                methods.setdefault(outcome.cell.object_name, []).append(100.0 * value)
+                methods = seeds[metric].setdefault(result.run.display_name, {})
+                methods.setdefault(result.run.object_name, []).append(100.0 * value)
     return {
         metric: {
             method: {name: mean(values) for name, values in objects.items()} for method, objects in methods.items()
@@ -153,15 +154,15 @@ def result_scores(outcomes: Sequence[Outcome]) -> Scores:
     }
 
 
-def measured_attributes(objects: Mapping[str, Protocol], output_dir: Path) -> list[Attribute]:
+def measured_attributes(objects: Mapping[str, BenchmarkConfig], output_dir: Path) -> list[Attribute]:
     """The attributes of a benchmark's objects as ``python -m data attributes`` measures them, and as the paper prints.
 
     Args:
-        objects: object name → the protocol of its cells.
+        objects: object name → the config of its runs.
         output_dir: keeps the contrasts, which take seconds an object, in attributes.json.
     """
-    folders = {name: Path(protocol.data_dir) / name for name, protocol in objects.items()}
-    contrasts = {name: kept_contrasts(folders[name], protocol, output_dir) for name, protocol in objects.items()}
+    folders = {name: Path(config.data_dir) / name for name, config in objects.items()}
+    contrasts = {name: kept_contrasts(folders[name], config, output_dir) for name, config in objects.items()}
     rows = attributes({name: triangles_of(folder, None) for name, folder in folders.items()}, contrasts)
     columns = (
         ("shape complexity", -1, "shape_complexity"),
@@ -179,12 +180,12 @@ def measured_attributes(objects: Mapping[str, Protocol], output_dir: Path) -> li
     return found
 
 
-def kept_contrasts(folder: Path, protocol: Protocol, output_dir: Path) -> Contrast:
+def kept_contrasts(folder: Path, config: BenchmarkConfig, output_dir: Path) -> Contrast:
     """An object's contrast, measured where it is not kept for the same images."""
-    path, images = output_dir / "attributes.json", f"{fingerprint(folder)} on {protocol.background}"
+    path, images = output_dir / "attributes.json", f"{fingerprint(folder)} on {config.background}"
     kept = read_kept(path)
     if kept.get(folder.name, {}).get("images") != images:
-        contrast = measure_contrast(folder, protocol.background_rgb, Progress(protocol.quiet))
+        contrast = measure_contrast(folder, config.background_rgb, Progress(config.quiet))
         kept[folder.name] = {"images": images, "contrast": asdict(contrast)}
         write_text(path, json.dumps(kept, indent=1) + "\n")
     return Contrast(**kept[folder.name]["contrast"])

@@ -115,7 +115,7 @@ def bootstrap_interval(statistic: Statistic, x: np.ndarray, y: np.ndarray, seed:
 
 
 def acceleration(statistic: Statistic, x: np.ndarray, y: np.ndarray) -> float:
-    """How the statistic's spread changes with its value: the jackknife's skewness over six; 0 without spread."""
+    """How the statistic's spread overrides with its value: the jackknife's skewness over six; 0 without spread."""
     count = x.shape[-1]
     others = np.array([np.delete(np.arange(count), left_out) for left_out in range(count)])
     values = statistic(x[others], y[..., others])

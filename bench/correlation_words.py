@@ -207,9 +207,9 @@ def correlation_table(found: Sequence[Correlation]) -> str:
     """All numbers of one attribute and metric."""
     rows = []
     for one in found:
-        cells = [[coefficient(each), f"{each.holm:.2g}"] for each in (one.pearson, one.spearman)]
+        runs = [[coefficient(each), f"{each.holm:.2g}"] for each in (one.pearson, one.spearman)]
         slope = f"{one.slope:+.1f} ({bounds(one.slope_interval, 1)})"
-        rows.append([one.method, str(len(one.objects)), *cells[0], *cells[1], slope])
+        rows.append([one.method, str(len(one.objects)), *runs[0], *runs[1], slope])
     head = ["method", "objects", "Pearson (95 %), p", "Holm", "Spearman (95 %), p", "Holm", "slope (95 %)"]
     return table(head, rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from bench.cells import Cell, Outcome
+from bench.runs import Run, RunResult
 from data.mad import list_queries
 from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
@@ -28,23 +28,23 @@ BAR = 220  # width of the colour bar
 MOST_ROWS = 8  # where no queries are named
 LOW, HIGH = 0.5, 0.999  # quantiles of a method's maps between which the colours lie
 SAMPLE = 4096  # values of a map, at most, that the quantiles are taken from
-Table = Mapping[str, Mapping[str, Outcome]]  # object → method → its outcome with the first seed
+Table = Mapping[str, Mapping[str, RunResult]]  # object → method → its result with the first seed
 Chosen = tuple[str, str]  # object and query, as in ("01Gorilla", "Burrs/3")
 
 
-def write_gallery(outcomes: list[Outcome], output_dir: Path, queries: Sequence[str] = ()) -> Path:
+def write_gallery(results: list[RunResult], output_dir: Path, queries: Sequence[str] = ()) -> Path:
     """Write the figure: query, ground truth and each method's heat map with score and verdict.
 
     Args:
-        outcomes: cells of a benchmark, their maps on disk; of each method and object the first seed that is done.
+        results: runs of a benchmark, their maps on disk; of each method and object the first seed that is done.
         output_dir: gets gallery.png, whole or not at all.
         queries: which to show, as "01Gorilla/Burrs/3", or "Burrs/3" for that of each object; none: the most telling.
     Returns:
         The path of gallery.png.
     Raises:
-        InputError: where no cell is done, or a query is not known.
+        InputError: where no run is done, or a query is not known.
     """
-    table = first_seeds(outcomes)
+    table = first_seeds(results)
     rows = named(table, queries) if queries else telling(table)
     methods = list(dict.fromkeys(method for name, _ in rows for method in table[name]))
     figure = draw(table, rows, methods, caption(table, bool(queries)))
@@ -53,24 +53,24 @@ def write_gallery(outcomes: list[Outcome], output_dir: Path, queries: Sequence[s
     return path
 
 
-def first_seeds(outcomes: Sequence[Outcome]) -> Table:
-    """Of each object and method the outcome with the lowest seed among those that are done."""
-    table: dict[str, dict[str, Outcome]] = {}
-    for outcome in outcomes:
-        if outcome.report is not None:
-            methods = table.setdefault(outcome.cell.object_name, {})
-            known = methods.get(outcome.cell.shown_method)
-            if known is None or outcome.cell.seed < known.cell.seed:
-                methods[outcome.cell.shown_method] = outcome
+def first_seeds(results: Sequence[RunResult]) -> Table:
+    """Of each object and method the result with the lowest seed among those that are done."""
+    table: dict[str, dict[str, RunResult]] = {}
+    for result in results:
+        if result.report is not None:
+            methods = table.setdefault(result.run.object_name, {})
+            known = methods.get(result.run.display_name)
+            if known is None or result.run.seed < known.run.seed:
+                methods[result.run.display_name] = result
     if not table:
-        raise InputError("The gallery shows results, and no cell of the benchmark is done; run the benchmark first.")
+        raise InputError("The gallery shows results, and no run of the benchmark is done; run the benchmark first.")
     return table
 
 
-def detections(outcome: Outcome) -> dict[str, QueryResult]:
-    """A cell's queries by name."""
-    assert outcome.report is not None
-    return {query.name: query for query in outcome.report.queries}
+def detections(result: RunResult) -> dict[str, QueryResult]:
+    """A run's queries by name."""
+    assert result.report is not None
+    return {query.name: query for query in result.report.queries}
 
 
 def named(table: Table, queries: Sequence[str]) -> list[Chosen]:
@@ -109,7 +109,7 @@ def telling(table: Table) -> list[Chosen]:
     return rows
 
 
-def disagreement(methods: Mapping[str, Outcome]) -> dict[str, float]:
+def disagreement(methods: Mapping[str, RunResult]) -> dict[str, float]:
     """The standard deviation over the methods of each query's rank among the object's queries, as a share of them."""
     from scipy.stats import rankdata
 
@@ -121,27 +121,27 @@ def disagreement(methods: Mapping[str, Outcome]) -> dict[str, float]:
     return dict(zip(names, ranks.std(axis=0).round(9).tolist()))
 
 
-def scale_of(outcome: Outcome) -> HeatScale:
-    """A cell's colour scale: from the median to the 99.9th percentile of its maps over all queries.
+def scale_of(result: RunResult) -> HeatScale:
+    """A run's colour scale: from the median to the 99.9th percentile of its maps over all queries.
 
     The maps are read one at a time; of each, evenly spaced pixels are kept.
     """
     kept = []
-    for name in detections(outcome):
-        values = read_map(anomaly_map_path(outcome.cell.folder, name)).flatten()
+    for name in detections(result):
+        values = read_map(anomaly_map_path(result.run.folder, name)).flatten()
         kept.append(values[:: -(-len(values) // SAMPLE)].numpy())
     low, high = (float(value) for value in np.quantile(np.concatenate(kept), (LOW, HIGH)))
     return HeatScale(low, high if high > low else low + 1.0)
 
 
-def images_of(cell: Cell, name: str) -> tuple[np.ndarray, Tensor | None]:
+def images_of(run: Run, name: str) -> tuple[np.ndarray, Tensor | None]:
     """A query (height, width, 3) uint8, and its mask (height, width) bool; None for a good one."""
-    found = [query for query in list_queries(cell.object_dir) if query.name == name]
+    found = [query for query in list_queries(run.object_dir) if query.name == name]
     if not found:
         raise InputError(
-            f"{cell.object_dir} has no query {name} any more, though the results tell of it; run the benchmark again."
+            f"{run.object_dir} has no query {name} any more, though the results tell of it; run the benchmark again."
         )
-    image = read_object_image(found[0].path, cell.object_dir, cell.protocol.image_size, cell.protocol.background_rgb)
+    image = read_object_image(found[0].path, run.object_dir, run.config.image_size, run.config.background_rgb)
     if found[0].mask_path is None:
         return to_bytes(image), None
     return to_bytes(image), fit_mask(read_mask(found[0].mask_path), image.shape[0], image.shape[1], name)
@@ -190,7 +190,7 @@ def draw(table: Table, rows: Sequence[Chosen], methods: Sequence[str], words: st
 
 def draw_row(
     figure: Image.Image,
-    outcomes: Mapping[str, Outcome],
+    results: Mapping[str, RunResult],
     name: str,
     methods: Sequence[str],
     scales: dict[tuple[str, str], HeatScale],
@@ -198,24 +198,24 @@ def draw_row(
 ) -> None:
     """One query and its maps; ``scales`` are found when they are first needed."""
     pen, small = ImageDraw.Draw(figure), ImageFont.load_default(15)
-    query, mask = images_of(next(iter(outcomes.values())).cell, name)
+    query, mask = images_of(next(iter(results.values())).run, name)
     truth = np.broadcast_to(MASK_GROUND, query.shape).copy()
     if mask is not None:
         truth[mask.numpy()] = MASK_COLOUR
     place(figure, query, left_of(0), y)
     place(figure, truth, left_of(1), y)
     for index, method in enumerate(methods, start=2):
-        outcome = outcomes.get(method)
-        found = detections(outcome).get(name) if outcome is not None else None
+        result = results.get(method)
+        found = detections(result).get(name) if result is not None else None
         x = left_of(index)
-        if outcome is None or found is None:
+        if result is None or found is None:
             pen.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), fill=(241, 243, 245))
             pen.text((x + SIDE // 2, y + SIDE // 2), "no result", SOFT, small, anchor="mm")
             continue
-        key = (outcome.cell.object_name, method)
+        key = (result.run.object_name, method)
         if key not in scales:
-            scales[key] = scale_of(outcome)
-        anomaly_map = read_map(anomaly_map_path(outcome.cell.folder, name))
+            scales[key] = scale_of(result)
+        anomaly_map = read_map(anomaly_map_path(result.run.folder, name))
         place(figure, heat_overlay(query, anomaly_map, scales[key]), x, y, () if mask is None else outlines(mask))
         told = f"{number(found.anomaly_score)}  {found.verdict}"
         pen.text((x + SIDE // 2, y + SIDE + 4), told, WRONG if found.mistaken else SOFT, small, anchor="ma")

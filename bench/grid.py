@@ -1,4 +1,4 @@
-"""The cells of a benchmark by object and method, and the figures in them."""
+"""The runs of a benchmark by object and method, and the figures in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, stdev
 
-from bench.cells import Outcome
+from bench.runs import RunResult
 from evaluation.results import ObjectReport, query_seconds
 from report.page import natural_key
 from utils.weights import RANDOM
@@ -52,16 +52,16 @@ class Mean:
 
 @dataclass(frozen=True)
 class Grid:
-    """All outcomes of a benchmark."""
+    """All results of a benchmark."""
 
-    outcomes: Sequence[Outcome]
+    results: Sequence[RunResult]
 
     @cached_property
-    def places(self) -> Mapping[tuple[str, str], Sequence[Outcome]]:
-        """(object, method) → its outcomes, one a seed, by seed."""
-        found: dict[tuple[str, str], dict[int, Outcome]] = {}
-        for one in self.outcomes:
-            found.setdefault((one.cell.object_name, one.cell.shown_method), {})[one.cell.seed] = one
+    def places(self) -> Mapping[tuple[str, str], Sequence[RunResult]]:
+        """(object, method) → its results, one a seed, by seed."""
+        found: dict[tuple[str, str], dict[int, RunResult]] = {}
+        for one in self.results:
+            found.setdefault((one.run.object_name, one.run.display_name), {})[one.run.seed] = one
         return {place: [seeds[seed] for seed in sorted(seeds)] for place, seeds in found.items()}
 
     @cached_property
@@ -93,15 +93,15 @@ class Grid:
         """The reports of a place, by seed."""
         return [one.report for one in self.places.get((object_name, method), ()) if one.report is not None]
 
-    def failures(self, method: str, object_name: str | None = None) -> list[Outcome]:
-        """The outcomes that are failures."""
+    def failures(self, method: str, object_name: str | None = None) -> list[RunResult]:
+        """The results that are failures."""
         places = ((name, method) for name in self.objects if object_name in (None, name))
         return [one for place in places for one in self.places.get(place, ()) if one.report is None and one.failure]
 
     def values(self, metric: Metric, object_name: str, method: str) -> dict[int, float]:
         """Seed → the figure, at a place, where it is defined."""
         done = [one for one in self.places.get((object_name, method), ()) if one.report is not None]
-        found = ((one.cell.seed, metric(one.report)) for one in done if one.report is not None)
+        found = ((one.run.seed, metric(one.report)) for one in done if one.report is not None)
         return {seed: float(value) for seed, value in found if value is not None}
 
     def scores(self, metric: Metric) -> dict[str, dict[str, float]]:
@@ -125,11 +125,11 @@ class Grid:
         return Mean(mean(mean(row.values()) for row in rows), spread, len(rows))
 
     def is_random(self, method: str) -> bool:
-        """Whether random weights stood in for pretrained ones in any cell of a method."""
+        """Whether random weights stood in for pretrained ones in any run of a method."""
         return any(has_random_weights(report) for report in self.reports(method))
 
     def is_fast(self, method: str) -> bool:
-        """Whether any cell of a method was made with a fast preset."""
+        """Whether any run of a method was made with a fast preset."""
         return any(report.config.get("fast") for report in self.reports(method))
 
 
@@ -147,7 +147,7 @@ def machine_of(report: ObjectReport) -> str:
 
 
 def circumstances(grid: Grid) -> str:
-    """When, of which commit, where and with which settings the cells were made, and in what they differ."""
+    """When, of which commit, where and with which settings the runs were made, and in what they differ."""
     reports = grid.reports()
     if not reports:
         return "Nothing is measured yet."
@@ -158,21 +158,21 @@ def circumstances(grid: Grid) -> str:
         "machines": machine_of,
         "torch": lambda report: f"torch {report.environment.get('torch', 'unknown')}",
         "presets": lambda report: "fast presets" if report.config.get("fast") else "the papers' presets",
-        "protocol": protocol_words,
+        "config": protocol_words,
     }
     differ = []
     for name, fact in facts.items():
         counts = Counter(fact(report) for report in reports)
-        each = [value if len(counts) == 1 else f"{value} ({count} cells)" for value, count in sorted(counts.items())]
+        each = [value if len(counts) == 1 else f"{value} ({count} runs)" for value, count in sorted(counts.items())]
         parts.append(", ".join(each))
         if len(counts) > 1:
             differ.append(name)
-    seeds = sorted({one.cell.seed for one in grid.outcomes if one.report is not None})
+    seeds = sorted({one.run.seed for one in grid.results if one.report is not None})
     parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
-    if changes := changed_settings(grid):
-        parts.append(f"settings that differ from the presets: {changes}")
+    if overrides := changed_settings(grid):
+        parts.append(f"settings that differ from the presets: {overrides}")
     text = "; ".join(parts) + "."
-    return f"{text} The cells differ in {' and '.join(differ)}; table.csv says which is which." if differ else text
+    return f"{text} The runs differ in {' and '.join(differ)}; table.csv says which is which." if differ else text
 
 
 def protocol_words(report: ObjectReport) -> str:
@@ -189,7 +189,7 @@ def protocol_words(report: ObjectReport) -> str:
 def changed_settings(grid: Grid) -> str:
     """The settings that the command line gave single methods."""
     found: dict[str, None] = {}
-    for one in grid.outcomes:
-        for key, value in one.cell.changes if one.report is not None else ():
-            found[f"{one.cell.shown_method} {key} = {value}"] = None
+    for one in grid.results:
+        for key, value in one.run.overrides if one.report is not None else ():
+            found[f"{one.run.display_name} {key} = {value}"] = None
     return ", ".join(found)

@@ -1,4 +1,4 @@
-"""Anomaly maps that another program wrote: scored like the methods' own, so that it enters the table by its files."""
+"""Anomaly maps that another program wrote, measured like the maps of the methods here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from baselines.pictures import scaled_map
-from bench.cells import FAILURE, RESULTS, Cell, Outcome, write_failure
-from bench.run_cell import measure
+from bench.execute import measure
+from bench.runs import FAILURE, RESULTS, Run, RunResult, record_failure
 from data.mad import Query, check_ground_truth, list_queries
 from evaluation.results import UNDECIDED, Evaluation, Figures, ObjectReport, QueryResult, write_results
 from pipeline.journal import Journal
@@ -23,50 +23,49 @@ from utils.device import environment
 from utils.errors import InputError
 from utils.images import read_image_size, working_size
 
-LARGEST = 64_000_000  # values of a map at most
-SHOWN = 5  # names of missing maps in a sentence
+MAX_PIXELS = 64_000_000  # of a map
+MAX_NAMES = 5  # of missing maps in a sentence
 
 
-def import_maps(cell: Cell, folder: Path) -> Outcome:
-    """Measure the maps of one object; the cell then has the files of any other.
+def import_maps(run: Run, folder: Path) -> RunResult:
+    """Measure the maps of one object; the run gets the same files as any other.
 
     Args:
-        cell: its method is the name under which the maps enter the table.
-        folder: ``<object>/test/<defect>/<stem>.tiff`` or ``<object>/anomaly_maps/test/<defect>/<stem>.tiff`` lie in it,
-            and where there is one ``<object>/scores.json``, a score by query name; else a map's maximum is its score.
+        run: its method is the name under which the maps enter the table.
+        folder: holds ``<object>/test/<defect>/<stem>.tiff`` or ``<object>/anomaly_maps/test/<defect>/<stem>.tiff``, and
+            optionally ``<object>/scores.json``, a score by query name; without it a map's maximum is its score.
     """
     try:
-        report = imported_report(cell, folder)
+        report = imported_report(run, folder)
     except (InputError, OSError) as error:
-        write_failure(cell, str(error))
-        return Outcome(cell, failure=str(error))
-    (cell.folder / FAILURE).unlink(missing_ok=True)
-    return Outcome(cell, report)
+        return record_failure(run, str(error))
+    (run.folder / FAILURE).unlink(missing_ok=True)
+    return RunResult(run, report)
 
 
-def imported_report(cell: Cell, folder: Path) -> ObjectReport:
-    """The figures of one object's maps; those that need a threshold are not defined."""
-    queries = list_queries(cell.object_dir)
+def imported_report(run: Run, folder: Path) -> ObjectReport:
+    """Return the report of one object's maps; figures that need a threshold are not defined."""
+    queries = list_queries(run.object_dir)
     check_ground_truth(queries)
-    places = map_paths(folder, cell.object_name, queries)
-    scores = read_scores(folder / cell.object_name / "scores.json", queries)
-    journal = Journal.open(cell.folder, "imported", afresh=True)
+    places = map_paths(folder, run.object_name, queries)
+    scores = read_scores(folder / run.object_name / "scores.json", queries)
+    journal = Journal.open(run.folder, "imported", afresh=True)
     for query in queries:
         found = read_foreign_map(places[query.name])
         score = float(found.max()) if scores is None else scores[query.name]
-        journal.add(QueryResult(query.name, score, UNDECIDED, False, None, 0.0), at_size_of(query.path, found, cell))
-    detections, evaluation = measure(cell, queries, math.inf, journal)
-    settings = {"method": cell.shown_method, "seed": cell.seed, "imported": True, "weights": {}}
-    told = {**environment(), "peak_bytes": None, "peak_device_bytes": None, "inputs": "imported"}
+        journal.add(QueryResult(query.name, score, UNDECIDED, False, None, 0.0), scale_to_query(query.path, found, run))
+    results, evaluation = measure(run, queries, math.inf, journal)
+    settings = {"method": run.display_name, "seed": run.seed, "imported": True, "weights": {}}
+    machine = {**environment(), "peak_bytes": None, "peak_device_bytes": None, "inputs": "imported"}
     undecided = without_threshold(evaluation)
-    report = ObjectReport(cell.object_name, None, undecided, detections, None, {}, settings, told)
-    journal.publish(cell.folder)
-    write_results(cell.folder / RESULTS, report)
+    report = ObjectReport(run.object_name, None, undecided, results, None, {}, settings, machine)
+    journal.publish(run.folder)
+    write_results(run.folder / RESULTS, report)
     return report
 
 
 def map_paths(folder: Path, object_name: str, queries: list[Query]) -> dict[str, Path]:
-    """The map of each query by name; an InputError names those that are missing and those that nobody asks for."""
+    """Return the map of each query by name; an InputError names missing maps and maps of no query."""
     roots = [folder / object_name / "anomaly_maps" / "test", folder / object_name / "test"]
     root = next((root for root in roots if root.is_dir()), None)
     if root is None:
@@ -81,38 +80,38 @@ def map_paths(folder: Path, object_name: str, queries: list[Query]) -> dict[str,
     if missing or more:
         raise InputError(
             f"{root} must hold one map a query, as <defect>/<stem>.tiff: {len(missing)} are missing"
-            f"{shown(missing)}, and {len(more)} belong to no query{shown(more)}."
+            f"{first_names(missing)}, and {len(more)} belong to no query{first_names(more)}."
         )
     return {name: there[name] for name in wanted}
 
 
-def shown(names: list[str]) -> str:
-    """The first of some names, in brackets."""
-    more = ", …" if len(names) > SHOWN else ""
-    return f" ({', '.join(names[:SHOWN])}{more})" if names else ""
+def first_names(names: list[str]) -> str:
+    """Format the first of some names, in brackets."""
+    more = ", …" if len(names) > MAX_NAMES else ""
+    return f" ({', '.join(names[:MAX_NAMES])}{more})" if names else ""
 
 
 def read_scores(path: Path, queries: list[Query]) -> dict[str, float] | None:
-    """A score by query name; None where there is no such file."""
+    """Read a score by query name; None where there is no such file."""
     if not path.is_file():
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         scores = {query.name: float(content[query.name]) for query in queries}
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(f'{path} must give a number by query name, as in {{"Burrs/0": 1.2}} ({error!r}).') from None
+        raise InputError(f'{path} must hold a number by query name, as in {{"Burrs/0": 1.2}} ({error!r}).') from None
     if not all(map(math.isfinite, scores.values())):
-        raise InputError(f"{path} must give finite scores, found NaN or infinity.")
+        raise InputError(f"{path} must hold finite scores, found NaN or infinity.")
     return scores
 
 
 def read_foreign_map(path: Path) -> Tensor:
-    """A map (height, width) float32, finite, from a TIFF file of unknown make."""
+    """Read a map (height, width) float32, finite, from a TIFF file that any program wrote."""
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             shape = tuple(int(length) for length in page.shape)
-            if len(shape) != 2 or not 0 < math.prod(shape) <= LARGEST:
+            if len(shape) != 2 or not 0 < math.prod(shape) <= MAX_PIXELS:
                 raise InputError(f"{path} must hold a map of one channel, found the shape {shape}.")
             values = page.asarray()
     except InputError:
@@ -129,19 +128,19 @@ def read_foreign_map(path: Path) -> Tensor:
     return torch.from_numpy(values)
 
 
-def at_size_of(picture: Path, anomaly_map: Tensor, cell: Cell) -> Tensor:
-    """The map scaled to the size at which the benchmark works on the query; its aspect must be the query's."""
-    width, height = working_size(*read_image_size(picture), cell.protocol.image_size)
+def scale_to_query(path: Path, anomaly_map: Tensor, run: Run) -> Tensor:
+    """Scale a map to the size at which the benchmark reads the query; its aspect must be the query's."""
+    width, height = working_size(*read_image_size(path), run.config.image_size)
     tall, wide = anomaly_map.shape
     if abs(wide / tall - width / height) > 0.02 * width / height:
         raise InputError(
-            f"The map of {picture} must have its aspect, {width}x{height}, found {wide}x{tall}; write whole maps."
+            f"The map of {path} must have its aspect, {width}x{height}, found {wide}x{tall}; write whole maps."
         )
     return scaled_map(anomaly_map, torch.empty(height, width, 3))
 
 
 def without_threshold(evaluation: Evaluation) -> Evaluation:
-    """The figures that need no threshold."""
+    """Return the evaluation with all figures that need a threshold set to None."""
     names = ("image_f1", "image_f1_ci", "recall", "recall_ci", "fpr", "fpr_ci")
 
     def bare(figures: Figures) -> Figures:
@@ -151,12 +150,12 @@ def without_threshold(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, overall=bare(evaluation.overall), per_defect=kinds)
 
 
-def read_sources(words: list[str]) -> dict[str, Path]:
-    """``NAME=DIR`` words as folders by name."""
+def read_sources(entries: list[str]) -> dict[str, Path]:
+    """Read ``NAME=DIR`` entries as folders by name."""
     sources = {}
-    for word in words:
-        name, separator, folder = word.partition("=")
+    for entry in entries:
+        name, separator, folder = entry.partition("=")
         if not separator or not re.fullmatch(r"[\w][\w. -]*", name) or not Path(folder).is_dir():
-            raise InputError(f"--import_maps must read NAME=DIR with an existing folder, found {word!r}.")
+            raise InputError(f"--import_maps must read NAME=DIR with an existing folder, found {entry!r}.")
         sources[name] = Path(folder)
     return sources

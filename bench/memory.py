@@ -1,4 +1,4 @@
-"""The most memory that a stretch of work took."""
+"""Peak memory of a stretch of work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Counts from its creation on."""
+    """The peak memory of this process since the object was made."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -25,9 +25,9 @@ class PeakMemory:
                 self.known = False
 
     def figures(self) -> dict[str, int | None]:
-        """Bytes: the largest resident memory of this process, and the largest that torch held on a GPU.
+        """Return in bytes the peak resident memory of this process, and the peak that torch held on a GPU.
 
-        None where the system does not tell, and without a GPU.
+        Either is None where it is not known: without a GPU, or on a system that does not count it.
         """
         on_device = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
         return {"peak_bytes": self._host_bytes(), "peak_device_bytes": on_device}

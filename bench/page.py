@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cells import Outcome
 from bench.grid import AUROCS, METRICS, Grid, circumstances
 from bench.paper_table import paper_table
 from bench.published import Published, read_published
 from bench.rank_diagram import diagram
 from bench.ranks import Ranking, rank_methods, sentences
+from bench.runs import RunResult
 from bench.table_csv import as_csv
 from bench.table_formats import NEVER_RUN, Notes, Table, as_latex, as_markdown, markdown_escape
 from bench.tables import auroc_table, kind_table, method_marks, method_table, percent, rank_table
@@ -24,19 +24,20 @@ FIGURES = {  # file name patterns of the figures that other programs leave in th
     "correl*.png": "AUROC and the objects' attributes",
     "scatter_*.png": "AUROC and the objects' attributes",
 }
+TEMPLATES = Path(__file__).resolve().parent / "templates"
 SHOWN = dict(zip(AUROCS, ("Pixel AUROC", "Image AUROC")))
 
 
-def write_tables(outcomes: list[Outcome], output_dir: Path) -> list[Path]:
+def write_tables(results: list[RunResult], output_dir: Path) -> list[Path]:
     """Write the benchmark's tables and its page; the figures that lie in the folder go into the page.
 
     Args:
-        outcomes: all cells that were asked for, done, failed or never tried.
+        results: all runs that were asked for, done, failed or never tried.
         output_dir: gets table.md, table.csv, table.tex and index.html, each whole or not at all.
     Returns:
         The files written.
     """
-    grid, published = Grid(outcomes), read_published()
+    grid, published = Grid(results), read_published()
     rankings = [rank_methods(words, nonempty(grid.scores(METRICS[name]))) for name, words in SHOWN.items()]
     tables = tables_of(grid, published, rankings)
     test = "".join(f"- {markdown_escape(' '.join(sentences(ranking)))}\n" for ranking in rankings)
@@ -68,8 +69,8 @@ def as_html(grid: Grid, tables: Sequence[Table], rankings: Sequence[Ranking], ou
     """The page, which needs no other file and no network."""
     notes = Notes()
     marks = {method: "".join(method_marks(grid, method, notes)) for method in grid.methods}
-    return template("benchmark.html").render(
-        style=inlined("report.css", "benchmark.css"),
+    return template("benchmark.html", TEMPLATES).render(
+        style=inlined("report.css"),
         tables=tables,
         counts=counts(grid),
         circumstances=circumstances(grid),
@@ -83,17 +84,17 @@ def as_html(grid: Grid, tables: Sequence[Table], rankings: Sequence[Ranking], ou
 
 
 def counts(grid: Grid) -> dict[str, int]:
-    """How many cells there are of each kind."""
+    """How many runs there are of each kind."""
     done = len(grid.reports())
     failed = sum(len(grid.failures(method)) for method in grid.methods)
-    cells = sum(len(outcomes) for outcomes in grid.places.values())
+    runs = sum(len(results) for results in grid.places.values())
     return {
         "objects": len(grid.objects),
         "methods": len(grid.methods),
-        "cells": cells,
+        "runs": runs,
         "done": done,
         "failed": failed,
-        "never": cells - done - failed,
+        "never": runs - done - failed,
     }
 
 

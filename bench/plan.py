@@ -1,4 +1,4 @@
-"""What a benchmark has to do: which cells are done, which failed before, and how long the others will take."""
+"""What a benchmark has to do: which runs are done, which failed before, and how long the others will take."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cells import Cell, Outcome, read_outcome
-from bench.run_cell import done_report, inputs_of, method_of
+from tabulate import tabulate
+
+from bench.execute import done_report, inputs_of, method_of
+from bench.runs import RESULTS, Run, read_result
 from data.mad import list_queries
 from evaluation.results import read_results
 from utils.errors import InputError
@@ -17,45 +19,43 @@ DONE, FAILED, OPEN = "done", "failed before", "to do"
 
 
 @dataclass(frozen=True)
-class Step:
-    """A cell of the plan."""
+class PlannedRun:
+    """A run of the plan."""
 
-    cell: Cell
+    run: Run
     state: str  # DONE, FAILED or OPEN
-    seconds: float | None  # that it will take, by earlier cells of its method; 0 where it is done, None where unknown
+    seconds: float | None  # it will take, by earlier runs of its method; 0 where it is done, None where unknown
 
 
-def plan(cells: Sequence[Cell]) -> list[Step]:
-    """The state of each cell, and its seconds by the timings that lie in the benchmark's folder."""
-    timings = earlier_timings(Path(cells[0].protocol.output_dir)) if cells else {}
-    queries = {cell.object_dir: 0 for cell in cells}
-    for folder in queries:
-        queries[folder] = len(list_queries(folder))
-    steps = []
-    for cell in cells:
-        state = state_of(cell)
-        known = timings.get((cell.shown_method, cell.protocol.fast))
-        seconds = None if known is None else known[0] + known[1] * queries[cell.object_dir]
-        steps.append(Step(cell, state, 0.0 if state == DONE else seconds))
-    return steps
+def plan_runs(runs: Sequence[Run]) -> list[PlannedRun]:
+    """Return the state of each run, and its seconds by the timings in the benchmark's folder."""
+    timings = earlier_timings(Path(runs[0].config.output_dir)) if runs else {}
+    queries = {folder: len(list_queries(folder)) for folder in {run.object_dir for run in runs}}
+    planned = []
+    for run in runs:
+        state = state_of(run)
+        known = timings.get((run.display_name, run.config.fast))
+        seconds = None if known is None else known[0] + known[1] * queries[run.object_dir]
+        planned.append(PlannedRun(run, state, 0.0 if state == DONE else seconds))
+    return planned
 
 
-def state_of(cell: Cell) -> str:
-    """Whether a cell is done with the pictures and settings of now."""
-    outcome = read_outcome(cell)
-    if outcome.report is not None:
+def state_of(run: Run) -> str:
+    """Return whether a run is done with today's images and settings."""
+    result = read_result(run)
+    if result.report is not None:
         try:
-            if done_report(cell, inputs_of(cell, method_of(cell))[-1]) is not None:
+            if done_report(run, inputs_of(run, method_of(run))[-1]) is not None:
                 return DONE
         except InputError:
             return FAILED
-    return FAILED if outcome.failure else OPEN
+    return FAILED if result.failure else OPEN
 
 
 def earlier_timings(output_dir: Path) -> dict[tuple[str, bool], tuple[float, float]]:
-    """Median seconds to fit and a query by method and preset, of all cells that lie in the folder."""
+    """Return the median seconds of a fit and of a query by method and preset, of all runs in the folder."""
     found: dict[tuple[str, bool], list[tuple[float, float]]] = {}
-    for path in sorted(output_dir.glob("*/*/seed*/results.json")):
+    for path in sorted(output_dir.glob(f"*/*/seed*/{RESULTS}")):
         report = read_results(path)
         if "fit" in report.seconds and report.queries:
             key = (path.parent.parent.name, bool(report.config.get("fast")))
@@ -67,22 +67,21 @@ def earlier_timings(output_dir: Path) -> dict[tuple[str, bool], tuple[float, flo
     }
 
 
-def show_plan(steps: Sequence[Step]) -> str:
-    """The plan as text: a line a cell, and the sum."""
-    width = max([len(step.cell.name) for step in steps], default=0)
-    lines = [f"{step.cell.name:{width}}  {step.state:13}  {show_seconds(step.seconds):>9}" for step in steps]
-    left = [step for step in steps if step.state != DONE]
-    known = sum(step.seconds for step in left if step.seconds is not None)
-    unknown = sum(step.seconds is None for step in left)
+def plan_text(planned: Sequence[PlannedRun]) -> str:
+    """Return the plan as text: a line a run, and the sum."""
+    rows = [(one.run.name, one.state, duration_text(one.seconds)) for one in planned]
+    left = [one for one in planned if one.state != DONE]
+    known = sum(one.seconds for one in left if one.seconds is not None)
+    unknown = sum(one.seconds is None for one in left)
     more = f", and {unknown} of unknown length" if unknown else ""
-    lines.append(f"{len(left)} of {len(steps)} cells to run, one after the other {show_seconds(known)}{more}")
-    return "\n".join(lines)
+    table = tabulate(rows, tablefmt="plain", colalign=("left", "left", "right"))
+    return f"{table}\n{len(left)} of {len(planned)} runs to do, one after the other {duration_text(known)}{more}"
 
 
-def show_seconds(seconds: float | None) -> str:
-    """A time for people.
+def duration_text(seconds: float | None) -> str:
+    """Format a duration for people.
 
-    >>> show_seconds(None), show_seconds(75), show_seconds(7300)
+    >>> duration_text(None), duration_text(75), duration_text(7300)
     ('unknown', '1:15 min', '2:02 h')
     """
     if seconds is None:
@@ -92,8 +91,3 @@ def show_seconds(seconds: float | None) -> str:
         return f"{hours}:{minutes:02d} h"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} min"
-
-
-def failures(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The cells that failed."""
-    return [outcome for outcome in outcomes if outcome.failure]

@@ -1,4 +1,4 @@
-"""Every figure of every cell, one a line."""
+"""Every figure of every run, one a line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ FAILED = "failed"
 
 
 def as_csv(grid: Grid) -> str:
-    """Every figure of every cell, fractions, seconds and bytes at full precision; a failed cell is a line of its own.
+    """Every figure of every run, fractions, seconds and bytes at full precision; a failed run is a line of its own.
 
     ``weights`` lists each pretrained file with the first digits of its digest, or "random"; ``fast`` is 0 or 1.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["object", "method", "seed", "metric", "value", "weights", "fast", "commit", "machine"])
-    for (name, method), outcomes in grid.places.items():
-        for one in outcomes:
-            place: list[object] = [name, method, one.cell.seed]
+    for (name, method), results in grid.places.items():
+        for one in results:
+            place: list[object] = [name, method, one.run.seed]
             if one.report is None:
                 if one.failure:
-                    fast = int(one.cell.protocol.fast)
+                    fast = int(one.run.config.fast)
                     writer.writerow([*place, FAILED, "", "", fast, "", ""])
                 continue
             told, report = one.report.environment, one.report

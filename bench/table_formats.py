@@ -74,26 +74,26 @@ class Notes:
 
     def __init__(self) -> None:
         self._sentences: dict[str, str] = {}  # mark → sentence
-        self._cells: dict[str, list[str]] = {}  # failure → names of cells
+        self._cells: dict[str, list[str]] = {}  # failure → names of runs
 
     def symbol(self, mark: str, sentence: str) -> str:
         """A note under a mark of its own; returns the mark."""
         self._sentences[mark] = sentence
         return mark
 
-    def failure(self, sentence: str, cell: str) -> str:
-        """A numbered note on why a cell has no result; cells with the same one share its number."""
-        cells = self._cells.setdefault(" ".join(sentence.split()), [])
-        if cell not in cells:
-            cells.append(cell)
+    def failure(self, sentence: str, run: str) -> str:
+        """A numbered note on why a run has no result; runs with the same one share its number."""
+        runs = self._cells.setdefault(" ".join(sentence.split()), [])
+        if run not in runs:
+            runs.append(run)
         return str(list(self._cells).index(" ".join(sentence.split())) + 1)
 
     @property
     def all(self) -> tuple[tuple[str, str], ...]:
         """Marks and sentences."""
         numbered = []
-        for number, (sentence, cells) in enumerate(self._cells.items(), 1):
-            shown = ", ".join(cells[:4]) + (f" and {len(cells) - 4} more" if len(cells) > 4 else "")
+        for number, (sentence, runs) in enumerate(self._cells.items(), 1):
+            shown = ", ".join(runs[:4]) + (f" and {len(runs) - 4} more" if len(runs) > 4 else "")
             numbered.append((str(number), f"{shown} failed: {sentence}"))
         return (*self._sentences.items(), *numbered)
 
@@ -144,8 +144,8 @@ def as_markdown(table: Table) -> str:
 
     parts = [f"### {markdown_escape(table.full_title)}", markdown_escape(table.caption)]
     rows = [[show(entry) for entry in row.entries] for row in table.rows]
-    for cells, row in zip(rows, table.rows):
-        cells[0] = f"**{cells[0]}**" if row.total and not table.from_paper else cells[0]
+    for runs, row in zip(rows, table.rows):
+        runs[0] = f"**{runs[0]}**" if row.total and not table.from_paper else runs[0]
     head = [show(entry) for entry in table.heads]
     lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
     parts.append("\n".join([lines[0], "|---" + "|---:" * (len(head) - 1) + "|", *lines[1:]]))

@@ -51,7 +51,7 @@ def method_name(grid: Grid, method: str, notes: Notes) -> Entry:
 def failure_marks(grid: Grid, method: str, notes: Notes, object_name: str | None = None) -> list[str]:
     """The numbers of the notes on a method's failures, of one object or of all."""
     failures = grid.failures(method, object_name)
-    return list(dict.fromkeys(notes.failure(one.failure, one.cell.name) for one in failures))
+    return list(dict.fromkeys(notes.failure(one.failure, one.run.name) for one in failures))
 
 
 def without_result(grid: Grid, method: str, notes: Notes, object_name: str | None = None) -> Entry:
@@ -212,7 +212,7 @@ def method_table(grid: Grid) -> Table:
         "A query's seconds are the median of an object's; memory is the peak of the process."
     )
     if len({machine_of(report) for report in grid.reports()}) > 1:
-        caption += " The cells were made on different machines, so seconds and memory do not compare."
+        caption += " The runs were made on different machines, so seconds and memory do not compare."
     heads = tuple(Entry.of(words) for words in ("Method", "Objects", *columns))
     return Table(
         "methods", "QueryResult, time and memory by method", caption, heads, tuple(rows), notes.all, circumstances(grid)

@@ -32,7 +32,7 @@ VIEWS = plain_views(count=8, size=64)
 
 def made(name: str, folder: Path | None = None) -> Method:
     context = RunContext(CPU, weights=Weights(random=True), folder=folder)
-    return make_method(name, context, changes=TINY[name])
+    return make_method(name, context, overrides=TINY[name])
 
 
 @pytest.fixture(scope="module", params=TINY)

@@ -26,13 +26,13 @@ def test_an_unknown_method_is_an_error_that_lists_the_known_ones() -> None:
 
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(InputError, match="no setting 'sizes'; did you mean size"):
-        make_method(EXAMPLE, RunContext(CPU), changes={"sizes": 3})
+        make_method(EXAMPLE, RunContext(CPU), overrides={"sizes": 3})
 
 
 def test_fast_changes_the_preset_and_changes_win() -> None:
     assert make_method(EXAMPLE, RunContext(CPU)).config.size == 128
     assert make_method(EXAMPLE, RunContext(CPU), fast=True).config.size == 64
-    assert make_method(EXAMPLE, RunContext(CPU), fast=True, changes={"size": 32}).config.size == 32
+    assert make_method(EXAMPLE, RunContext(CPU), fast=True, overrides={"size": 32}).config.size == 32
 
 
 def test_the_example_finds_a_painted_square_and_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from PIL import Image
 from scipy import stats
 
 from bench import correlation
-from bench.cells import Cell, Outcome, Protocol
+from bench.config import BenchmarkConfig
 from bench.correlate import correlate, published_scores, published_study, result_scores, study_of
 from bench.correlation import Attribute, Correlation, bootstrap_interval, fitted_band, holm, over_methods
 from bench.correlation_words import counts, is_flat, page, verdict
 from bench.published import read_published
+from bench.runs import Run, RunResult
 from tests.bench.reports import report
 from utils.errors import InputError
 
@@ -162,18 +163,18 @@ def test_the_papers_own_table() -> None:
 
 
 def test_results_are_the_mean_over_seeds() -> None:
-    protocol = Protocol()
-    outcomes = [
-        Outcome(Cell("toy", "A", 0, protocol), report("toy", {}, pixel_auroc=0.9)),
-        Outcome(Cell("toy", "A", 1, protocol), report("toy", {}, pixel_auroc=0.8)),
-        Outcome(Cell("toy", "B", 0, protocol), failure="It failed."),
+    config = BenchmarkConfig()
+    results = [
+        RunResult(Run("toy", "A", 0, config), report("toy", {}, pixel_auroc=0.9)),
+        RunResult(Run("toy", "A", 1, config), report("toy", {}, pixel_auroc=0.8)),
+        RunResult(Run("toy", "B", 0, config), failure="It failed."),
     ]
-    scores = result_scores(outcomes)
+    scores = result_scores(results)
     assert scores["pixel AUROC"] == {"A": {"toy": pytest.approx(85.0)}} and scores["image AUROC"] == {}
 
 
 def test_results_with_attributes_measured_on_their_pictures(tmp_path: Path) -> None:
-    outcomes = []
+    results = []
     for index in range(5):
         folder = tmp_path / "data" / f"toy{index}" / "train" / "good"
         folder.mkdir(parents=True)
@@ -181,10 +182,10 @@ def test_results_with_attributes_measured_on_their_pictures(tmp_path: Path) -> N
         picture[2:6, 2:6] = (250 - 50 * index, 20 * index, 40)
         Image.fromarray(picture).save(folder / "0.png")
         (folder.parents[1] / "transforms.json").write_text("{}")
-        cell = Cell(f"toy{index}", "A", 0, Protocol(data_dir=str(tmp_path / "data"), quiet=True))
+        run = Run(f"toy{index}", "A", 0, BenchmarkConfig(data_dir=str(tmp_path / "data"), quiet=True))
         settings = {"weights": {"resnet18": "random"}}
-        outcomes.append(Outcome(cell, report(f"toy{index}", settings, pixel_auroc=0.9 - 0.03 * index**1.5)))
-    written = correlate("results", tmp_path / "out", outcomes)
+        results.append(RunResult(run, report(f"toy{index}", settings, pixel_auroc=0.9 - 0.03 * index**1.5)))
+    written = correlate("results", tmp_path / "out", results)
     rows = list(csv.DictReader((tmp_path / "out" / "correlations.csv").open()))
     assert [row["attribute"] for row in rows] == ["colour contrast", "lightness contrast"]
     assert float(rows[0]["pearson_value"]) > 0.8 and rows[0]["objects"] == "5"
@@ -192,11 +193,11 @@ def test_results_with_attributes_measured_on_their_pictures(tmp_path: Path) -> N
     assert "Random weights stood in" in (tmp_path / "out" / "correlations.md").read_text()
     kept = tmp_path / "out" / "attributes.json"
     before = kept.stat().st_mtime_ns
-    correlate("results", tmp_path / "out", outcomes)
+    correlate("results", tmp_path / "out", results)
     assert kept.stat().st_mtime_ns == before  # measured once
     kept.write_text("[]")
     with pytest.raises(InputError, match="delete it"):
-        correlate("results", tmp_path / "out", outcomes)
+        correlate("results", tmp_path / "out", results)
 
 
 def test_unknown_sources_and_a_missing_package_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,63 +1,64 @@
-"""Engines without a cluster: what a task sends back, and cells that another process is doing."""
+"""Engines without a cluster: tasks, and runs that another process is doing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from bench import engines
-from bench.cells import Cell, Outcome, Protocol, read_outcome
-from bench.run_cell import run_cell
-from evaluation.results import anomaly_map_path
+from bench.config import BenchmarkConfig
+from bench.runs import Run, RunResult, lock_of, read_result
 from tests.mad_folder import write_object
-from utils.images import read_map
 
 EXAMPLE = f"{Path(__file__).resolve().parent.parent.parent / 'examples/nearest_view.py'}:NearestView"
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Cell:
+def run(tmp_path: Path) -> Run:
     write_object(tmp_path / "data/01Ball", views=10)
-    protocol = Protocol(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", held_out_every=3)
-    return Cell("01Ball", EXAMPLE, 0, protocol)
+    config = BenchmarkConfig(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", held_out_every=3)
+    return Run("01Ball", EXAMPLE, 0, config)
 
 
-def test_a_machine_without_the_output_folder_sends_what_one_with_it_writes(cell: Cell, tmp_path: Path) -> None:
+def test_a_task_does_its_run_in_the_shared_folder(run: Run) -> None:
     threads = torch.get_num_threads()
     try:
-        answer = engines.do_cell(cell, str(tmp_path / "seen nowhere"), threads)
+        with lock_of(run):
+            assert engines.execute_task(run, threads) is None
+        assert engines.execute_task(run, threads) == ""
     finally:
         torch.set_num_threads(threads)
-    assert answer is not None and answer[0] == "" and answer[1] is not None and not cell.folder.exists()
-    engines.write_files(cell, answer[1])
-    alone = run_cell(replace(cell, protocol=replace(cell.protocol, output_dir=str(tmp_path / "alone"))))
-    sent = read_outcome(cell)
-    assert sent.report is not None and alone.report is not None
-    assert sent.report.evaluation == alone.report.evaluation
-    for query in alone.report.queries:
-        maps = [read_map(anomaly_map_path(one.cell.folder, query.name)) for one in (sent, alone)]
-        assert torch.equal(*maps)
+    assert read_result(run).report is not None
 
 
-def test_cells_of_other_processes_are_waited_for_and_come_once(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells, asked = [replace(cell, seed=seed) for seed in range(3)], []
+def test_a_machine_that_does_not_share_the_folder_is_reported(run: Run) -> None:
+    ray = SimpleNamespace(get=lambda ended: ended, exceptions=SimpleNamespace(RayError=OSError))
+    result = engines.task_result(ray, "", run)
+    assert "does not share" in result.failure and read_result(run).failure == result.failure
+    assert engines.task_result(ray, None, run).pending
+    assert engines.task_result(ray, "It failed.", run).failure == "It failed."
 
-    def busy_twice(one: Cell) -> Outcome:
+
+def test_runs_of_other_processes_are_waited_for_and_come_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, asked = [replace(run, seed=seed) for seed in range(3)], []
+
+    def busy_twice(one: Run) -> RunResult:
         asked.append(one.seed)
-        return Outcome(one) if one.seed == 1 and asked.count(1) <= 2 else Outcome(one, failure="told")
+        return RunResult(one) if one.seed == 1 and asked.count(1) <= 2 else RunResult(one, failure="told")
 
-    monkeypatch.setattr(engines, "run_cell", busy_twice)
+    monkeypatch.setattr(engines, "execute", busy_twice)
     monkeypatch.setattr(engines, "POLL_SECONDS", 0.0)
-    assert [outcome.cell.seed for outcome in engines.in_process(cells)] == [0, 2, 1]
+    assert [result.run.seed for result in engines.in_process(runs)] == [0, 2, 1]
     assert asked == [0, 1, 2, 1, 1]
 
 
-def test_paths_hold_in_any_folder(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_hold_in_any_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    near = replace(cell, method="own.py:Own", protocol=Protocol("data", "out"))
+    near = replace(run, method="own.py:Own", config=BenchmarkConfig("data", "out"))
     far = engines.absolute(near)
     assert far.method == f"{tmp_path / 'own.py'}:Own" and far.folder == tmp_path / "out/01Ball/Own/seed0"
     assert engines.absolute(replace(near, method="PatchCore")).method == "PatchCore"

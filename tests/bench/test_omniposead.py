@@ -10,9 +10,10 @@ import torch
 import anomaly_nerf_lego
 import auroc_test
 from baselines.registry import make_method
-from bench.cells import Cell, Protocol
+from bench.config import BenchmarkConfig
+from bench.execute import execute
 from bench.omniposead import OmniposeADConfig, OmniposeADPaper, program_settings
-from bench.run_cell import run_cell
+from bench.runs import Run
 from data.mad import load_views
 from evaluation.results import anomaly_map_path, read_results
 from tests.world import write_world
@@ -46,16 +47,18 @@ def test_the_benchmark_finds_what_the_two_scripts_find(tmp_path: Path) -> None:
     words += ["--obj=balls", "--allow_bad_field", "--device=cpu", "--quiet"]
     assert anomaly_nerf_lego.main(words) == 0 and auroc_test.main(words) == 0
     expected = read_results(tmp_path / "output/balls/results.json")
-    protocol = Protocol(str(tmp_path / "data"), str(tmp_path / "cells"), held_out_every=12, device="cpu", quiet=True)
-    changes = (("settings", text_of({key: SMALL[key] for key in SMALL if key != "held_out_every"})),)
-    cell = Cell("balls", "OmniposeAD", 0, protocol, changes)
-    outcome = run_cell(cell)
-    assert outcome.failure == "" and outcome.report is not None
-    assert [one.anomaly_score for one in outcome.report.queries] == [one.anomaly_score for one in expected.queries]
-    assert outcome.report.threshold == expected.threshold
-    assert outcome.report.evaluation.overall == expected.evaluation.overall
+    config = BenchmarkConfig(
+        str(tmp_path / "data"), str(tmp_path / "runs"), held_out_every=12, device="cpu", quiet=True
+    )
+    overrides = (("settings", text_of({key: SMALL[key] for key in SMALL if key != "held_out_every"})),)
+    run = Run("balls", "OmniposeAD", 0, config, overrides)
+    result = execute(run)
+    assert result.failure == "" and result.report is not None
+    assert [one.anomaly_score for one in result.report.queries] == [one.anomaly_score for one in expected.queries]
+    assert result.report.threshold == expected.threshold
+    assert result.report.evaluation.overall == expected.evaluation.overall
     for query in expected.queries:
-        maps = [read_map(anomaly_map_path(folder, query.name)) for folder in (tmp_path / "output/balls", cell.folder)]
+        maps = [read_map(anomaly_map_path(folder, query.name)) for folder in (tmp_path / "output/balls", run.folder)]
         assert torch.equal(*maps)
 
 
@@ -79,12 +82,12 @@ def test_the_papers_path_comes_back_from_its_files(tmp_path: Path) -> None:
     views = load_views(tmp_path / "balls", 48, (1.0, 1.0, 1.0))
     small = "netdepth = 2; netwidth = 16; netdepth_fine = 2; netwidth_fine = 16; N_samples = 8; N_importance = 8"
     tiny = "N_iters = 20; N_rand = 64; batch_size = 64; inerf_steps = 3; score_size = 64; retrieval_loftr_size = 48"
-    changes = {"settings": f"{OmniposeADPaper.Config().settings}; {small}; {tiny}"}
+    overrides = {"settings": f"{OmniposeADPaper.Config().settings}; {small}; {tiny}"}
     context = RunContext(CPU, weights=Weights(random=True), folder=tmp_path / "model")
-    method = make_method("OmniposeAD-paper", context, changes=changes)
+    method = make_method("OmniposeAD-paper", context, overrides=overrides)
     method.fit(views.subset([0, 5, 11, 20, 30, 41]))
     method.save(tmp_path / "model")
-    again = make_method("OmniposeAD-paper", context, changes=changes)
+    again = make_method("OmniposeAD-paper", context, overrides=overrides)
     again.load(tmp_path / "model")
     (first_map, first), (second_map, second) = (one.predict(views.image(3)) for one in (method, again))
     assert first == second and torch.equal(first_map, second_map) and first_map.shape == (48, 48)

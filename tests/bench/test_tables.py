@@ -17,7 +17,7 @@ from bench.published import Published, read_published
 from bench.table_csv import as_csv
 from bench.table_formats import Entry, Notes, Part, Row, Table, as_latex, as_markdown
 from bench.tables import FAST_MARK, PART_MARK, RANDOM_MARK, SEEDS_MARK, auroc_table, kind_table, method_table
-from tests.bench.outcomes import cell, done, failed
+from tests.bench.results import done, failed, run
 from utils.weights import RANDOM
 
 PUBLISHED = Published(
@@ -43,11 +43,11 @@ def grid() -> Grid:
     kinds = {"Burrs": (0.7, 0.6), "Stains": (0.9, 0.8)}
     return Grid(
         [
-            done(cell("01Gorilla", "A", 0), 0.80, 0.60, kinds),
-            done(cell("01Gorilla", "A", 1), 0.90, 0.70, kinds),
-            done(cell("01Gorilla", "B", 0, fast=True), 0.95, 0.50, kinds, weights=RANDOM),
-            done(cell("02Unicorn", "A", 0), 0.70, None),
-            failed(cell("02Unicorn", "B", 0, fast=True), "no <memory> & 100 % full"),
+            done(run("01Gorilla", "A", 0), 0.80, 0.60, kinds),
+            done(run("01Gorilla", "A", 1), 0.90, 0.70, kinds),
+            done(run("01Gorilla", "B", 0, fast=True), 0.95, 0.50, kinds, weights=RANDOM),
+            done(run("02Unicorn", "A", 0), 0.70, None),
+            failed(run("02Unicorn", "B", 0, fast=True), "no <memory> & 100 % full"),
         ]
     )
 
@@ -60,7 +60,7 @@ def test_places_means_marks_and_the_papers_figures(grid: Grid) -> None:
     assert best(gorilla.entries[1]) == [False, True] and best(gorilla.entries[2]) == [True, False]
     assert texts(unicorn.entries[1]) == ["70.0", "n/a"]
     assert texts(unicorn.entries[2]) == ["failed"] and unicorn.entries[2].marks == ("1",)
-    name = grid.outcomes[-1].cell.name
+    name = grid.results[-1].run.name
     assert dict(table.notes)["1"] == f"{name} failed: no <memory> & 100 % full"
     assert texts(mean.entries[1])[0] == "77.5" and mean.entries[1].paper == "92.0 / 61.0"
     assert PART_MARK in mean.entries[2].marks and not any(any(best(entry)) for entry in mean.entries)
@@ -70,8 +70,8 @@ def test_places_means_marks_and_the_papers_figures(grid: Grid) -> None:
 
 
 def test_seeds_without_a_result_are_marked() -> None:
-    outcomes = [done(cell("a", "A", 0), 0.8, 0.6), failed(cell("a", "A", 1), "why")]
-    entry = auroc_table(Grid(outcomes), PUBLISHED).rows[0].entries[1]
+    results = [done(run("a", "A", 0), 0.8, 0.6), failed(run("a", "A", 1), "why")]
+    entry = auroc_table(Grid(results), PUBLISHED).rows[0].entries[1]
     assert entry.remark == "1 of 2 seeds" and entry.marks == (SEEDS_MARK, "1")
 
 
@@ -92,8 +92,8 @@ def test_other_figures_by_method(grid: Grid) -> None:
 
 def test_csv_has_every_figure_of_every_cell_at_full_precision(grid: Grid) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(grid))))
-    for one in grid.outcomes:
-        where = (one.cell.object_name, one.cell.method, str(one.cell.seed))
+    for one in grid.results:
+        where = (one.run.object_name, one.run.method, str(one.run.seed))
         found = {row["metric"]: row["value"] for row in rows if (row["object"], row["method"], row["seed"]) == where}
         if one.report is None:
             assert found == {"failed": ""}
@@ -113,7 +113,7 @@ def test_printed_means_that_the_rows_do_not_give_are_marked(grid: Grid) -> None:
     assert (
         texts(printed.entries[1]) == ["92.0", f"63.0{PRINTED_MARK}"] and "rows 61.00" in dict(table.notes)[PRINTED_MARK]
     )
-    assert paper_table(Grid([done(cell("teapot", "A"), 0.5, 0.5)]), PUBLISHED) is None
+    assert paper_table(Grid([done(run("teapot", "A"), 0.5, 0.5)]), PUBLISHED) is None
 
 
 def test_the_papers_own_rows_and_means() -> None:
@@ -157,9 +157,9 @@ def test_latex_keeps_its_columns_whatever_the_names() -> None:
 
 def test_cells_with_one_failure_share_its_note() -> None:
     notes = Notes()
-    numbers = [notes.failure(why, f"cell {n}") for n, why in enumerate(["a  b", "c", "a b", *["a\nb"] * 3])]
+    numbers = [notes.failure(why, f"run {n}") for n, why in enumerate(["a  b", "c", "a b", *["a\nb"] * 3])]
     assert numbers == ["1", "2", "1", "1", "1", "1"]
-    assert notes.all[0] == ("1", "cell 0, cell 2, cell 3, cell 4 and 1 more failed: a b")
+    assert notes.all[0] == ("1", "run 0, run 2, run 3, run 4 and 1 more failed: a b")
 
 
 class Page(HTMLParser):
@@ -167,7 +167,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.cells: list[str] = []
+        self.runs: list[str] = []
         self.tags: set[str] = set()
         self.fetched: list[str] = []
         self.inside = False
@@ -179,7 +179,7 @@ class Page(HTMLParser):
             str(value) for key, value in attributes if key in ("src", "srcset") or (tag, key) == ("link", "href")
         ]
         if tag in ("td", "th"):
-            self.cells.append("")
+            self.runs.append("")
             self.inside = True
 
     def handle_endtag(self, tag: str) -> None:
@@ -187,25 +187,25 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.inside:
-            self.cells[-1] += data
+            self.runs[-1] += data
 
 
 def test_the_page_stands_alone_and_shows_what_the_tables_say(grid: Grid, tmp_path: Path) -> None:
     (tmp_path / "gallery.png").write_bytes(b"\x89PNG\r\n\x1a\nnone")
-    written = write_tables(list(grid.outcomes), tmp_path)
+    written = write_tables(list(grid.results), tmp_path)
     assert {path.name for path in written} == {"table.md", "table.csv", "table.tex", "index.html"}
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.fetched and all(each.startswith("data:") for each in page.fetched)
     assert "memory" not in page.tags and "script" not in page.tags
-    shown = " ".join(" ".join(page.cells).split())
+    shown = " ".join(" ".join(page.runs).split())
     for value in ("85.0 ± 7.1", "65.0 ± 7.1", "failed", "Gorilla", "77.5"):
         assert value in shown
     assert "no <memory> & 100 % full" not in (tmp_path / "index.html").read_text(encoding="utf-8")
     before = {path.name: path.read_bytes() for path in written}
-    write_tables(list(grid.outcomes), tmp_path)
+    write_tables(list(grid.results), tmp_path)
     assert {path.name: path.read_bytes() for path in written} == before
 
 
 def test_a_benchmark_without_any_result_still_has_its_tables(tmp_path: Path) -> None:
-    write_tables([failed(cell("a", "A"), "why"), failed(cell("a", "B"), "why")], tmp_path)
+    write_tables([failed(run("a", "A"), "why"), failed(run("a", "B"), "why")], tmp_path)
     assert "Nothing is measured yet" in (tmp_path / "table.md").read_text(encoding="utf-8")
