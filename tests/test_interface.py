@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.world import write_world
 from utils.camera import Intrinsics
 from utils.config import FieldConfig, RetrievalConfig
 
+ROOT = Path(__file__).resolve().parent.parent
 TINY = pad.Config(
     field=FieldConfig(resolution=64, levels=2, steps=150, rays_per_step=4096),
     retrieval=RetrievalConfig(virtual_views=100),
@@ -95,6 +97,19 @@ def test_wrong_images_are_one_sentence(model: pad.Model, tmp_path: Path) -> None
         model.detect(tmp_path / "none.png")
     with pytest.raises(pad.InputError, match=r"run anomaly_nerf_lego\.py --obj none first"):
         pad.Model.load(tmp_path / "none")
+
+
+def test_the_readme_example_runs(
+    place: Path, model: pad.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    shutil.copyfile(place / "balls/test/Stains/0.png", tmp_path / "photo.jpg")
+    shutil.copytree(place / "balls/test/good", tmp_path / "new_photos")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pad, "train", {"data/mine/pump": model}.__getitem__)
+    exec(compile(example, "README.md", "exec"), {})
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("defective ") and re.fullmatch(r"new_photos/0 (good|defective)", last)
 
 
 def test_version_is_a_version() -> None:
