@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from baselines.features import ResNetLayers, frozen, patch_features
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from scoring.paper import smoothed
+from utils.geometry import farthest_points
 from utils.progress import Progress
 from utils.seeds import generator
 from utils.views import Views
@@ -128,12 +130,6 @@ def coreset(patches: Tensor, count: int, projected: int, seed: int, device: torc
         points = torch.cat([some.float() @ matrix for some in patches.split(16384)])
     points = points.float().to(device)
     norms = points.square().sum(1)
-    row = int(torch.randint(len(points), (), generator=random))
-    farness = torch.full_like(norms, float("inf"))  # squared distance to the nearest chosen row
-    chosen = torch.empty(count, dtype=torch.int64)
-    for index in progress.track(range(count), "PatchCore: memory"):
-        chosen[index] = row
-        torch.minimum(farness, norms + norms[row] - 2 * (points @ points[row]), out=farness)
-        farness[row] = -float("inf")
-        row = int(farness.argmax())
-    return chosen
+    first = int(torch.randint(len(points), (), generator=random))
+    rows = farthest_points(lambda row: norms + norms[row] - 2 * (points @ points[row]), first)  # by squared distance
+    return torch.tensor(list(progress.track(islice(rows, count), "PatchCore: memory", count)))

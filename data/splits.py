@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 from torch import Tensor
 
 from utils.config import RobustnessConfig
 from utils.errors import InputError
 from utils.exposure import change_brightness
-from utils.hull import common_point
+from utils.geometry import common_point, farthest_points
 from utils.seeds import generator
 from utils.views import Views
 
@@ -40,7 +42,9 @@ def chosen_views(camera_to_world: Tensor, config: RobustnessConfig, seed: int) -
     random = generator(seed, f"views/{config.view_split}")
     if config.view_split == "few_shot":
         first = int(torch.randint(count, (1,), generator=random))
-        return farthest_points(viewing_directions(camera_to_world), config.few_shot_views, first)
+        directions = viewing_directions(camera_to_world)
+        rows = farthest_points(lambda row: (directions - directions[row]).norm(dim=1), first)
+        return sorted(islice(rows, config.few_shot_views))
     pool = list(range(count)) if config.view_split == "uniform" else without_pole_rings(camera_to_world)
     wanted = max(2, int(config.view_fraction * count + 1e-9))
     if wanted > len(pool):
@@ -62,23 +66,6 @@ def without_pole_rings(camera_to_world: Tensor) -> list[int]:
     elevations = torch.rad2deg(torch.asin(viewing_directions(camera_to_world)[:, 2].clamp(-1.0, 1.0)))  # (views,)
     inner = (elevations < elevations.max() - RING_STEP) & (elevations > elevations.min() + RING_STEP)
     return torch.nonzero(inner)[:, 0].tolist()
-
-
-def farthest_points(directions: Tensor, count: int, first: int) -> list[int]:
-    """``count`` rows of which each next one is the farthest from those before (greedy, Gonzalez 1985), ascending.
-
-    Args:
-        directions: (views, 3) unit vectors.
-        count: all rows are taken where there are fewer.
-        first: the row to begin with.
-    """
-    chosen = [first]
-    nearest = torch.full((len(directions),), float("inf"), dtype=directions.dtype)  # (views,) to the chosen ones
-    while len(chosen) < min(count, len(directions)):
-        nearest = torch.minimum(nearest, (directions - directions[chosen[-1]]).norm(dim=1))
-        nearest[chosen] = -1.0
-        chosen.append(int(nearest.argmax()))
-    return sorted(chosen)
 
 
 def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Tensor:

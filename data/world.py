@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from utils.errors import InputError
-from utils.hull import common_point
+from utils.geometry import common_point, shortest_rotation
 
 DISTANCE = 4.0  # mean distance of the cameras from the object, so that the paper's near 2 and far 6 enclose it
 FITS = (2.5, 4.5)  # mean distances that are left as they are: MAD's own are 3 to 4
@@ -49,14 +50,7 @@ def rotation_of_quaternion(quaternion: object, where: str) -> np.ndarray:
     largest = np.abs(numbers).max()
     if not 1e-6 < largest < 1e6:
         raise InputError(f"The quaternion of {where} must be finite and not zero, found {numbers.tolist()}.")
-    w, x, y, z = numbers / np.linalg.norm(numbers)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    return Rotation.from_quat(numbers, scalar_first=True).as_matrix()
 
 
 def moved(similarity: np.ndarray, poses: np.ndarray) -> np.ndarray:
@@ -111,13 +105,8 @@ def _object_centre(poses: np.ndarray, points: np.ndarray | None) -> np.ndarray:
 
 
 def _upright(up: np.ndarray) -> np.ndarray:
-    """The smallest rotation (3, 3) that takes ``up`` to z; none where ``up`` is hardly there."""
+    """Return the smallest rotation (3, 3) that takes ``up`` to z; the identity where ``up`` is much shorter than 1."""
     length = np.linalg.norm(up)
-    if length < 0.3:  # cameras that stand in all ways, as around a toy that is turned over
+    if length < 0.3:  # cameras held in all ways, as around a toy that is turned over
         return np.eye(3)
-    x, y, z = up / length
-    if z < -0.999999:
-        return np.diag([1.0, -1.0, -1.0])
-    return np.array(
-        [[1 - x * x / (1 + z), -x * y / (1 + z), -x], [-x * y / (1 + z), 1 - y * y / (1 + z), -y], [x, y, z]]
-    )
+    return shortest_rotation(torch.from_numpy(up / length), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)).numpy()

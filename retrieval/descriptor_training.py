@@ -22,10 +22,11 @@ from torch.nn import functional
 
 from retrieval.augmentation import augmented
 from retrieval.encoders import BATCH, MARGIN, as_float, central, scaled, unit_features
-from retrieval.viewpoints import directions, looked_at, sphere
+from retrieval.viewpoints import directions, sphere
 from utils.backbones import imagenet_normalised
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
+from utils.geometry import WEAK_PRIOR, common_point
 from utils.progress import Progress
 from utils.views import Views, split_held_out
 
@@ -46,7 +47,7 @@ class Album:
         side = round(size * MARGIN)
         parts = [central(scaled(as_float(images), side), side) for images in views.images.split(BATCH)]
         poses = views.camera_to_world.float()
-        return Album((torch.cat(parts) * 255).round().byte(), directions(poses, looked_at(poses)))
+        return Album((torch.cat(parts) * 255).round().byte(), directions(poses, common_point(poses, WEAK_PRIOR)))
 
     def split(self) -> tuple[Album, Album]:
         """The views to learn from, and those to measure on."""

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from retrieval.descriptors import describe
-from retrieval.viewpoints import about_axis, as_seen, diverse, looked_at, sight, turns, virtual_poses
+from retrieval.viewpoints import about_axis, as_seen, diverse, sight, turns, virtual_poses
 from utils.camera import Intrinsics
 from utils.checkpoint import save_tensors
 from utils.config import RetrievalConfig
 from utils.errors import InputError
+from utils.geometry import WEAK_PRIOR, common_point
 from utils.rendering import RenderFn
 from utils.views import Views
 
@@ -78,7 +79,7 @@ def build_gallery(views: Views, render_fn: RenderFn | None, config: RetrievalCon
     if len(views) == 0:
         raise ValueError("a gallery needs at least one view, found none.")
     poses = views.camera_to_world.float()
-    centre = looked_at(poses)
+    centre = common_point(poses, WEAK_PRIOR)
     background = torch.tensor(views.background)
     camera = small_camera(views.intrinsics, PICTURE_SIDE)
     pictures = [shrunk(views.images[index : index + 16], camera) for index in range(0, len(views), 16)]

@@ -1,4 +1,4 @@
-"""Viewpoints: what cameras look at, cameras between and apart from cameras, and as a query sees the object."""
+"""Viewpoints: cameras between and apart from cameras, and as a query sees the object."""
 
 from __future__ import annotations
 
@@ -9,24 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from utils.camera import Intrinsics
+from utils.geometry import shortest_rotation
 
 _APART = math.radians(15.0)  # hypotheses closer than this are one
 _TURN = math.radians(12.0)  # step between the rolls that are tried
-
-
-def looked_at(camera_to_world: Tensor) -> Tensor:
-    """The point (3,) nearest to all viewing axes of cameras (views, 4, 4), by least squares.
-
-    One camera, or parallel ones, leave it open along the axis; it is then taken near the cameras' mean distance to
-    the world's origin.
-    """
-    eye, axis = camera_to_world[:, :3, 3].double(), -camera_to_world[:, :3, 2].double()
-    across = torch.eye(3, dtype=torch.float64) - axis[:, :, None] * axis[:, None, :]  # (views, 3, 3)
-    middle = (eye + axis * eye.norm(dim=-1, keepdim=True)).mean(0)
-    weak = 1e-3 * len(eye)
-    matrix = across.sum(0) + weak * torch.eye(3, dtype=torch.float64)
-    right = (across @ eye[:, :, None]).sum(0)[:, 0] + weak * middle
-    return torch.linalg.solve(matrix, right).float()
 
 
 def sight(middle: Tensor, radius: Tensor, intrinsics: Intrinsics) -> tuple[Tensor, Tensor]:
@@ -43,25 +29,6 @@ def about_axis(angle: Tensor) -> Tensor:
     zero, one = torch.zeros_like(angle), torch.ones_like(angle)
     rows = ([cosine, -sine, zero], [sine, cosine, zero], [zero, zero, one])
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
-def shortest_rotation(source: Tensor, target: Tensor) -> Tensor:
-    """Rotation (..., 3, 3) that takes unit vectors ``source`` to ``target`` (..., 3) by the shortest way.
-
-    Opposite vectors, which have no single shortest way, are turned about some axis at right angles.
-    """
-    cosine = (source * target).sum(-1)
-    other = functional.one_hot(source.abs().argmin(-1), 3).to(source.dtype)
-    across = functional.normalize(torch.linalg.cross(source, other), dim=-1)
-    opposite = (cosine < -0.999999)[..., None, None]
-    axis = torch.linalg.cross(source, target)
-    x, y, z = axis.unbind(-1)
-    zero = torch.zeros_like(x)
-    rows = ([zero, -z, y], [z, zero, -x], [-y, x, zero])
-    hat = torch.stack([torch.stack(row, -1) for row in rows], -2)
-    eye = torch.eye(3, dtype=source.dtype)
-    usual = eye + hat + hat @ hat / (1.0 + cosine).clamp(min=1e-6)[..., None, None]
-    return torch.where(opposite, 2.0 * across[..., :, None] * across[..., None, :] - eye, usual)
 
 
 def directions(camera_to_world: Tensor, centre: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from utils.camera import Intrinsics, project_points
 from utils.errors import InputError
+from utils.geometry import common_point
 from utils.views import Views
 
 FRAMED = 1 / 3  # share of the views that must frame a point before their silhouettes can vouch for it
@@ -116,13 +117,6 @@ def visual_hull(
     grown = dilated(masks, reach_in_pixels(side, points, cameras, intrinsics))
     votes = inside_votes(points, grown, cameras, intrinsics)
     return Hull(bounds[0], side, (votes >= vote).reshape(shape))
-
-
-def common_point(cameras: Tensor) -> Tensor:
-    """The point nearest, in the least-squares sense, to the viewing axes of all cameras (views, 4, 4): (3,)."""
-    axis, centre = cameras[:, :3, 2].double(), cameras[:, :3, 3].double()
-    normal = torch.eye(3, dtype=torch.float64) - axis[:, :, None] * axis[:, None, :]
-    return torch.linalg.lstsq(normal.sum(0), (normal @ centre[:, :, None]).sum(0)).solution[:, 0].float()
 
 
 def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vote: float) -> tuple[Tensor, Tensor]:

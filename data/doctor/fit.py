@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from utils.camera import Intrinsics
-from utils.hull import FRAMED, common_point, dilated
+from utils.geometry import common_point
+from utils.hull import FRAMED, dilated
 
 VOTE, FORGIVING = 0.95, 0.8  # shares of the views that must have a point in their silhouette
 COARSE_CELLS = 20  # along the longest side, to find where the object is

@@ -13,7 +13,7 @@ from data.doctor.poses import camera_poses, mirrors, pose_scales, rigid_errors, 
 from data.folders import GOOD
 from data.transforms_file import RIGID_TOLERANCE, TransformsFile
 from utils.camera import Intrinsics
-from utils.hull import common_point
+from utils.geometry import common_point
 
 GOOD_VERDICT, BAD_VERDICT, NOTE = "good", "bad", "note"
 SCALE = "scale"

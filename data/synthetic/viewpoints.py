@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from utils.camera import look_at
 from utils.errors import InputError
+from utils.geometry import farthest_points
 
 CAMERA_ANGLE_X = 0.6911112070083618  # radians
 RADIUS = 3.0  # scene units from the origin
@@ -52,13 +54,11 @@ def spread_views(count: int) -> list[int]:
     elevations, azimuths = angles[:, 0], angles[:, 1]
     flat = np.cos(elevations)
     points = np.stack([flat * np.cos(azimuths), flat * np.sin(azimuths), np.sin(elevations)], axis=1)
-    chosen = [6 * AZIMUTHS]
-    nearest = np.full(len(points), np.inf)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1).round(9))
-        nearest[chosen] = -1.0
-        chosen.append(int(nearest.argmax()))
-    return sorted(chosen)
+
+    def distances_from(row: int) -> Tensor:
+        return torch.from_numpy(np.linalg.norm(points - points[row], axis=1).round(9))
+
+    return sorted(islice(farthest_points(distances_from, first=6 * AZIMUTHS), count))
 
 
 def random_camera(random: np.random.Generator) -> Tensor:

@@ -36,9 +36,7 @@ def test_photos_in_the_minority_aspect_are_rotated(tmp_path: Path) -> None:
 
 def test_a_square_photo_is_never_rotated(tmp_path: Path) -> None:
     path = write_photo(tmp_path / "a.png", 1, NOISE[:, :4])
-    assert not OrientedPhotos.of([path], landscape=True).is_rotated(path) and not OrientedPhotos.of(
-        [path], landscape=False
-    ).is_rotated(path)
+    assert not any(OrientedPhotos.of([path], landscape=shape).is_rotated(path) for shape in (True, False))
 
 
 @pytest.mark.parametrize("as_stored", [True, False])

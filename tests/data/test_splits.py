@@ -17,7 +17,6 @@ from data.splits import (
     change_brightness,
     chosen_views,
     disturb,
-    farthest_points,
     viewing_directions,
     without_pole_rings,
 )
@@ -102,10 +101,6 @@ def test_four_few_shot_views_surround_the_object() -> None:
         directions = viewing_directions(grid())[chosen_views(grid(), study(view_split="few_shot"), seed)]
         angles = torch.rad2deg(torch.acos((directions @ directions.T).clamp(-1, 1)))[~torch.eye(4, dtype=torch.bool)]
         assert angles.min() > 75
-
-
-def test_few_shot_of_fewer_views_takes_all() -> None:
-    assert farthest_points(torch.eye(3, dtype=torch.float64), 4, 1) == [0, 1, 2]
 
 
 def picture(seed: int = 0, size: int = 60) -> torch.Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from data.world import DISTANCE, fitting_similarity, from_opencv, moved, rigid, rotation_of_quaternion
+from data.world import DISTANCE, _upright, fitting_similarity, from_opencv, moved, rigid, rotation_of_quaternion
 from tests.data.sources import FLIP, ring
 from utils.errors import InputError
 
@@ -58,8 +58,6 @@ def test_cameras_side_by_side_are_no_ring() -> None:
 
 @pytest.mark.parametrize("up", [(0, 0, 1), (0, 0, -1), (1, 0, 0), (0.3, -0.5, -0.8)])
 def test_up_becomes_z(up: tuple) -> None:
-    from data.world import _upright
-
     rotation = _upright(np.array(up, dtype=float))
     assert np.allclose(rotation @ up / np.linalg.norm(up), [0, 0, 1], atol=1e-9)
     assert np.linalg.det(rotation) == pytest.approx(1.0)

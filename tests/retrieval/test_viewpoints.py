@@ -8,27 +8,6 @@ from retrieval import viewpoints
 from tests.inerf import scene
 
 
-def test_cameras_meet_where_they_look() -> None:
-    target = (0.3, -0.2, 0.1)
-    poses = torch.stack([scene.camera(azimuth, 20, 3.0, target) for azimuth in (0, 100, 200)]).float()
-    torch.testing.assert_close(viewpoints.looked_at(poses), torch.tensor(target), atol=2e-2, rtol=0)
-
-
-def test_one_camera_looks_near_the_origin() -> None:
-    centre = viewpoints.looked_at(scene.camera(30, 20)[None].float())
-    assert centre.norm() < 1e-3
-
-
-def test_shortest_rotation() -> None:
-    source = torch.nn.functional.normalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), dim=-1)
-    target = torch.cat([source.roll(1, 0)[:18], source[18:19], -source[19:]])
-    rotation = viewpoints.shortest_rotation(source, target)
-    torch.testing.assert_close((rotation @ source[..., None])[..., 0], target, atol=1e-5, rtol=0)
-    torch.testing.assert_close(rotation @ rotation.transpose(1, 2), torch.eye(3).expand(20, 3, 3), atol=1e-5, rtol=0)
-    cosine = ((rotation.diagonal(dim1=1, dim2=2).sum(-1) - 1) / 2).clamp(-1, 1)
-    torch.testing.assert_close(cosine, (source * target).sum(-1), atol=1e-5, rtol=0)
-
-
 def test_lattice_is_even() -> None:
     points = viewpoints.sphere(400)
     torch.testing.assert_close(points.norm(dim=-1), torch.ones(400))

@@ -12,7 +12,6 @@ from torch import Tensor
 from utils.camera import Intrinsics, look_at, pixel_centres, project_points, world_rays
 from utils.errors import InputError
 from utils.hull import (
-    common_point,
     dilated,
     inside_votes,
     lattice,
@@ -134,13 +133,6 @@ def test_poses_and_pictures_that_do_not_fit_are_told(kind: str) -> None:
             mask[-8:-2, -8:-2] = number % 2 == 1
     with pytest.raises(InputError, match=r"poses and pictures do not fit.*transforms\.json and --background"):
         object_bounds(masks, poses, CAMERA, VOTE)
-
-
-def test_common_point_is_where_the_axes_meet() -> None:
-    target = torch.tensor([0.3, -0.7, 1.1])
-    eyes = torch.tensor([[3.0, 0, 0], [0, 4.0, 1], [-2.0, -2, 5]])
-    poses = torch.stack([look_at(eye, target, torch.tensor([0.0, 0.0, 1.0])) for eye in eyes])
-    torch.testing.assert_close(common_point(poses), target, atol=1e-5, rtol=0)
 
 
 def picture(*boxes: tuple[slice, slice]) -> Tensor:
