@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nerf.voxel.grid import Grid, make_grid
+from nerf.voxel.grid import STEP, Grid, lens_array, make_grid
 from nerf.voxel.kernels import MAX_SAMPLES, render_window, visible_samples
 from nerf.voxel.torch_march import TorchGrid, render_pixels, shade, solid_samples
 from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
 from utils.checkpoint import load_tensors, save_tensors
 from utils.rendering import Rendering
 
-STEP = 0.5  # distance between samples, in voxels
 VOXEL_PER_PIXEL = 1.3  # the largest voxel, in pixels, from which a picture is rendered, where the field has a choice
 CONTRAST = 0.08  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
 
@@ -69,11 +68,9 @@ class VoxelField:
 
     def _seen_compiled(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Ray and distance (samples,) of the samples that rays (rays, 3) from one camera see."""
-        grid, distances = self.grid, np.empty((len(directions), MAX_SAMPLES), np.float32)
-        counts = visible_samples(  # type: ignore[call-arg]
-            origins.numpy(), directions.numpy(), np.float32(STEP * grid.voxel), grid.origin, np.float32(grid.voxel),
-            grid.index, grid.blocks, self.table.numpy(), distances,
-        )  # fmt: skip
+        distances = np.empty((len(directions), MAX_SAMPLES), np.float32)
+        grid = self.grid.arrays(self.table.numpy())
+        counts = visible_samples(origins.numpy(), directions.numpy(), grid, distances)
         ray, number = np.nonzero(np.arange(MAX_SAMPLES) < counts[:, None])
         return torch.from_numpy(ray), torch.from_numpy(distances[ray, number])
 
@@ -112,16 +109,14 @@ class VoxelField:
     def _render_compiled(
         self, pose: Tensor, camera: Intrinsics, left: int, top: int, colour: Tensor, opacity: Tensor, depth: Tensor
     ) -> None:
-        lens = np.array([camera.focal_x, camera.focal_y, camera.centre_x, camera.centre_y], np.float32)
-        grid = self.grid
-        out = [np.empty(part.shape, np.float32) for part in (colour, opacity, depth)]
-        render_window(  # type: ignore[call-arg]
-            pose.cpu().float().contiguous().numpy(), lens, left, top, *out, np.array(self.background, np.float32),
-            np.float32(STEP * grid.voxel), grid.origin, np.float32(grid.voxel), grid.index, grid.blocks,
-            self.table.numpy(), np.float32(CONTRAST),
+        window = np.empty((*opacity.shape, 5), np.float32)
+        render_window(
+            pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top),
+            self.grid.arrays(self.table.numpy()), np.array(self.background, np.float32), np.float32(CONTRAST),
+            window,
         )  # fmt: skip
-        for target, values in zip((colour, opacity, depth), out):
-            target.copy_(torch.from_numpy(values))
+        values = torch.from_numpy(window)
+        colour[:], opacity[:], depth[:] = values[..., :3], values[..., 3], values[..., 4]
 
     def _render_torch(
         self, pose: Tensor, camera: Intrinsics, left: int, top: int, colour: Tensor, opacity: Tensor, depth: Tensor

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from utils.camera import Intrinsics
+
 BLOCK = 4  # cells along a side of the blocks by which empty space is skipped
+STEP = 0.5  # distance between samples, in voxels
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,27 @@ class Grid:
     blocks: np.ndarray  # bool, one per BLOCK^3 cells: whether any of them is active
 
     @property
+    def step(self) -> float:
+        """Distance between the samples of a ray, scene units."""
+        return STEP * self.voxel
+
+    @property
     def vertices(self) -> int:
         """Number of vertices with parameters."""
         return int(self.index.max()) + 1
+
+    def arrays(self, table: np.ndarray) -> tuple[np.ndarray | np.float32, ...]:
+        """Return origin, voxel, step, index, blocks and ``table``, the tuple that the compiled loops take.
+
+        Args:
+            table: (vertices, 4) float32, raw density and RGB of each vertex.
+        """
+        return self.origin, np.float32(self.voxel), np.float32(self.step), self.index, self.blocks, table
+
+
+def lens_array(intrinsics: Intrinsics) -> np.ndarray:
+    """Return the focal lengths and the principal point, x and y each: (4,) float32."""
+    return np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
 
 
 def cells_around(vertices: np.ndarray) -> np.ndarray:

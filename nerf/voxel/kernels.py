@@ -1,10 +1,9 @@
-"""The voxel field's inner loops, compiled for the CPU. Their obvious twin in torch is ``nerf/voxel/torch_march.py``.
+"""Compiled ray marching on the CPU: rendering and the gradient of training. The torch twin is ``torch_march.py``.
 
-A ray takes samples at equal steps inside active cells. The density of a sample is softplus of the trilinearly
-interpolated raw value (post-activation, DVGO, arXiv:2111.11215), so that a surface can lie sharply within a cell;
-its optical depth over one step is softplus(raw) * step / voxel. Compositing is NeRF's eq. 3 (arXiv:2003.08934); a ray
-that lets less than ``OPAQUE`` through ends there and gives the rest to its last sample.
-All numbers are float32 and every constant is typed: one float64 among them halves the speed.
+A ray takes samples at equal steps inside active cells and ends where less than ``MIN_TRANSMITTANCE`` of the light is
+left, which its last sample takes. Symbols and formulas: ``nerf/voxel/__init__.py`` and ``nerf/compositing.py``.
+All numbers are float32 and every constant is typed: one float64 among them halves the speed. Functions that call each
+other stay in this file, because numba's cache does not notice changes in the files of callees.
 """
 
 from __future__ import annotations
@@ -14,11 +13,22 @@ import math
 import numpy as np
 from numba import njit, prange
 
-MAX_SAMPLES = 128
-OPAQUE = np.float32(0.005)
-FAINT = np.float32(1e-3)  # optical depth below which a sample is skipped
+MAX_SAMPLES = 128  # samples of a ray
+MIN_TRANSMITTANCE = np.float32(0.005)  # transmittance below which a ray ends
+MIN_OPTICAL_DEPTH = np.float32(1e-3)  # optical depth below which a sample is skipped
 ZERO, HALF, ONE, FAR = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e9)
-EDGE = np.float32(1e-4)
+EDGE = np.float32(1e-4)  # rays stay inside the grid's box by this much, in voxels
+
+
+@njit(cache=True)
+def new_samples(count):
+    """Return buffers for ``count`` samples of one ray or more.
+
+    rows (count, 8) int32: table rows of the corners of each sample's cell; trilinear (count, 8): their weights;
+    values (count, 4): raw density, RGB; shares (count, 3): distance, opacity, compositing weight.
+    """
+    rows, trilinear = np.empty((count, 8), np.int32), np.empty((count, 8), np.float32)
+    return rows, trilinear, np.empty((count, 4), np.float32), np.empty((count, 3), np.float32)
 
 
 @njit(fastmath=True, inline="always")
@@ -29,8 +39,17 @@ def softplus(raw):
 
 
 @njit(fastmath=True, inline="always")
-def pixel_ray(x, y, camera, lens):
-    """Unit direction in the world's frame of the ray through pixel position (x, y)."""
+def pixel_position(column, line, ray, rays):
+    """Return the image position (x, y) of a pixel's only ray, its centre, or of one of four on a 2 x 2 pattern."""
+    x, y = np.float32(column), np.float32(line)
+    x += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(ray & 1)
+    y += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(ray >> 1)
+    return x, y
+
+
+@njit(fastmath=True, inline="always")
+def ray_direction(x, y, camera, lens):
+    """Return the unit direction in the world's frame of the ray through pixel position (x, y)."""
     right = (x - lens[2]) / lens[0]
     up = -(y - lens[3]) / lens[1]
     norm = ONE / math.sqrt(right * right + up * up + ONE)
@@ -43,80 +62,97 @@ def pixel_ray(x, y, camera, lens):
 
 
 @njit(fastmath=True, inline="always")
-def slab(start, slope, cells, near, far):
-    """Cuts [near, far] to where ``start + slope t`` lies between 0 and ``cells``."""
-    if abs(slope) < np.float32(1e-9):
+def clip_to_slab(start, direction, cells, near, far):
+    """Cut [near, far] to where ``start + direction * t`` lies between 0 and ``cells``."""
+    if abs(direction) < np.float32(1e-9):
         return (near, far) if ZERO < start < cells else (FAR, ZERO)
-    first, last = (EDGE - start) / slope, (cells - EDGE - start) / slope
+    first, last = (EDGE - start) / direction, (cells - EDGE - start) / direction
     if first > last:
         first, last = last, first
     return max(near, first), min(far, last)
 
 
 @njit(fastmath=True, inline="always")
-def block_exit(position, slope, cell):
-    """Distance along the ray at which it leaves, along one axis, the block of 4 cells that holds ``cell``."""
-    if slope > ZERO:
-        return (np.float32(((cell >> 2) + 1) * 4) - position) / slope
-    if slope < ZERO:
-        return (np.float32((cell >> 2) * 4) - position) / slope
+def block_exit(position, direction, cell):
+    """Return the distance at which a ray leaves, along one axis, the block of 4 cells that holds ``cell``."""
+    if direction > ZERO:
+        return (np.float32(((cell >> 2) + 1) * 4) - position) / direction
+    if direction < ZERO:
+        return (np.float32((cell >> 2) * 4) - position) / direction
     return FAR
 
 
-@njit(fastmath=True, cache=True)
-def march(camera, dx, dy, dz, offset, step, origin, voxel, index, blocks, table, rows, weights, values, samples):
-    """Takes a ray's samples; returns how many.
+@njit(fastmath=True, inline="always")
+def corner_rows(index, i, j, k):
+    """Return the table rows of the eight corners of cell (i, j, k)."""
+    return (
+        index[i, j, k], index[i, j, k + 1], index[i, j + 1, k], index[i, j + 1, k + 1],
+        index[i + 1, j, k], index[i + 1, j, k + 1], index[i + 1, j + 1, k], index[i + 1, j + 1, k + 1],
+    )  # fmt: skip
 
-    Fills, for each sample, ``rows`` (8) and trilinear ``weights`` (8) of its cell's corners, ``values`` (4): raw
-    density and RGB, ``samples`` (3): distance, alpha, compositing weight.
+
+@njit(fastmath=True, inline="always")
+def trilinear_weights(x, y, z):
+    """Return the corners' weights at a position within the cell."""
+    u, v, w = ONE - x, ONE - y, ONE - z
+    return u * v * w, u * v * z, u * y * w, u * y * z, x * v * w, x * v * z, x * y * w, x * y * z
+
+
+@njit(fastmath=True, inline="always")
+def interpolate(table, rows, weights, column):
+    """Return the weighted sum of a column of ``table`` over the corners."""
+    return (
+        weights[0] * table[rows[0], column] + weights[1] * table[rows[1], column]
+        + weights[2] * table[rows[2], column] + weights[3] * table[rows[3], column]
+        + weights[4] * table[rows[4], column] + weights[5] * table[rows[5], column]
+        + weights[6] * table[rows[6], column] + weights[7] * table[rows[7], column]
+    )  # fmt: skip
+
+
+@njit(fastmath=True, cache=True)
+def march_ray(camera, direction, offset, grid, samples, first):
+    """Take a ray's samples, written to ``samples`` from row ``first`` on; return how many.
+
+    ``offset``: distance of the first sample from the grid's box, in steps.
     """
+    origin, voxel, step, index, blocks, table = grid
+    rows, trilinear, values, shares = samples
     nx, ny, nz = index.shape
     scale = ONE / voxel
+    # In lattice units the ray is (ax + bx t, ay + by t, az + bz t) at distance t.
     ax, ay = (camera[0, 3] - origin[0]) * scale, (camera[1, 3] - origin[1]) * scale
     az = (camera[2, 3] - origin[2]) * scale
-    sx, sy, sz = dx * scale, dy * scale, dz * scale
-    near, far = slab(ax, sx, np.float32(nx - 1), ZERO, FAR)
-    near, far = slab(ay, sy, np.float32(ny - 1), near, far)
-    near, far = slab(az, sz, np.float32(nz - 1), near, far)
-    distance, passed, count, thickness = near + offset * step, ONE, 0, step * scale
+    bx, by, bz = direction[0] * scale, direction[1] * scale, direction[2] * scale
+    near, far = clip_to_slab(ax, bx, np.float32(nx - 1), ZERO, FAR)
+    near, far = clip_to_slab(ay, by, np.float32(ny - 1), near, far)
+    near, far = clip_to_slab(az, bz, np.float32(nz - 1), near, far)
+    distance, transmittance, count, thickness = near + offset * step, ONE, 0, step * scale
     while distance < far:
-        x, y, z = ax + sx * distance, ay + sy * distance, az + sz * distance
+        x, y, z = ax + bx * distance, ay + by * distance, az + bz * distance
         i, j, k = min(int(x), nx - 2), min(int(y), ny - 2), min(int(z), nz - 2)
         if not blocks[i >> 2, j >> 2, k >> 2]:
-            leave = min(block_exit(x, sx, i), block_exit(y, sy, j), block_exit(z, sz, k))
+            leave = min(block_exit(x, bx, i), block_exit(y, by, j), block_exit(z, bz, k))
             distance += np.float32(int(leave / step) + 1) * step
             continue
-        r0 = index[i, j, k]
-        r1, r2, r3 = index[i, j, k + 1], index[i, j + 1, k], index[i, j + 1, k + 1]
-        r4, r5 = index[i + 1, j, k], index[i + 1, j, k + 1]
-        r6, r7 = index[i + 1, j + 1, k], index[i + 1, j + 1, k + 1]
-        if min(r0, r1, r2, r3, r4, r5, r6, r7) >= 0:
-            fx, fy, fz = x - np.float32(i), y - np.float32(j), z - np.float32(k)
-            gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
-            w0, w1, w2, w3 = gx * gy * gz, gx * gy * fz, gx * fy * gz, gx * fy * fz
-            w4, w5, w6, w7 = fx * gy * gz, fx * gy * fz, fx * fy * gz, fx * fy * fz
-            raw = (
-                w0 * table[r0, 0] + w1 * table[r1, 0] + w2 * table[r2, 0] + w3 * table[r3, 0]
-                + w4 * table[r4, 0] + w5 * table[r5, 0] + w6 * table[r6, 0] + w7 * table[r7, 0]
-            )  # fmt: skip
-            depth = softplus(raw) * thickness
-            if depth > FAINT:
-                row, weight, value, sample = rows[count], weights[count], values[count], samples[count]
-                row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] = r0, r1, r2, r3, r4, r5, r6, r7
-                weight[0], weight[1], weight[2], weight[3] = w0, w1, w2, w3
-                weight[4], weight[5], weight[6], weight[7] = w4, w5, w6, w7
-                value[0] = raw
-                for c in range(1, 4):
-                    value[c] = (
-                        w0 * table[r0, c] + w1 * table[r1, c] + w2 * table[r2, c] + w3 * table[r3, c]
-                        + w4 * table[r4, c] + w5 * table[r5, c] + w6 * table[r6, c] + w7 * table[r7, c]
-                    )  # fmt: skip
-                alpha = ONE - math.exp(-depth)
-                sample[0], sample[1], sample[2] = distance, alpha, passed * alpha
+        corners = corner_rows(index, i, j, k)
+        if min(corners) >= 0:
+            parts = trilinear_weights(x - np.float32(i), y - np.float32(j), z - np.float32(k))
+            raw = interpolate(table, corners, parts, 0)
+            optical_depth = softplus(raw) * thickness
+            if optical_depth > MIN_OPTICAL_DEPTH:
+                at = first + count
+                for corner in range(8):
+                    rows[at, corner], trilinear[at, corner] = corners[corner], parts[corner]
+                values[at, 0] = raw
+                for column in range(1, 4):
+                    values[at, column] = interpolate(table, corners, parts, column)
+                alpha = ONE - math.exp(-optical_depth)
+                share = shares[at]
+                share[0], share[1], share[2] = distance, alpha, transmittance * alpha
                 count += 1
-                passed *= ONE - alpha
-                if passed < OPAQUE:
-                    sample[1], sample[2] = ONE, sample[2] + passed
+                transmittance *= ONE - alpha
+                if transmittance < MIN_TRANSMITTANCE:
+                    share[1], share[2] = ONE, share[2] + transmittance
                     break
                 if count >= MAX_SAMPLES:
                     break
@@ -125,217 +161,165 @@ def march(camera, dx, dy, dz, offset, step, origin, voxel, index, blocks, table,
 
 
 @njit(fastmath=True, inline="always")
-def composite(values, samples, first, last):
-    """RGB and transmittance of the samples first ... last - 1, and their weighted distance."""
-    red, green, blue, depth, passed = ZERO, ZERO, ZERO, ZERO, ONE
+def composite_samples(samples, first, last):
+    """Return RGB, weighted distance and remaining transmittance of the samples first ... last - 1."""
+    _, _, values, shares = samples
+    red, green, blue, depth, transmittance = ZERO, ZERO, ZERO, ZERO, ONE
     for s in range(first, last):
-        weight = samples[s, 2]
+        weight = shares[s, 2]
         red += weight * values[s, 1]
         green += weight * values[s, 2]
         blue += weight * values[s, 3]
-        depth += weight * samples[s, 0]
-        passed -= weight
-    return red, green, blue, depth, max(passed, ZERO)
+        depth += weight * shares[s, 0]
+        transmittance -= weight
+    return red, green, blue, depth, max(transmittance, ZERO)
+
+
+@njit(fastmath=True, inline="always")
+def backpropagate_ray(samples, ends, residual, behind, grid, gradient, peak, mark):
+    """Add the gradient of half a ray's squared error to ``gradient`` (vertices, 4), from its last sample to its first.
+
+    ``residual``: the error's derivative by the ray's RGB; ``behind``: that by the logarithm of the light which reaches
+    the background. With ``mark``, ``peak`` (vertices,) is updated.
+    """
+    _, voxel, step, _, _, _ = grid
+    rows, trilinear, values, shares = samples
+    red, green, blue = residual
+    for s in range(ends[1] - 1, ends[0] - 1, -1):
+        alpha, weight = shares[s, 1], shares[s, 2]
+        by_weight = values[s, 1] * red + values[s, 2] * green + values[s, 3] * blue
+        by_raw = ZERO
+        if alpha < ONE:
+            by_optical_depth = weight / alpha * (ONE - alpha) * by_weight - behind
+            by_raw = by_optical_depth * (step / voxel) / (ONE + math.exp(-values[s, 0]))
+        behind += weight * by_weight
+        for m in range(8):
+            at, w = rows[s, m], trilinear[s, m]
+            gradient[at, 0] += w * by_raw
+            gradient[at, 1] += w * weight * red
+            gradient[at, 2] += w * weight * green
+            gradient[at, 3] += w * weight * blue
+            if mark and weight > peak[at]:
+                peak[at] = weight
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def accumulate_gradient(
-    pixels, offsets, cameras, lens, images, background, step, origin, voxel, index, blocks, table, gradient, peak, mark
-):
-    """Adds the gradient of half the summed squared colour error; returns the mean squared error.
+def accumulate_gradient(pixels, offsets, views, grid, gradient, peak, mark):
+    """Add the gradient of half the summed squared colour error to ``gradient``; return the mean squared error.
 
     ``pixels`` (pixels, 4) int32: view, column, row, rays (1: through the centre, 4: averaged over a 2 x 2 pattern).
-    Each of the ``gradient`` (chunks, vertices, 4) buffers takes a fixed share of the pixels, so that the sum does not
-    depend on the threads' timing. With ``mark``, ``peak`` (chunks, vertices) keeps each vertex's largest weight.
+    ``offsets`` (pixels,): see ``march_ray``. Each of the ``gradient`` (chunks, vertices, 4) buffers takes a fixed share
+    of the pixels, so that the sum does not depend on the threads' timing. With ``mark``, ``peak`` (chunks, vertices)
+    keeps the largest compositing weight of a sample beside each vertex.
     """
-    chunks = gradient.shape[0]
+    cameras, lens, images, background = views
+    chunks = len(gradient)
     share = (len(pixels) + chunks - 1) // chunks
     losses = np.zeros(chunks)
     for chunk in prange(chunks):
-        rows = np.empty((4 * MAX_SAMPLES, 8), np.int32)
-        weights = np.empty((4 * MAX_SAMPLES, 8), np.float32)
-        values = np.empty((4 * MAX_SAMPLES, 4), np.float32)
-        samples = np.empty((4 * MAX_SAMPLES, 3), np.float32)
+        samples = new_samples(4 * MAX_SAMPLES)
         ends = np.zeros(5, np.int64)
-        passed = np.zeros(4, np.float32)
-        slope, top = gradient[chunk], peak[chunk]
+        transmittance = np.zeros(4, np.float32)
+        chunk_gradient, chunk_peak = gradient[chunk], peak[chunk]
         loss = 0.0
         for p in range(chunk * share, min(len(pixels), (chunk + 1) * share)):
             view, column, line, rays = pixels[p, 0], pixels[p, 1], pixels[p, 2], pixels[p, 3]
             camera = cameras[view]
             red, green, blue = ZERO, ZERO, ZERO
             for r in range(rays):
-                x, y = np.float32(column), np.float32(line)
-                x += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(r & 1)
-                y += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(r >> 1)
-                dx, dy, dz = pixel_ray(x, y, camera, lens)
-                first = ends[r]
-                ends[r + 1] = first + march(
-                    camera, dx, dy, dz, offsets[p], step, origin, voxel, index, blocks, table,
-                    rows[first:], weights[first:], values[first:], samples[first:],
-                )  # fmt: skip
-                a, b, c, _, passed[r] = composite(values, samples, first, ends[r + 1])
-                red += a + passed[r] * background[0]
-                green += b + passed[r] * background[1]
-                blue += c + passed[r] * background[2]
-            share_of_ray = ONE / np.float32(rays)
-            red = red * share_of_ray - images[view, line, column, 0] * np.float32(1 / 255)
-            green = green * share_of_ray - images[view, line, column, 1] * np.float32(1 / 255)
-            blue = blue * share_of_ray - images[view, line, column, 2] * np.float32(1 / 255)
+                x, y = pixel_position(column, line, r, rays)
+                direction = ray_direction(x, y, camera, lens)
+                ends[r + 1] = ends[r] + march_ray(camera, direction, offsets[p], grid, samples, ends[r])
+                a, b, c, _, transmittance[r] = composite_samples(samples, ends[r], ends[r + 1])
+                red += a + transmittance[r] * background[0]
+                green += b + transmittance[r] * background[1]
+                blue += c + transmittance[r] * background[2]
+            part = ONE / np.float32(rays)
+            red = red * part - images[view, line, column, 0] * np.float32(1 / 255)
+            green = green * part - images[view, line, column, 1] * np.float32(1 / 255)
+            blue = blue * part - images[view, line, column, 2] * np.float32(1 / 255)
             loss += red * red + green * green + blue * blue
-            red, green, blue = red * share_of_ray, green * share_of_ray, blue * share_of_ray
+            red, green, blue = red * part, green * part, blue * part
             for r in range(rays):
-                behind = passed[r] * (background[0] * red + background[1] * green + background[2] * blue)
-                for s in range(ends[r + 1] - 1, ends[r] - 1, -1):
-                    alpha, weight = samples[s, 1], samples[s, 2]
-                    own = values[s, 1] * red + values[s, 2] * green + values[s, 3] * blue
-                    by_raw = ZERO
-                    if alpha < ONE:
-                        by_depth = weight / alpha * (ONE - alpha) * own - behind
-                        by_raw = by_depth * (step / voxel) / (ONE + math.exp(-values[s, 0]))
-                    behind += weight * own
-                    for m in range(8):
-                        at, w = rows[s, m], weights[s, m]
-                        slope[at, 0] += w * by_raw
-                        slope[at, 1] += w * weight * red
-                        slope[at, 2] += w * weight * green
-                        slope[at, 3] += w * weight * blue
-                        if mark and weight > top[at]:
-                            top[at] = weight
+                behind = transmittance[r] * (background[0] * red + background[1] * green + background[2] * blue)
+                backpropagate_ray(
+                    samples, ends[r : r + 2], (red, green, blue), behind, grid, chunk_gradient, chunk_peak, mark
+                )
         losses[chunk] = loss
     return losses.sum() / (3 * len(pixels))
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def adam_step(table, gradient, mean, square, rates, correction):
-    """Adam (arXiv:1412.6980) with decays .9 and .99 on what has a gradient; sums and clears ``gradient``.
-
-    Vertices that no ray has touched keep their moments. ``correction`` (2,): the bias corrections of both moments.
-    """
-    chunks, vertices, columns = gradient.shape
-    for v in prange(vertices):
-        for c in range(columns):
-            slope = ZERO
-            for chunk in range(chunks):
-                slope += gradient[chunk, v, c]
-                gradient[chunk, v, c] = ZERO
-            if slope != ZERO:
-                mean[v, c] = np.float32(0.9) * mean[v, c] + np.float32(0.1) * slope
-                square[v, c] = np.float32(0.99) * square[v, c] + np.float32(0.01) * slope * slope
-                size = math.sqrt(square[v, c] / correction[1]) + np.float32(1e-12)
-                table[v, c] -= rates[c] * (mean[v, c] / correction[0]) / size
-
-
-@njit(parallel=True, cache=True)
-def neighbour_rows(index, vertices):
-    """Rows (vertices, 6) of the neighbours along -x, +x, -y, +y, -z, +z; -1 where there is none."""
-    rows = np.full((vertices, 6), -1, np.int32)
-    nx, ny, nz = index.shape
-    for i in prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                r = index[i, j, k]
-                if r >= 0:
-                    rows[r, 0] = index[i - 1, j, k] if i > 0 else -1
-                    rows[r, 1] = index[i + 1, j, k] if i < nx - 1 else -1
-                    rows[r, 2] = index[i, j - 1, k] if j > 0 else -1
-                    rows[r, 3] = index[i, j + 1, k] if j < ny - 1 else -1
-                    rows[r, 4] = index[i, j, k - 1] if k > 0 else -1
-                    rows[r, 5] = index[i, j, k + 1] if k < nz - 1 else -1
-    return rows
-
-
-@njit(parallel=True, fastmath=True, cache=True)
-def smooth_density(table, neighbours, amount, bound, scratch):
-    """Moves each raw density by ``amount`` towards the mean of its neighbours, and into [-bound, bound].
-
-    Only axes with both neighbours count: then planes, which are linear in the raw density, stay as they are.
-    """
-    for v in prange(len(table)):
-        bend, axes = ZERO, ZERO
-        for axis in range(3):
-            before, after = neighbours[v, 2 * axis], neighbours[v, 2 * axis + 1]
-            if before >= 0 and after >= 0:
-                bend += HALF * (table[before, 0] + table[after, 0]) - table[v, 0]
-                axes += ONE
-        scratch[v] = table[v, 0] + amount * bend / max(axes, ONE)
-    for v in prange(len(table)):
-        table[v, 0] = min(max(scratch[v], -bound), bound)
-
-
-@njit(parallel=True, fastmath=True, cache=True)
-def visible_samples(origins, directions, step, origin, voxel, index, blocks, table, distances):
-    """Fills ``distances`` (rays, MAX_SAMPLES) of the samples that rays (rays, 3) see; returns their counts (rays,)."""
+def visible_samples(origins, directions, grid, distances):
+    """Fill ``distances`` (rays, MAX_SAMPLES) of the samples that rays (rays, 3) see; return their counts (rays,)."""
     counts = np.zeros(len(directions), np.int64)
     for ray in prange(len(directions)):
-        rows = np.empty((MAX_SAMPLES, 8), np.int32)
-        weights = np.empty((MAX_SAMPLES, 8), np.float32)
-        values = np.empty((MAX_SAMPLES, 4), np.float32)
-        samples = np.empty((MAX_SAMPLES, 3), np.float32)
+        samples = new_samples(MAX_SAMPLES)
         camera = np.empty((3, 4), np.float32)
         camera[:, 3] = origins[ray]
-        count = march(
-            camera, directions[ray, 0], directions[ray, 1], directions[ray, 2], HALF, step, origin, voxel, index,
-            blocks, table, rows, weights, values, samples,
-        )  # fmt: skip
-        for number in range(count):
-            distances[ray, number] = samples[number, 0]
+        direction = (directions[ray, 0], directions[ray, 1], directions[ray, 2])
+        count = march_ray(camera, direction, HALF, grid, samples, 0)
+        distances[ray, :count] = samples[3][:count, 0]
         counts[ray] = count
     return counts
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def render_window(
-    camera, lens, left, top, colour, opacity, depth, background, step, origin, voxel, index, blocks, table, contrast
-):
-    """Renders a window whose corner is pixel (left, top) into ``colour`` (h, w, 3), ``opacity`` and ``depth`` (h, w).
+@njit(fastmath=True, inline="always")
+def render_pixel(camera, lens, position, rays, grid, background, samples):
+    """Return RGB, opacity and depth of the pixel at ``position`` (column, row), the mean of 1 or 2 x 2 rays."""
+    red, green, blue, far, light = ZERO, ZERO, ZERO, ZERO, ZERO
+    for r in range(rays):
+        x, y = pixel_position(position[0], position[1], r, rays)
+        count = march_ray(camera, ray_direction(x, y, camera, lens), HALF, grid, samples, 0)
+        a, b, c, d, transmittance = composite_samples(samples, 0, count)
+        red, green, blue = red + a, green + b, blue + c
+        far, light = far + d, light + transmittance
+    part = ONE / np.float32(rays)
+    opacity = ONE - light * part
+    return (
+        red * part + light * part * background[0],
+        green * part + light * part * background[1],
+        blue * part + light * part * background[2],
+        opacity,
+        far * part / opacity if opacity > np.float32(1e-3) else ZERO,
+    )
 
-    One ray a pixel; a pixel that differs from a neighbour by more than ``contrast`` in colour or opacity is rendered
-    again as the mean of 2 x 2 rays, as it was trained. ``depth`` is the weighted mean over what is opaque.
+
+@njit(fastmath=True, cache=True)
+def differs_from_neighbour(window, line, column, contrast):
+    """Return whether a pixel differs from one beside it by more than ``contrast`` in a colour or in opacity."""
+    height, width, _ = window.shape
+    for side in range(4):
+        beside = line + (1 if side == 0 else -1 if side == 1 else 0)
+        along = column + (1 if side == 2 else -1 if side == 3 else 0)
+        if 0 <= beside < height and 0 <= along < width:
+            for c in range(4):
+                if abs(window[beside, along, c] - window[line, column, c]) > contrast:
+                    return True
+    return False
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def render_window(camera, lens, corner, grid, background, contrast, window):
+    """Render into ``window`` (height, width, 5), RGB, opacity, depth, whose first pixel is ``corner`` (column, row).
+
+    One ray a pixel; a pixel that differs from a neighbour by more than ``contrast`` is rendered again as the mean of
+    2 x 2 rays, as it was trained. Depth is the weighted mean distance.
     """
-    height, width = opacity.shape
-    again = np.zeros((height, width), np.uint8)
-    for phase in range(2):
+    height, width, _ = window.shape
+    again = np.ones((height, width), np.bool_)
+    for rays in (1, 4):
         for line in prange(height):
-            rows = np.empty((MAX_SAMPLES, 8), np.int32)
-            weights = np.empty((MAX_SAMPLES, 8), np.float32)
-            values = np.empty((MAX_SAMPLES, 4), np.float32)
-            samples = np.empty((MAX_SAMPLES, 3), np.float32)
+            samples = new_samples(MAX_SAMPLES)
             for column in range(width):
-                if phase == 1 and not again[line, column]:
-                    continue
-                rays = 1 if phase == 0 else 4
-                red, green, blue, far, light = ZERO, ZERO, ZERO, ZERO, ZERO
-                for r in range(rays):
-                    x, y = np.float32(left + column), np.float32(top + line)
-                    x += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(r & 1)
-                    y += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(r >> 1)
-                    dx, dy, dz = pixel_ray(x, y, camera, lens)
-                    count = march(
-                        camera, dx, dy, dz, HALF, step, origin, voxel, index, blocks, table,
-                        rows, weights, values, samples,
-                    )  # fmt: skip
-                    a, b, c, d, passed = composite(values, samples, 0, count)
-                    red, green, blue = red + a, green + b, blue + c
-                    far, light = far + d, light + passed
-                part = ONE / np.float32(rays)
-                solid = ONE - light * part
-                colour[line, column, 0] = red * part + light * part * background[0]
-                colour[line, column, 1] = green * part + light * part * background[1]
-                colour[line, column, 2] = blue * part + light * part * background[2]
-                opacity[line, column] = solid
-                depth[line, column] = far * part / solid if solid > np.float32(1e-3) else ZERO
-        if phase == 0:
-            if contrast >= ONE:
-                break
+                if again[line, column]:
+                    position = (corner[0] + column, corner[1] + line)
+                    values = render_pixel(camera, lens, position, rays, grid, background, samples)
+                    for c in range(5):
+                        window[line, column, c] = values[c]
+        if contrast >= ONE:
+            break
+        if rays == 1:
             for line in prange(height):
                 for column in range(width):
-                    for side in range(4):
-                        beside = line + (1 if side == 0 else -1 if side == 1 else 0)
-                        along = column + (1 if side == 2 else -1 if side == 3 else 0)
-                        if 0 <= beside < height and 0 <= along < width:
-                            gap = abs(opacity[beside, along] - opacity[line, column])
-                            for c in range(3):
-                                gap = max(gap, abs(colour[beside, along, c] - colour[line, column, c]))
-                            if gap > contrast:
-                                again[line, column] = 1
+                    again[line, column] = differs_from_neighbour(window, line, column, contrast)

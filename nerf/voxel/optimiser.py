@@ -8,16 +8,16 @@ import numba
 import numpy as np
 import torch
 
-from nerf.voxel.field import STEP
-from nerf.voxel.kernels import accumulate_gradient, adam_step, neighbour_rows, smooth_density
+from nerf.voxel.adam_kernels import adam_step, neighbour_rows, smooth_density
+from nerf.voxel.grid import STEP, lens_array
+from nerf.voxel.kernels import accumulate_gradient
 from nerf.voxel.state import State
 from nerf.voxel.torch_march import TorchGrid, march_rays
 from utils.camera import camera_directions
-from utils.config import FieldConfig
 from utils.views import Views
 
 DENSITY_BOUND = 30.0  # raw densities stay within +- this
-MOST_CHUNKS = 8  # gradient buffers, at most; one a thread
+MAX_CHUNKS = 8  # gradient buffers, at most; one a thread
 
 
 class Optimiser(Protocol):
@@ -33,26 +33,21 @@ class Optimiser(Protocol):
 class CompiledOptimiser:
     """Adam on the touched vertices, in compiled loops, in place on the state's arrays."""
 
-    def __init__(self, state: State, views: Views, config: FieldConfig) -> None:
-        self.state, self.grid = state, state.grid
-        camera = views.intrinsics
-        self.lens = np.array([camera.focal_x, camera.focal_y, camera.centre_x, camera.centre_y], np.float32)
-        self.cameras, self.images = views.camera_to_world.float().contiguous().numpy(), views.images.numpy()
-        self.background = np.array(views.background, np.float32)
-        chunks = min(numba.get_num_threads(), MOST_CHUNKS)
+    def __init__(self, state: State, views: Views) -> None:
+        self.state, self.count = state, state.step
+        cameras = views.camera_to_world.float().contiguous().numpy()
+        background = np.array(views.background, np.float32)
+        self.views = (cameras, lens_array(views.intrinsics), views.images.numpy(), background)
+        chunks = min(numba.get_num_threads(), MAX_CHUNKS)
         self.gradient = np.zeros((chunks, *state.table.shape), np.float32)
         self.peak = np.repeat(state.peak[None], chunks, axis=0)
         self.neighbours = neighbour_rows(state.grid.index, state.grid.vertices)
         self.scratch = np.empty(state.grid.vertices, np.float32)
-        self.count = state.step
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
         """See ``Optimiser``."""
-        grid, state, voxel = self.grid, self.state, np.float32(self.grid.voxel)
-        error = accumulate_gradient(
-            batch, offsets, self.cameras, self.lens, self.images, self.background, np.float32(STEP) * voxel,
-            grid.origin, voxel, grid.index, grid.blocks, state.table, self.gradient, self.peak, mark,
-        )  # fmt: skip
+        state, grid = self.state, self.state.grid.arrays(self.state.table)
+        error = accumulate_gradient(batch, offsets, self.views, grid, self.gradient, self.peak, mark)
         self.count += 1
         correction = np.array([1 - 0.9**self.count, 1 - 0.99**self.count], np.float32)
         adam_step(state.table, self.gradient, state.mean, state.square, rates, correction)
@@ -68,7 +63,7 @@ class CompiledOptimiser:
 class TorchOptimiser:
     """The same step with torch's automatic differentiation, on any device."""
 
-    def __init__(self, state: State, views: Views, config: FieldConfig, device: torch.device) -> None:
+    def __init__(self, state: State, views: Views, device: torch.device) -> None:
         self.grid = TorchGrid.of(state.grid, device)
         self.table, self.mean, self.square, self.peak = (
             torch.from_numpy(array).to(device).clone() for array in (state.table, state.mean, state.square, state.peak)

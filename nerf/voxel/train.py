@@ -109,9 +109,9 @@ def train_level(
     begin, end = ([0, *config.level_ends()])[level : level + 2]
     optimiser: Optimiser
     if device.type == "cpu":
-        optimiser = CompiledOptimiser(state, views, config)
+        optimiser = CompiledOptimiser(state, views)
     else:
-        optimiser = TorchOptimiser(state, views, config, device)
+        optimiser = TorchOptimiser(state, views, device)
     errors: list[float] = []
     for step in range(state.step, end):
         done = (step - begin) / (end - begin)

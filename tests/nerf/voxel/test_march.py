@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nerf.voxel.field import CONTRAST, STEP, VoxelField
+from nerf.voxel.field import CONTRAST, VoxelField
+from nerf.voxel.grid import STEP
 from nerf.voxel.torch_march import TorchGrid, march_rays, render_pixels, shade
 from tests.inerf.scene import camera
 from tests.nerf.scene import full_field, random_field

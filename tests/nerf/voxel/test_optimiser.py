@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from nerf.voxel.field import STEP, VoxelField
+from nerf.voxel.adam_kernels import neighbour_rows, smooth_density
+from nerf.voxel.field import VoxelField
 from nerf.voxel.grid import make_grid
-from nerf.voxel.kernels import accumulate_gradient, neighbour_rows, smooth_density
+from nerf.voxel.kernels import accumulate_gradient
 from nerf.voxel.optimiser import DENSITY_BOUND, CompiledOptimiser, TorchOptimiser
 from nerf.voxel.state import State
-from tests.nerf.scene import CONFIG, ball_cells, ball_views, random_batch, random_field, random_table, state_of
+from tests.nerf.scene import ball_cells, ball_views, random_batch, random_field, random_table, state_of
 from utils.views import Views
 
 CPU = torch.device("cpu")
@@ -36,12 +37,8 @@ def compiled_gradient(
     state: State, views: Views, batch: np.ndarray, offsets: np.ndarray
 ) -> tuple[float, CompiledOptimiser]:
     """Mean squared error of the batch, and the optimiser whose buffers hold the gradient and the peaks."""
-    own, grid = CompiledOptimiser(state, views, CONFIG), state.grid
-    voxel = np.float32(grid.voxel)
-    error = accumulate_gradient(
-        batch, offsets, own.cameras, own.lens, own.images, own.background, np.float32(STEP) * voxel, grid.origin,
-        voxel, grid.index, grid.blocks, state.table, own.gradient, own.peak, True,
-    )  # fmt: skip
+    own, grid = CompiledOptimiser(state, views), state.grid.arrays(state.table)
+    error = accumulate_gradient(batch, offsets, own.views, grid, own.gradient, own.peak, True)
     return float(error), own
 
 
@@ -50,7 +47,7 @@ def test_gradient_equals_automatic_differentiation(views: Views, shift: float) -
     state = state_of(field_with(shift))
     batch, offsets = random_batch(views, 2000)
     error, own = compiled_gradient(state, views, batch, offsets)
-    twin = TorchOptimiser(state, views, CONFIG, CPU)
+    twin = TorchOptimiser(state, views, CPU)
     twin.table.requires_grad_(True)
     loss = twin.error(torch.from_numpy(batch), torch.from_numpy(offsets), True)
     (slope,) = torch.autograd.grad(1.5 * len(batch) * loss, twin.table)  # half the sum instead of the mean
@@ -74,8 +71,8 @@ def test_error_is_that_of_the_rendered_picture(views: Views) -> None:
 
 def test_steps_equal_their_twin(views: Views) -> None:
     state = state_of(field_with(-1.0))
-    own = CompiledOptimiser(state, views, CONFIG)
-    twin = TorchOptimiser(state_of(field_with(-1.0)), views, CONFIG, CPU)
+    own = CompiledOptimiser(state, views)
+    twin = TorchOptimiser(state_of(field_with(-1.0)), views, CPU)
     before = state.table.copy()
     for step in range(4):
         batch, offsets = random_batch(views, 1500, step)
@@ -101,7 +98,7 @@ def test_what_no_ray_touches_stays(views: Views, compiled: bool) -> None:
     state.mean[:], state.square[:] = 0.1, 0.2
     before = state.table.copy()
     batch, offsets = random_batch(views, 30)
-    own = CompiledOptimiser(state, views, CONFIG) if compiled else TorchOptimiser(state, views, CONFIG, CPU)
+    own = CompiledOptimiser(state, views) if compiled else TorchOptimiser(state, views, CPU)
     own.step(batch, offsets, RATES, 0.0, True)
     own.read_back(state)
     untouched = state.peak == 0
@@ -116,7 +113,7 @@ def test_what_lies_hidden_stays(views: Views, compiled: bool) -> None:
     state = state_of(field_with(40.0))  # every ray ends at its first sample, which leaves no slope to densities
     before = state.table.copy()
     batch, offsets = random_batch(views, 1000)
-    own = CompiledOptimiser(state, views, CONFIG) if compiled else TorchOptimiser(state, views, CONFIG, CPU)
+    own = CompiledOptimiser(state, views) if compiled else TorchOptimiser(state, views, CPU)
     own.step(batch, offsets, RATES, 0.0, True)
     own.read_back(state)
     np.testing.assert_array_equal(state.table[:, 0], before[:, 0].clip(-DENSITY_BOUND, DENSITY_BOUND))
@@ -127,7 +124,7 @@ def test_same_step_again_gives_the_same_numbers(views: Views) -> None:
     tables = []
     for _ in range(2):
         state = state_of(field_with(0.0))
-        own = CompiledOptimiser(state, views, CONFIG)
+        own = CompiledOptimiser(state, views)
         for step in range(3):
             own.step(*random_batch(views, 800, step), RATES, 0.02, False)
         tables.append(state.table)

@@ -1,0 +1,68 @@
+"""Compiled parameter updates of the voxel field: Adam and the smoothing of densities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def adam_step(table, gradient, mean, square, rates, correction):
+    """Take a step of Adam (arXiv:1412.6980), decays .9 and .99, on what has a gradient; sum and clear ``gradient``.
+
+    Vertices that no ray has touched keep their moments. ``rates`` (4,): learning rates of raw density and RGB.
+    ``correction`` (2,): the bias corrections of both moments.
+    """
+    chunks, vertices, columns = gradient.shape
+    for v in prange(vertices):
+        for c in range(columns):
+            total = ZERO
+            for chunk in range(chunks):
+                total += gradient[chunk, v, c]
+                gradient[chunk, v, c] = ZERO
+            if total != ZERO:
+                mean[v, c] = np.float32(0.9) * mean[v, c] + np.float32(0.1) * total
+                square[v, c] = np.float32(0.99) * square[v, c] + np.float32(0.01) * total * total
+                size = math.sqrt(square[v, c] / correction[1]) + np.float32(1e-12)
+                table[v, c] -= rates[c] * (mean[v, c] / correction[0]) / size
+
+
+@njit(parallel=True, cache=True)
+def neighbour_rows(index, vertices):
+    """Return the rows (vertices, 6) of the neighbours along -x, +x, -y, +y, -z, +z; -1 where there is none."""
+    rows = np.full((vertices, 6), -1, np.int32)
+    nx, ny, nz = index.shape
+    for i in prange(nx):
+        for j in range(ny):
+            for k in range(nz):
+                r = index[i, j, k]
+                if r >= 0:
+                    rows[r, 0] = index[i - 1, j, k] if i > 0 else -1
+                    rows[r, 1] = index[i + 1, j, k] if i < nx - 1 else -1
+                    rows[r, 2] = index[i, j - 1, k] if j > 0 else -1
+                    rows[r, 3] = index[i, j + 1, k] if j < ny - 1 else -1
+                    rows[r, 4] = index[i, j, k - 1] if k > 0 else -1
+                    rows[r, 5] = index[i, j, k + 1] if k < nz - 1 else -1
+    return rows
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def smooth_density(table, neighbours, amount, bound, scratch):
+    """Move each raw density by ``amount`` towards the mean of its neighbours, and into [-bound, bound].
+
+    Only axes with both neighbours count: then planes, which are linear in the raw density, stay as they are.
+    """
+    for v in prange(len(table)):
+        bend, axes = ZERO, ZERO
+        for axis in range(3):
+            before, after = neighbours[v, 2 * axis], neighbours[v, 2 * axis + 1]
+            if before >= 0 and after >= 0:
+                bend += HALF * (table[before, 0] + table[after, 0]) - table[v, 0]
+                axes += ONE
+        scratch[v] = table[v, 0] + amount * bend / max(axes, ONE)
+    for v in prange(len(table)):
+        table[v, 0] = min(max(scratch[v], -bound), bound)
