@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from retrieval import gallery as thumbnails
-from retrieval import match_gallery
+from retrieval import match_gallery, thumbnail_gallery
 from retrieval.descriptor_gallery import DescriptorGallery
 from retrieval.encoders import ENCODERS, make_encoder
 from retrieval.match_gallery import MatchGallery, make_matcher
+from retrieval.thumbnail_gallery import ThumbnailGallery
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_tensors
 from utils.config import Config
@@ -52,8 +52,8 @@ def build(views: Views, render_fn: RenderFn, config: Config, device: torch.devic
     Errors:
         InputError where the method's weights cannot be had.
     """
-    if config.retrieval.method == thumbnails.KIND:
-        return thumbnails.build_gallery(views, render_fn, config.retrieval)
+    if config.retrieval.method == thumbnail_gallery.KIND:
+        return ThumbnailGallery.build(views, render_fn, config.retrieval)
     if len(views) == 0:
         raise ValueError("a gallery needs at least one view, found none.")
     weights = weights_of(config)
@@ -72,8 +72,8 @@ def load(path: Path, config: Config, device: torch.device) -> Gallery:
     tensors, header = load_tensors(path)
     with as_checkpoint(path):
         kind = header["kind"]
-        if kind == thumbnails.KIND:
-            return thumbnails.Gallery.from_state_dict(tensors)
+        if kind == thumbnail_gallery.KIND:
+            return ThumbnailGallery.from_state_dict(tensors)
         if kind == match_gallery.KIND:
             matcher = make_matcher(header["size"], weights_of(config), device)
             _check_weights(path, header["weights"], matcher.weights)

@@ -32,8 +32,6 @@ MAY_IMPORT = {
         "utils",
     },
 }
-# What composes like a script, and is imported by none.
-COMMANDS = {Path("retrieval/train.py"): {"data"}}
 ROOMS = set(MAY_IMPORT) | {"tests", "anomaly_nerf_lego", "auroc_test", "detect", "benchmark"}
 FILES = sorted(path.relative_to(ROOT) for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
 
@@ -55,7 +53,7 @@ def test_there_are_files() -> None:
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_rooms_import_only_what_they_may(path: Path) -> None:
     room = path.parts[0]
-    assert imported_rooms(path) <= MAY_IMPORT[room] | {room} | COMMANDS.get(path, set())
+    assert imported_rooms(path) <= MAY_IMPORT[room] | {room}
 
 
 def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:

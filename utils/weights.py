@@ -128,7 +128,7 @@ FILES = {
             size=None,
             licence="MIT, as its authors' code; none stated for the file",
             purpose="ResNet-50 that the paper's authors trained to tell viewpoints apart: retrieval = resnet50",
-            by_hand="its authors' link is gone; train one with: python -m retrieval.train",
+            by_hand="its authors' link is gone; train one with: python -m pipeline.retrieval_training",
         ),
         WeightFile(
             name="loftr_indoor",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retrieval import encoders
-from retrieval.descriptor_gallery import squared_distances
+from retrieval.descriptor_gallery import descriptor_distances
 
 
 class Pyramid(nn.Module):
@@ -23,7 +23,7 @@ class Pyramid(nn.Module):
         return [layer(images) for layer in self.layers]
 
 
-def pictures(count: int, height: int = 40, width: int = 40) -> Tensor:
+def random_images(count: int, height: int = 40, width: int = 40) -> Tensor:
     return torch.rand(count, height, width, 3, generator=torch.Generator().manual_seed(1))
 
 
@@ -31,30 +31,30 @@ def pictures(count: int, height: int = 40, width: int = 40) -> Tensor:
 def test_distances_are_those_of_the_upsampled_levels(height: int, width: int, size: int) -> None:
     network = Pyramid()
     with torch.no_grad():
-        vectors = encoders.stacked_levels(network, pictures(3, height, width), size)
-        small = encoders.scaled(pictures(3, height, width), size)
+        vectors = encoders.stacked_levels(network, random_images(3, height, width), size)
+        small = encoders.resize_shorter_side(random_images(3, height, width), size)
         levels = network(encoders.backbones.imagenet_normalised(small))
     large = torch.cat(
         [functional.interpolate(level, small.shape[1:3], mode="bilinear", align_corners=False) for level in levels], 1
     )
     expected = (large - large[:1]).square().mean(1).sum((1, 2))
-    torch.testing.assert_close(squared_distances(vectors[0], vectors), expected, rtol=2e-3, atol=1e-4)
+    torch.testing.assert_close(descriptor_distances(vectors[0], vectors), expected, rtol=2e-3, atol=1e-4)
 
 
 def test_nearest_unit_vectors_are_the_most_similar_by_cosine() -> None:
     network = nn.Sequential(nn.Conv2d(3, 6, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     with torch.no_grad():
-        vectors = encoders.unit_features(network, pictures(12), 32)
+        vectors = encoders.unit_features(network, random_images(12), 32)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(12))
     similarity = torch.stack([functional.cosine_similarity(vectors[:1], vector[None])[0] for vector in vectors])
-    distances = squared_distances(vectors[0], vectors)
+    distances = descriptor_distances(vectors[0], vectors)
     torch.testing.assert_close(distances, 2 - 2 * similarity, atol=1e-6, rtol=1e-4)
 
 
 def test_scaling_keeps_proportions_and_the_middle() -> None:
-    assert encoders.scaled(pictures(1, 60, 90), 30).shape == (1, 30, 45, 3)
-    picture = torch.zeros(1, 6, 8, 3)
-    picture[0, 2:4, 3:5] = 1
-    assert bool((encoders.central(picture, 2) == 1).all())
+    assert encoders.resize_shorter_side(random_images(1, 60, 90), 30).shape == (1, 30, 45, 3)
+    image = torch.zeros(1, 6, 8, 3)
+    image[0, 2:4, 3:5] = 1
+    assert bool((encoders.centre_crop(image, 2) == 1).all())
     white = encoders.as_float(torch.full((1, 50, 50, 3), 255, dtype=torch.uint8))
-    torch.testing.assert_close(encoders.scaled(white, 20), torch.ones(1, 20, 20, 3))
+    torch.testing.assert_close(encoders.resize_shorter_side(white, 20), torch.ones(1, 20, 20, 3))

@@ -11,7 +11,7 @@ import torch
 from retrieval import galleries
 from retrieval.galleries import Gallery
 from tests.inerf import scene
-from tests.retrieval.test_gallery import CAMERA, grid, views_at
+from tests.retrieval.rendered_views import CAMERA, grid, views_at
 from tests.retrieval.tuned import tuned_matcher
 from utils.camera import pose_errors
 from utils.checkpoint import load_tensors, save_tensors
@@ -77,13 +77,13 @@ def test_another_networks_gallery_is_refused(method: str, tmp_path: Path) -> Non
         galleries.load(path, config_of(method), CPU)
 
 
-def test_missing_weights_and_other_files_are_told(
+def test_missing_weights_and_other_files_are_refused(
     views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     config = dataclasses.replace(config_of("resnet50"), random_weights=False, weights_dir=str(tmp_path))
-    with pytest.raises(InputError, match=r"net_best\.pth.*python -m retrieval\.train"):
+    with pytest.raises(InputError, match=r"net_best\.pth.*python -m pipeline\.retrieval_training"):
         galleries.build(views, scene.render, config, CPU, Progress(True))
     path = tmp_path / "field.safetensors"
     save_tensors(path, {"density": torch.zeros(1)}, {"kind": "voxel"})

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from retrieval import match_gallery
 from retrieval.match_gallery import Matcher, make_matcher
-from tests.retrieval.test_gallery import grid, views_at
+from tests.retrieval.rendered_views import grid, views_at
 from tests.retrieval.tuned import tuned_matcher
+from utils import weights
 from utils.errors import InputError
 from utils.weights import Weights
 
@@ -28,7 +29,7 @@ def test_counts_are_those_of_the_whole_network(matcher: Matcher, images: Tensor)
     """The slow twin: kornia's own forward pass, pair by pair, fine stage and all."""
     maps = matcher.features(images)
     counts = matcher.counts(maps[2:3], maps)
-    shades = match_gallery.grey(images, 96)
+    shades = match_gallery.to_grey(images, 96)
     for index in range(len(images)):
         with torch.no_grad():
             whole = matcher.network({"image0": shades[2:3], "image1": shades[index : index + 1]})
@@ -36,23 +37,21 @@ def test_counts_are_those_of_the_whole_network(matcher: Matcher, images: Tensor)
     assert int(counts.max()) > 5
 
 
-def test_a_picture_matches_itself_best(matcher: Matcher, images: Tensor) -> None:
+def test_an_image_matches_itself_best(matcher: Matcher, images: Tensor) -> None:
     maps = matcher.features(images)
     for index in range(len(images)):
         assert int(matcher.counts(maps[index : index + 1], maps.half()).argmax()) == index
 
 
-def test_grey_pictures_have_sides_of_whole_cells() -> None:
-    pictures = torch.rand(2, 50, 75, 3, generator=torch.Generator().manual_seed(0))
-    shades = match_gallery.grey(pictures, 75)
+def test_grey_images_have_sides_of_whole_cells() -> None:
+    images = torch.rand(2, 50, 75, 3, generator=torch.Generator().manual_seed(0))
+    shades = match_gallery.to_grey(images, 75)
     assert shades.shape == (2, 1, 48, 72)
-    same = match_gallery.grey(pictures[:, :48, :72], 72)
-    torch.testing.assert_close(same[0, 0, 3, 4], pictures[0, 3, 4] @ torch.tensor([0.299, 0.587, 0.114]))
+    same = match_gallery.to_grey(images[:, :48, :72], 72)
+    torch.testing.assert_close(same[0, 0, 3, 4], images[0, 3, 4] @ torch.tensor([0.299, 0.587, 0.114]))
 
 
 def test_the_papers_file_is_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from utils import weights
-
     monkeypatch.setattr(weights, "mismatch", lambda *_: None)  # its digest is not this file's
     made = make_matcher(96, Weights(random=True), torch.device("cpu"))
     state = {f"matcher.{name}": value for name, value in made.network.state_dict().items()}

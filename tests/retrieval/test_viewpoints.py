@@ -9,7 +9,7 @@ from tests.inerf import scene
 
 
 def test_lattice_is_even() -> None:
-    points = viewpoints.sphere(400)
+    points = viewpoints.fibonacci_sphere(400)
     torch.testing.assert_close(points.norm(dim=-1), torch.ones(400))
     cosine = points @ points.T
     cosine.fill_diagonal_(-1)
@@ -28,7 +28,7 @@ def test_virtual_cameras_keep_distance_and_look_at_the_same_place() -> None:
     assert 60 < len(virtual) < 200 and lowest > -40  # none far below the views
 
 
-def test_upright_views_need_few_turns() -> None:
+def test_upright_views_need_few_rolls() -> None:
     poses = torch.stack([scene.camera(azimuth, 30) for azimuth in range(0, 360, 20)]).float()
-    assert len(viewpoints.turns(poses, torch.zeros(3))) <= 5
-    assert len(viewpoints.turns(poses[:1], torch.zeros(3))) == 3
+    assert len(viewpoints.candidate_rolls(poses, torch.zeros(3))) <= 5
+    assert len(viewpoints.candidate_rolls(poses[:1], torch.zeros(3))) == 3

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from retrieval import match_gallery
 from retrieval.match_gallery import Matcher
-from tests.retrieval.test_gallery import grid, views_at
+from tests.retrieval.rendered_views import grid, views_at
 from utils.weights import Weights
 
 
@@ -31,7 +31,7 @@ def _whitening() -> Tensor:
     network: Any = match_gallery.make_matcher(96, Weights(random=True), torch.device("cpu")).network
     network.backbone.layer3_outconv.weight.copy_(torch.eye(256)[:, :, None, None])
     network.pos_encoding = torch.nn.Identity()
-    shades = match_gallery.grey(views_at(grid()[24:48:3]).images, 96)
+    shades = match_gallery.to_grey(views_at(grid()[24:48:3]).images, 96)
     cells = match_gallery.coarse_features(network, shades).double().movedim(1, -1).flatten(0, 2)  # (cells, channels)
     values, vectors = torch.linalg.eigh(cells.T @ cells / len(cells))
     values = values.clamp(min=1e-3 * float(values.mean()))
