@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,9 +37,10 @@ class PatchCoreConfig:
 class PatchCore(Method[PatchCoreConfig]):
     """A memory of normal patches, thinned out to those that lie farthest from each other."""
 
-    Config = PatchCoreConfig
-    FAST = PatchCoreConfig(size=224, ratio=0.01)
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
+    name = "PatchCore"
+    config_type = PatchCoreConfig
+    fast_config = PatchCoreConfig(size=224, ratio=0.01)
+    weights = ("wide_resnet50_2",)
 
     def fit(self, views: Views) -> None:
         """Fill the memory."""
