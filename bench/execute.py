@@ -20,7 +20,7 @@ from bench.runs import FAILURE, RESULTS, VERSION, Run, RunResult, lock_of, read_
 from data.mad import Query, check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
 from data.masks import read_object_image
 from evaluation.metrics import evaluate
-from evaluation.results import Evaluation, ObjectReport, QueryResult, verdict_at, write_results
+from evaluation.results import RANDOM_WEIGHTS, Evaluation, ObjectReport, QueryResult, verdict_at, write_results
 from pipeline.journal import Journal
 from pipeline.record import hash_of
 from scoring.calibration import Calibration
@@ -70,8 +70,9 @@ def finished_report(run: Run) -> ObjectReport:
     journal = Journal.open(run.folder, inputs)
     predict_all(method, run, queries, threshold, journal)
     results, evaluation = measure(run, queries, threshold, journal)
+    remark = RANDOM_WEIGHTS if "random" in settings["weights"].values() else ""
     machine = {**environment(method.context.device), **memory.figures(), "inputs": inputs}
-    report = ObjectReport(run.object_name, threshold, evaluation, results, None, seconds, settings, machine)
+    report = ObjectReport(run.object_name, threshold, evaluation, results, None, seconds, settings, machine, remark)
     journal.publish(run.folder)
     write_results(run.folder / RESULTS, report)
     (run.folder / FAILURE).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from baselines.pictures import scaled_map
 from bench.execute import measure
 from bench.runs import FAILURE, RESULTS, Run, RunResult, record_failure
 from data.mad import Query, check_ground_truth, list_queries
-from evaluation.results import UNDECIDED, Evaluation, Figures, ObjectReport, QueryResult, write_results
+from evaluation.results import UNDECIDED, Evaluation, Metrics, ObjectReport, QueryResult, write_results
 from pipeline.journal import Journal
 from utils.device import environment
 from utils.errors import InputError
@@ -143,7 +143,7 @@ def without_threshold(evaluation: Evaluation) -> Evaluation:
     """Return the evaluation with all figures that need a threshold set to None."""
     names = ("image_f1", "image_f1_ci", "recall", "recall_ci", "fpr", "fpr_ci")
 
-    def bare(figures: Figures) -> Figures:
+    def bare(figures: Metrics) -> Metrics:
         return replace(figures, **dict.fromkeys(names))  # type: ignore[arg-type]
 
     kinds = {kind: bare(figures) for kind, figures in evaluation.per_defect.items()}

@@ -11,11 +11,11 @@ from bench.paper_table import paper_pair
 from bench.published import Published
 from bench.ranks import Ranking
 from bench.table_formats import NEVER_RUN, Entry, Notes, Part, Row, Table
-from evaluation.results import ObjectReport
+from evaluation.results import RANDOM_WEIGHTS, ObjectReport
 from report.page import number
 
 RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
-RANDOM_NOTE = "Random weights stood in for pretrained ones: these figures say nothing about the method."
+RANDOM_NOTE = RANDOM_WEIGHTS
 FAST_NOTE = "Made with the fast preset, where the method has one, in place of its paper's settings."
 PART_NOTE = "Not all objects: a mean over as many as said, not to be compared with a mean over others."
 SEEDS_NOTE = "Not all seeds have a result."

@@ -1,7 +1,6 @@
-"""The numbers: AUROC of images and pixels, AUPRO, F1 at the threshold, their intervals, PSNR, pose errors.
+"""Metrics: AUROC of images and pixels, AUPRO, F1 at the threshold, their intervals, PSNR and pose errors.
 
-Only this file may look at labels, masks and true poses. A number that is not defined (only one class present)
-is None.
+A metric that is not defined, because only one class is present, is None.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from evaluation.pixel_metrics import MapOf, MaskOf, count_pixels
-from evaluation.results import GOOD, Evaluation, Figures, Interval, PoseFigures, QueryResult, Spread
+from evaluation.results import GOOD, ErrorStatistics, Evaluation, Interval, Metrics, PoseMetrics, QueryResult
 from utils.camera import pose_errors
 from utils.errors import InputError
 
@@ -22,66 +21,64 @@ NEAR_DEGREES, NEAR_UNITS = 1.0, 0.05
 
 
 def evaluate(
-    detections: Sequence[QueryResult],
+    results: Sequence[QueryResult],
     threshold: float,
     anomaly_map_of: MapOf | None = None,
     mask_of: MaskOf | None = None,
     true_poses: Mapping[str, Tensor] | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """All figures of one object: overall, each kind of defect against all good queries, and the poses.
+    """Compute all metrics of one object: overall, each defect type against all good queries, and of the poses.
 
     Args:
-        detections: one a query; those without a label count for the poses only.
+        results: one a query; those without a label count for the poses only.
         threshold: a query is called defective where its score is above it.
-        anomaly_map_of: the map of a query by name, asked for when needed and not kept; None: no pixel figures.
-        mask_of: the mask of a defective query by name, of any size with the map's aspect; never asked for good ones.
+        anomaly_map_of: query name → anomaly map, called when needed and not kept; None: no pixel metrics.
+        mask_of: name of a defective query → mask of any size with the map's aspect; not called for good queries.
         true_poses: camera_to_world (4, 4) by query name.
         seed: of the bootstrap.
 
     Returns:
-        Figures are fractions in [0, 1], intervals 95 %, None where not defined.
+        Fractions in [0, 1] with 95 % intervals, None where not defined.
 
     Raises:
         InputError: where a score is not finite, a mask does not fit its map, or only some defective queries have one.
     """
-    for detection in detections:
-        if not math.isfinite(detection.anomaly_score):
-            raise InputError(f"query {detection.name}: anomaly_score is {detection.anomaly_score}, expected a number")
+    for result in results:
+        if not math.isfinite(result.anomaly_score):
+            raise InputError(f"query {result.name}: anomaly_score is {result.anomaly_score}, expected a number")
+    types = {result.name: result.defect_type for result in results if result.defect_type is not None}
     scores: dict[str, list[float]] = {}
-    for detection in detections:
-        if detection.defect_type is not None:
-            scores.setdefault(detection.defect_type, []).append(detection.anomaly_score)
-    groups = {label: np.array(values) for label, values in sorted(scores.items())}
+    for result in results:
+        if result.defect_type is not None:
+            scores.setdefault(result.defect_type, []).append(result.anomaly_score)
+    groups = {kind: np.array(values) for kind, values in sorted(scores.items())}
     good = groups.pop(GOOD, np.empty(0))
     curves = None
     if anomaly_map_of is not None and mask_of is not None:
-        labels = {
-            detection.name: detection.defect_type for detection in detections if detection.defect_type is not None
-        }
-        curves = count_pixels(labels, anomaly_map_of, mask_of)
+        curves = count_pixels(types, anomaly_map_of, mask_of)
 
-    def figures(kinds: list[str]) -> Figures:
+    def metrics(kinds: list[str]) -> Metrics:
         pixel_auroc, aupro = (None, None) if curves is None else curves.areas(kinds)
-        image = _image_figures([groups[kind] for kind in kinds], good, threshold, seed)
-        return Figures(**image, pixel_auroc=pixel_auroc, aupro=aupro)
+        image = _image_metrics([groups[kind] for kind in kinds], good, threshold, seed)
+        return Metrics(**image, pixel_auroc=pixel_auroc, aupro=aupro)
 
-    per_defect = {kind: figures([kind]) for kind in groups}
-    return Evaluation(figures(list(groups)), per_defect, pose_figures(detections, true_poses))
+    per_defect = {kind: metrics([kind]) for kind in groups}
+    return Evaluation(metrics(list(groups)), per_defect, pose_metrics(results, true_poses))
 
 
 def image_auroc(defective: np.ndarray, good: np.ndarray) -> float | None:
-    """Area under the ROC curve of two sets of scores, ties counted half; None where one is empty."""
+    """Return the area under the ROC curve of two sets of scores, ties counted half; None where one is empty."""
     if len(defective) == 0 or len(good) == 0:
         return None
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415  takes 2 s; needed once an object
 
     labels = np.concatenate([np.ones(len(defective)), np.zeros(len(good))])
     return float(roc_auc_score(labels, np.concatenate([defective, good])))
 
 
 def f1_score(defective: np.ndarray, good: np.ndarray, threshold: float) -> float | None:
-    """F1 of "defective where the score is above the threshold"; None where one set is empty.
+    """Return F1 of "defective where the score is above the threshold"; None where one set is empty.
 
     >>> f1_score(np.array([2.0, 3.0]), np.array([1.0, 4.0]), 2.5)
     0.5
@@ -92,7 +89,7 @@ def f1_score(defective: np.ndarray, good: np.ndarray, threshold: float) -> float
     return 2 * hits / (hits + alarms + len(defective))
 
 
-def _image_figures(groups: list[np.ndarray], good: np.ndarray, threshold: float, seed: int) -> dict:
+def _image_metrics(groups: list[np.ndarray], good: np.ndarray, threshold: float, seed: int) -> dict:
     defective = np.concatenate(groups) if groups else np.empty(0)
     above = [np.mean(values > threshold) if len(values) else None for values in (defective, good)]
     return {
@@ -108,17 +105,17 @@ def _image_figures(groups: list[np.ndarray], good: np.ndarray, threshold: float,
 def bootstrap_intervals(
     groups: Sequence[np.ndarray], good: np.ndarray, threshold: float, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, Interval | None]:
-    """95 % percentile intervals of the image figures; good queries and each kind are resampled by themselves.
+    """Compute 95 % percentile intervals of the image metrics; good queries and each type are resampled separately.
 
-    Resampling cannot leave the range of what was seen: where every query is ranked or judged rightly, the interval
-    has no width, and says nothing about the next hundred queries.
+    Resampling cannot leave the range of the observed scores: where every query is ranked or judged correctly, the
+    interval has no width, and says nothing about the next hundred queries.
 
     Args:
-        groups: scores of each kind of defect.
+        groups: scores of each defect type.
         good: scores of the good queries.
         threshold: as in :func:`f1_score`.
         seed: of the resampling.
-        resamples: how often.
+        resamples: number of resamples.
 
     Returns:
         ``image_auroc_ci, image_f1_ci, recall_ci, fpr_ci``, each (low, high), or None where not defined.
@@ -151,7 +148,7 @@ def bootstrap_intervals(
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two pictures of one shape in [0, 1]; infinite where they are equal.
+    """Return the peak signal-to-noise ratio in dB of two images of one shape in [0, 1]; infinite where they are equal.
 
     >>> import torch
     >>> round(psnr(torch.zeros(2, 2, 3), torch.full((2, 2, 3), 0.1)), 4)
@@ -161,24 +158,24 @@ def psnr(image: Tensor, truth: Tensor) -> float:
     return -10.0 * math.log10(error) if error > 0 else math.inf
 
 
-def pose_figures(detections: Sequence[QueryResult], true_poses: Mapping[str, Tensor] | None = None) -> PoseFigures:
-    """Share of poses found, and the errors of all poses whose truth is known, found or not.
+def pose_metrics(results: Sequence[QueryResult], true_poses: Mapping[str, Tensor] | None = None) -> PoseMetrics:
+    """Compute the share of poses found, and the errors of all poses whose truth is known, found or not.
 
-    ``within`` counts a query without any pose as wrong; the spreads leave it out.
+    ``within`` counts a query without any pose as wrong; the error statistics leave it out.
     """
-    found = sum(detection.pose_found for detection in detections) / len(detections) if detections else 0.0
-    known = [detection for detection in detections if detection.name in (true_poses or {})]
+    found = sum(result.pose_found for result in results) / len(results) if results else 0.0
+    known = [result for result in results if result.name in (true_poses or {})]
     errors = [
-        pose_errors(detection.camera_to_world, true_poses[detection.name])
-        for detection in known
-        if true_poses is not None and detection.camera_to_world is not None
+        pose_errors(result.camera_to_world, true_poses[result.name])
+        for result in known
+        if true_poses is not None and result.camera_to_world is not None
     ]
     if not errors:
-        return PoseFigures(found)
+        return PoseMetrics(found)
     degrees, units = np.degrees([angle for angle, _ in errors]), np.array([distance for _, distance in errors])
     within = float(((degrees <= NEAR_DEGREES) & (units <= NEAR_UNITS)).sum() / len(known))
-    return PoseFigures(found, _spread(degrees), _spread(units), within)
+    return PoseMetrics(found, _statistics(degrees), _statistics(units), within)
 
 
-def _spread(errors: np.ndarray) -> Spread:
-    return Spread(float(np.median(errors)), float(np.quantile(errors, 0.9)), float(errors.max()))
+def _statistics(errors: np.ndarray) -> ErrorStatistics:
+    return ErrorStatistics(float(np.median(errors)), float(np.quantile(errors, 0.9)), float(errors.max()))

@@ -1,4 +1,4 @@
-"""What a test run found: one `QueryResult` a query, one `ObjectReport` an object, and the files they become."""
+"""Results of a test run: one `QueryResult` a query, one `ObjectReport` an object, and the file ``results.json``."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from utils.errors import InputError
 GOOD = "good"
 DEFECTIVE = "defective"
 UNDECIDED = "undecided"  # the verdict where no threshold is known
+RANDOM_WEIGHTS = "Random weights stood in for pretrained ones: these figures say nothing about the method."
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """What is known about one query after the test."""
+    """The result of one query."""
 
-    name: str  # "<label>/<stem>" in a test folder, e.g. "Burrs/0"; any relative name for a photo of the user's
+    name: str  # "<defect type>/<stem>" in a test folder, e.g. "Burrs/0"; any relative name for the user's own images
     anomaly_score: float
-    verdict: str  # GOOD or DEFECTIVE, the score held against the stored threshold; or UNDECIDED
+    verdict: str  # GOOD or DEFECTIVE, the score compared with the stored threshold; or UNDECIDED
     pose_found: bool
-    camera_to_world: Tensor | None  # (4, 4) float32; None where no pose was tried
-    seconds: float  # all of the query
-    defect_type: str | None = None  # GOOD or the kind of defect; None where nobody knows
+    camera_to_world: Tensor | None  # (4, 4) float32; None where no pose was sought
+    seconds: float  # of the whole query
+    defect_type: str | None = None  # GOOD or the type of defect; None where there is no label
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # e.g. {"retrieve": 0.01, "refine": 0.2}
     p_value: float | None = None  # probability that a good query scores at least as much
     pose_confidence: float | None = None  # in [0, 1]
@@ -43,8 +44,8 @@ class QueryResult:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """The numbers of one group of queries against all good ones; None where a number is not defined."""
+class Metrics:
+    """Metrics of one group of defective queries against all good ones; None where a metric is not defined."""
 
     queries: int  # defective ones in the group
     image_auroc: float | None = None
@@ -60,7 +61,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Spread:
+class ErrorStatistics:
     """Median, 90th percentile and maximum of some errors."""
 
     median: float
@@ -69,27 +70,27 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class PoseFigures:
-    """How good the poses are; errors are known only where true poses are."""
+class PoseMetrics:
+    """Accuracy of the poses; errors are None where no true pose is known."""
 
     found: float  # share of queries whose pose was found
-    rotation_deg: Spread | None = None
-    translation: Spread | None = None
+    rotation_deg: ErrorStatistics | None = None
+    translation: ErrorStatistics | None = None
     within: float | None = None  # share of queries within 1 degree and 0.05 scene units
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that `evaluation.metrics.evaluate` computes."""
+    """All metrics of one object, as `evaluation.metrics.evaluate` computes them."""
 
-    overall: Figures
-    per_defect: Mapping[str, Figures]
-    pose: PoseFigures
+    overall: Metrics
+    per_defect: Mapping[str, Metrics]
+    pose: PoseMetrics
 
 
 @dataclass(frozen=True)
 class ObjectReport:
-    """Everything that the files about one tested object say."""
+    """Everything that is recorded about one tested object."""
 
     object_name: str
     threshold: float | None  # a query is defective where its anomaly_score is above it; None where none is known
@@ -99,29 +100,11 @@ class ObjectReport:
     seconds: Mapping[str, float] = field(default_factory=dict)  # train, gallery, calibrate
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def remark(self) -> str:
-        """What every table of these figures must say besides; empty where there is nothing to say."""
-        return remark_on(self.config)
-
-
-def remark_on(settings: Mapping[str, Any]) -> str:
-    """What figures made with ``settings`` must not be shown without.
-
-    >>> remark_on({"random_weights": True, "score": "paper"})
-    'Random weights stood in for pretrained ones: these figures say nothing about the method.'
-    >>> remark_on({"random_weights": True, "score": "calibrated", "retrieval": "thumbnails"})
-    ''
-    """
-    networks = settings.get("retrieval", "thumbnails") != "thumbnails" or settings.get("score") == "paper"
-    if settings.get("random_weights") and networks:
-        return "Random weights stood in for pretrained ones: these figures say nothing about the method."
-    return ""
+    remark: str = ""  # a sentence that every table of these metrics must repeat, e.g. RANDOM_WEIGHTS
 
 
 def verdict_at(anomaly_score: float, threshold: float) -> str:
-    """DEFECTIVE where the score is above the threshold, else GOOD.
+    """Return DEFECTIVE where the score is above the threshold, else GOOD.
 
     >>> verdict_at(1.5, 1.0), verdict_at(1.0, 1.0)
     ('defective', 'good')
@@ -130,7 +113,7 @@ def verdict_at(anomaly_score: float, threshold: float) -> str:
 
 
 def query_seconds(queries: Sequence[QueryResult]) -> dict[str, Any]:
-    """Median and 90th percentile of the queries' seconds, and the median of each stage's."""
+    """Return median and 90th percentile of the queries' seconds, and the median of each stage's."""
     if not queries:
         return {"query_median": None, "query_p90": None, "stages": {}}
     total = torch.tensor([query.seconds for query in queries], dtype=torch.float64)
@@ -142,80 +125,73 @@ def query_seconds(queries: Sequence[QueryResult]) -> dict[str, Any]:
     return {"query_median": float(total.quantile(0.5)), "query_p90": float(total.quantile(0.9)), "stages": stages}
 
 
-def _query_to_json(query: QueryResult) -> dict[str, Any]:
+def query_to_json(query: QueryResult) -> dict[str, Any]:
+    """Return a query's result as JSON content."""
     pose = None if query.camera_to_world is None else query.camera_to_world.tolist()
-    return {
-        "name": query.name,
-        "defect_type": query.defect_type,
-        "anomaly_score": query.anomaly_score,
-        "verdict": query.verdict,
-        "pose_found": query.pose_found,
-        "camera_to_world": pose,
-        "seconds": query.seconds,
-        "stage_seconds": dict(query.stage_seconds),
-        "p_value": query.p_value,
-        "pose_confidence": query.pose_confidence,
-    }
+    return {**asdict(query), "stage_seconds": dict(query.stage_seconds), "camera_to_world": pose}
 
 
-def _query_from_json(entry: Mapping[str, Any]) -> QueryResult:
+def query_from_json(entry: Mapping[str, Any]) -> QueryResult:
+    """Return the result that :func:`query_to_json` described."""
     pose = entry["camera_to_world"]
     return QueryResult(**{**entry, "camera_to_world": None if pose is None else torch.tensor(pose)})
 
 
 def report_to_json(report: ObjectReport) -> dict[str, Any]:
-    """The content of ``results.json`` as plain lists and dictionaries; AUROCs are fractions in [0, 1]."""
+    """Return the content of ``results.json`` as plain lists and dictionaries; AUROCs are fractions in [0, 1]."""
     evaluation = report.evaluation
     overall = asdict(evaluation.overall)
     return {
         "object_name": report.object_name,
         "queries_defective": overall.pop("queries"),
         **overall,
+        "remark": report.remark,
         "threshold": report.threshold,
-        "per_defect": {kind: asdict(figures) for kind, figures in evaluation.per_defect.items()},
+        "per_defect": {kind: asdict(metrics) for kind, metrics in evaluation.per_defect.items()},
         "psnr": report.psnr,
         "pose": asdict(evaluation.pose),
         "seconds": {**report.seconds, **query_seconds(report.queries)},
-        "queries": [_query_to_json(query) for query in report.queries],
+        "queries": [query_to_json(query) for query in report.queries],
         "config": dict(report.config),
         "environment": dict(report.environment),
     }
 
 
-def _figures_from_json(entry: Mapping[str, Any], queries: int) -> Figures:
-    values = {item.name: entry[item.name] for item in fields(Figures) if item.name != "queries"}
+def _metrics_from_json(entry: Mapping[str, Any], queries: int) -> Metrics:
+    values = {item.name: entry[item.name] for item in fields(Metrics) if item.name != "queries"}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Figures(queries=queries, **values)
+    return Metrics(queries=queries, **values)
 
 
 def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
-    """The inverse of :func:`report_to_json`."""
+    """Return the report that :func:`report_to_json` described."""
     pose = dict(content["pose"])
     for name in ("rotation_deg", "translation"):
-        pose[name] = None if pose[name] is None else Spread(**pose[name])
+        pose[name] = None if pose[name] is None else ErrorStatistics(**pose[name])
     evaluation = Evaluation(
-        overall=_figures_from_json(content, content["queries_defective"]),
-        per_defect={kind: _figures_from_json(entry, entry["queries"]) for kind, entry in content["per_defect"].items()},
-        pose=PoseFigures(**pose),
+        overall=_metrics_from_json(content, content["queries_defective"]),
+        per_defect={kind: _metrics_from_json(entry, entry["queries"]) for kind, entry in content["per_defect"].items()},
+        pose=PoseMetrics(**pose),
     )
     derived = ("query_median", "query_p90", "stages")
     return ObjectReport(
         object_name=content["object_name"],
         threshold=content["threshold"],
         evaluation=evaluation,
-        queries=tuple(_query_from_json(entry) for entry in content["queries"]),
+        queries=tuple(query_from_json(entry) for entry in content["queries"]),
         psnr=content["psnr"],
         seconds={name: value for name, value in content["seconds"].items() if name not in derived},
         config=content["config"],
         environment=content["environment"],
+        remark=content["remark"],
     )
 
 
 def write_results(path: Path, report: ObjectReport) -> None:
-    """Writes ``results.json``, whole or not at all.
+    """Write ``results.json`` atomically.
 
     Raises:
-        InputError: where a number is NaN or infinite, which JSON cannot say.
+        InputError: where a number is NaN or infinite, which JSON cannot hold.
     """
     content = report_to_json(report)
     try:
@@ -236,24 +212,26 @@ def _first_not_finite(content: Any, key: str = "") -> str | None:
 
 
 def read_results(path: Path) -> ObjectReport:
-    """Reads what :func:`write_results` wrote.
+    """Read a file that :func:`write_results` wrote.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        InputError: where the file is not JSON, or lacks a key.
+        InputError: where the file is not JSON, or has other keys, as those of older versions do.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no results here; run auroc_test.py for this object first")
     try:
-        return report_from_json(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+        return report_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a JSON file ({error}); test the object again with --overwrite") from error
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: no results file of this program ({error!r}); test again with --overwrite") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: no results file of this version ({error!r}); test the object again with --overwrite"
+        ) from error
 
 
 def anomaly_map_path(output_folder: Path, name: str) -> Path:
-    """Where the map of query ``name`` ("<label>/<stem>") lies: the layout that MVTec AD's evaluation reads.
+    """Return the path of the map of query ``name``, in the layout that MVTec AD's evaluation reads.
 
     >>> anomaly_map_path(Path("output/toy"), "Burrs/0").as_posix()
     'output/toy/anomaly_maps/test/Burrs/0.tiff'
@@ -263,5 +241,5 @@ def anomaly_map_path(output_folder: Path, name: str) -> Path:
     """
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or not parts.name:
-        raise InputError(f"query name {name!r}: expected <label>/<stem> without '..'")
+        raise InputError(f"query name {name!r}: expected <defect type>/<stem> without '..'")
     return output_folder / "anomaly_maps" / "test" / parts.parent / f"{parts.name}.tiff"

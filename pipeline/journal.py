@@ -1,34 +1,33 @@
-"""A test under way: what is done of it lies beside the last finished test, until it takes that one's place."""
+"""A resumable test run: its results stay in a side folder and replace the previous run's when it completes."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from evaluation.results import QueryResult, anomaly_map_path
+from evaluation.results import QueryResult, anomaly_map_path, query_from_json, query_to_json
 from utils.images import read_map, write_map
 
 
 @dataclass
 class Journal:
-    """Detections and anomaly maps of a test that may be interrupted and gone on with."""
+    """Results and anomaly maps of a run that can be interrupted and resumed."""
 
     folder: Path
     done: dict[str, QueryResult] = field(default_factory=dict)  # by query name
 
     @staticmethod
     def open(result_dir: Path, inputs: str, afresh: bool = False) -> Journal:
-        """The journal in ``result_dir``.
+        """Open the journal in ``result_dir``, or begin one.
 
         Args:
             result_dir: the object's output folder.
-            inputs: hash of all that the test depends on; a journal of other inputs is dropped.
-            afresh: drop it in any case.
+            inputs: hash of all that the test depends on; a journal of other inputs is deleted.
+            afresh: delete it in any case.
         """
         folder = result_dir / ".unfinished"
         mark = folder / "inputs.txt"
@@ -39,40 +38,36 @@ class Journal:
         journal = Journal(folder)
         if journal._file.is_file():
             for line in journal._file.read_text().splitlines():
-                detection = _read_line(line)
-                if detection is not None and anomaly_map_path(folder, detection.name).is_file():
-                    journal.done[detection.name] = detection
+                result = _read_line(line)
+                if result is not None and anomaly_map_path(folder, result.name).is_file():
+                    journal.done[result.name] = result
         return journal
 
     @property
     def _file(self) -> Path:
         return self.folder / "detections.jsonl"
 
-    def add(self, detection: QueryResult, anomaly_map: Tensor) -> None:
-        """Note a finished query and keep its map."""
-        write_map(anomaly_map_path(self.folder, detection.name), anomaly_map)
-        pose = detection.camera_to_world
-        entry = {**asdict(detection), "camera_to_world": None if pose is None else pose.tolist()}
+    def add(self, result: QueryResult, anomaly_map: Tensor) -> None:
+        """Record a finished query and its map."""
+        write_map(anomaly_map_path(self.folder, result.name), anomaly_map)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-        self.done[detection.name] = detection
+            file.write(json.dumps(query_to_json(result)) + "\n")
+        self.done[result.name] = result
 
     def anomaly_map(self, name: str) -> Tensor:
-        """The kept map (height, width) of a finished query."""
+        """Read the recorded map (height, width) of a finished query."""
         return read_map(anomaly_map_path(self.folder, name))
 
     def publish(self, result_dir: Path) -> None:
-        """Put the maps in the place of those of the last test, and end the journal."""
+        """Replace the previous run's maps by this one's, and delete the journal."""
         shutil.rmtree(result_dir / "anomaly_maps", ignore_errors=True)
         (self.folder / "anomaly_maps").rename(result_dir / "anomaly_maps")
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _read_line(line: str) -> QueryResult | None:
-    """A noted detection; None for a line that an interruption cut short."""
+    """Read one recorded result; None for a line that an interruption cut short."""
     try:
-        entry = json.loads(line)
-        pose = entry.pop("camera_to_world")
-        return QueryResult(**entry, camera_to_world=None if pose is None else torch.tensor(pose))
+        return query_from_json(json.loads(line))
     except (ValueError, TypeError, KeyError):
         return None

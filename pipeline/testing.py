@@ -11,7 +11,7 @@ from torch import Tensor
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
 from data.splits import disturb
 from evaluation.metrics import evaluate
-from evaluation.results import ObjectReport, QueryResult, read_results, write_results
+from evaluation.results import RANDOM_WEIGHTS, ObjectReport, QueryResult, read_results, write_results
 from pipeline.journal import Journal
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import PhotoReader
@@ -25,6 +25,7 @@ from utils.device import environment
 from utils.images import read_mask, to_bytes
 from utils.options import config_text, values_of
 from utils.progress import Progress
+from utils.weights import needed
 
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro", "image_f1", "fpr")
 MEANS = ("image_auroc", "pixel_auroc", "aupro")
@@ -45,8 +46,9 @@ def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
     inputs = hash_of(
         [record.steps, query_fingerprint(config.object_dir, queries), config.seed, asdict(config.robustness)]
     )
-    last = read_results(folder / "results.json") if rescore or (folder / "results.json").is_file() else None
-    if last and last.environment.get("inputs") == inputs and not (config.overwrite or rescore):
+    path = folder / "results.json"
+    last = read_results(path) if rescore or (path.is_file() and not config.overwrite) else None
+    if last and last.environment.get("inputs") == inputs and not rescore:
         progress.info(f"{config.object_name} is tested already; --overwrite tests it again.")
         return last
     model = load_model(config)
@@ -57,7 +59,7 @@ def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
     report = measure(queries, model, journal, inputs)
     write_pages(report, queries, model, journal)
     journal.publish(folder)
-    write_results(folder / "results.json", report)
+    write_results(path, report)
     return report
 
 
@@ -124,7 +126,14 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
         seconds={name: seconds[name] for name in ("train", "gallery", "calibrate") if name in seconds},
         config=values_of(model.config),
         environment={**environment(model.device), "inputs": inputs},
+        remark=remark_of(model.config),
     )
+
+
+def remark_of(config: Config) -> str:
+    """Return the sentence without which metrics made with these settings must not be shown; empty where none."""
+    uses_weights = bool(needed(replace(config, random_weights=False)))
+    return RANDOM_WEIGHTS if config.random_weights and uses_weights else ""
 
 
 def write_pages(report: ObjectReport, queries: list[Query], model: Model, journal: Journal) -> None:

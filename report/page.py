@@ -15,7 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from evaluation.pixel_metrics import fit_mask
-from evaluation.results import DEFECTIVE, GOOD, Figures, Interval, ObjectReport, QueryResult, Spread, query_seconds
+from evaluation.results import (
+    DEFECTIVE,
+    GOOD,
+    ErrorStatistics,
+    Interval,
+    Metrics,
+    ObjectReport,
+    QueryResult,
+    query_seconds,
+)
 from report.charts import histogram_chart, kind_class, roc_chart
 from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale, outlines
 from report.pages import inlined, template
@@ -144,7 +153,7 @@ def _rows(report: ObjectReport) -> list[dict[str, Any]]:
     """The summary table: each kind of defect, then all of them."""
     evaluation, kinds = report.evaluation, list(report.evaluation.per_defect)
 
-    def row(name: str, style: str, figures: Figures) -> dict[str, Any]:
+    def row(name: str, style: str, figures: Metrics) -> dict[str, Any]:
         return {
             "name": name,
             "style": style,
@@ -192,7 +201,7 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
     return facts
 
 
-def _tail(errors: Spread, unit: str) -> str:
+def _tail(errors: ErrorStatistics, unit: str) -> str:
     return f"p90 {number(errors.p90, 2)}, max {number(errors.max, 2)}{unit}"
 
 

@@ -90,7 +90,12 @@ def test_same_scores_again_afresh_and_from_the_written_config(place: Path, tmp_p
     shutil.copytree(place / "ckpts", tmp_path / "ckpts")
     config = ["--config", str(place / "output/balls/config.txt")]
     again = [*config, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"), "--quiet"]
-    assert auroc_test.main(again) == 0
+    path = tmp_path / "output/balls/results.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")  # as an older version may have left
+    with pytest.raises(InputError, match="test the object again with --overwrite"):
+        auroc_test.main(again)
+    assert auroc_test.main([*again, "--overwrite"]) == 0
     assert scores(tmp_path) == before
 
 

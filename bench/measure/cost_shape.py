@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
                 points[case] = measure(case, sample, work, options)
     tables = [[points[case] for case in sweep] for sweep in sweeps(own)]
     results = tables[0][0].results
-    where = circumstances(results["environment"], results["config"], varied=["image_size"])
+    where = circumstances(results["environment"], results["config"], results["remark"], varied=["image_size"])
     write_section(page, "cost", section(own.toy, tables, where))
     print(f"Table: {page}")
     return 0

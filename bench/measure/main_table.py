@@ -72,7 +72,9 @@ def section(measured: Sequence[Measured]) -> str:
     names = [one.results["object_name"] for one in measured]
     kinds = list(dict.fromkeys(kind for one in measured for kind in one.results["per_defect"]))
     rows = [[label, *(value(one) for one in measured)] for label, value in [*figures(kinds), *costs()]]
-    where = circumstances(measured[0].results["environment"], measured[0].results["config"])
+    where = circumstances(
+        measured[0].results["environment"], measured[0].results["config"], measured[0].results["remark"]
+    )
     return (
         f"## Whole path\n\n`python bench/measure/main_table.py` on {', '.join(names)}: {where}\n\n"
         f"{markdown_table(['', *names], rows)}\n\n"

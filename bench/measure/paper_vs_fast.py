@@ -23,6 +23,7 @@ from bench.measure.results_page import PAGE, circumstances, markdown_table, writ
 from data.mad import list_queries, load_views
 from inerf.refiners import refine
 from nerf import fields
+from pipeline.testing import remark_of
 from retrieval import galleries
 from scoring import scorers
 from utils.config import Config
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> int:
     for device in [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]:
         bench = Bench(train, held_out, [query.path for query in chosen], device, Progress(fast.quiet))
         slow, quick = bench.paper(paper, 60 * own.minutes, own.steps), bench.fast(fast)
-        where = circumstances({**environment(device)}, values_of(paper), ("field",))
+        where = circumstances({**environment(device)}, values_of(paper), remark_of(paper), ("field",))
         parts.append(f"### On {device.type}\n\n{where}\n\n{tables(slow, quick, paper)}")
     command = f"`python bench/measure/paper_vs_fast.py` on {fast.object_name}"
     body = f"## The paper's path and the default one\n\n{command}.\n\n" + "\n\n".join(parts)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.results import remark_on
 from utils.checkpoint import write_text
 from utils.config import RUN_KEYS, Config
 from utils.errors import InputError
@@ -59,12 +58,15 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([text[0], "|---" + "|---:" * (len(head) - 1) + "|", *text[1:]])
 
 
-def circumstances(environment: Mapping[str, Any], settings: Mapping[str, Any], varied: Sequence[str] = ()) -> str:
+def circumstances(
+    environment: Mapping[str, Any], settings: Mapping[str, Any], remark: str, varied: Sequence[str] = ()
+) -> str:
     """One sentence: when, of which commit, with which settings and where something was measured.
 
     Args:
         environment: as ``results.json`` keeps it.
         settings: each key with its value, as ``results.json`` keeps them.
+        remark: what the figures must not be shown without, as ``results.json`` keeps it.
         varied: keys that the table itself tells of.
     """
     apart = {"object_name", "data_dir", "ckpt_dir", "output_dir", "seed", "device", *RUN_KEYS, *varied}
@@ -75,7 +77,7 @@ def circumstances(environment: Mapping[str, Any], settings: Mapping[str, Any], v
     return (
         f"{environment['date'][:10]}, commit {environment['commit'] or 'unknown'}{changes()}, {told}, "
         f"seed {settings['seed']}; {where}, {environment['cores']} cores, Python {environment['python']}, "
-        f"torch {environment['torch']}. {remark_on(settings)}"
+        f"torch {environment['torch']}. {remark}"
     ).strip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.results import Evaluation, Figures, ObjectReport, PoseFigures, QueryResult
+from evaluation.results import Evaluation, Metrics, ObjectReport, PoseMetrics, QueryResult
 
 
 def report(
@@ -16,5 +16,5 @@ def report(
     image_auroc: float | None = None,
 ) -> ObjectReport:
     """A report with these overall figures."""
-    overall = Figures(1, image_auroc=image_auroc, pixel_auroc=pixel_auroc)
-    return ObjectReport(object_name, 0.5, Evaluation(overall, {}, PoseFigures(0.0)), queries, config=settings)
+    overall = Metrics(1, image_auroc=image_auroc, pixel_auroc=pixel_auroc)
+    return ObjectReport(object_name, 0.5, Evaluation(overall, {}, PoseMetrics(0.0)), queries, config=settings)

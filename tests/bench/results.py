@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.config import BenchmarkConfig
 from bench.runs import Run, RunResult
-from evaluation.results import Evaluation, Figures, ObjectReport, PoseFigures, QueryResult
+from evaluation.results import Evaluation, Metrics, ObjectReport, PoseMetrics, QueryResult
 
 MACHINE = {
     "cpu": "Some CPU",
@@ -36,11 +36,11 @@ def done(
     environment: Mapping[str, Any] = MACHINE,
 ) -> RunResult:
     """A run with these pixel and image AUROCs, of all defects and of some kinds."""
-    overall = Figures(8, image_auroc=image, pixel_auroc=pixel, aupro=0.5, image_f1=0.25, recall=0.75, fpr=0.125)
-    per_defect = {kind: Figures(4, pixel_auroc=p, image_auroc=i) for kind, (p, i) in (kinds or {}).items()}
+    overall = Metrics(8, image_auroc=image, pixel_auroc=pixel, aupro=0.5, image_f1=0.25, recall=0.75, fpr=0.125)
+    per_defect = {kind: Metrics(4, pixel_auroc=p, image_auroc=i) for kind, (p, i) in (kinds or {}).items()}
     queries = [QueryResult(f"good/{n}", 0.1, "good", False, None, second) for n, second in enumerate((0.1, 0.2, 0.9))]
     settings = {"seed": where.seed, "weights": {"resnet18": weights}, **where.config.result_settings()}
-    evaluation = Evaluation(overall, per_defect, PoseFigures(0.0))
+    evaluation = Evaluation(overall, per_defect, PoseMetrics(0.0))
     name, seconds = where.object_name, {"fit": 12.5}
     report = ObjectReport(name, 0.5, evaluation, queries, None, seconds, settings, dict(environment))
     return RunResult(where, report)

@@ -236,10 +236,10 @@ def test_pose_figures_measure_angle_and_distance_and_count_a_lost_query_as_wrong
     moved[0, 3] += 0.04
     poses = {"good/0": turned, "good/1": moved, "good/2": None, "good/3": truth}
     queries = [detection(name, 0.0, pose, found=pose is not None) for name, pose in poses.items()]
-    figures = metrics.pose_figures(queries, dict.fromkeys(poses, truth))
+    figures = metrics.pose_metrics(queries, dict.fromkeys(poses, truth))
     assert figures.found == 0.75 and figures.within == 0.5
     assert figures.rotation_deg is not None and figures.translation is not None
     assert figures.rotation_deg.max == pytest.approx(2.0, abs=1e-3)
     assert figures.translation.max == pytest.approx(0.04, abs=1e-6)
     assert figures.translation.median == pytest.approx(0.0, abs=1e-6)
-    assert metrics.pose_figures(queries).rotation_deg is None
+    assert metrics.pose_metrics(queries).rotation_deg is None

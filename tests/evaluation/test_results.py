@@ -50,6 +50,7 @@ def small_report(labelled: bool = True) -> ObjectReport:
         seconds={"train": 20.0, "gallery": 1.0, "calibrate": 2.0},
         config={"image_size": 400, "seed": 0},
         environment={"python": "3.11"},
+        remark="Three queries were left out.",
     )
 
 
@@ -63,6 +64,7 @@ def test_the_file_has_the_keys_that_others_build_on() -> None:
         "aupro",
         "image_f1",
         "fpr",
+        "remark",
         "threshold",
         "per_defect",
         "psnr",
@@ -110,9 +112,13 @@ def test_missing_truncated_and_foreign_files_are_told_apart(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="not a JSON file"):
         read_results(path)
-    for foreign in ({"object_name": "toy"}, [1, 2]):
+    older = report_to_json(small_report())
+    del older["remark"]
+    labelled = report_to_json(small_report())
+    labelled["queries"][0]["label"] = labelled["queries"][0].pop("defect_type")
+    for foreign in ({"object_name": "toy"}, [1, 2], older, labelled):
         path.write_text(json.dumps(foreign))
-        with pytest.raises(ValueError, match="no results file"):
+        with pytest.raises(ValueError, match=r"no results file of this version .* --overwrite"):
             read_results(path)
 
 

@@ -39,9 +39,10 @@ def test_circumstances_tell_machine_commit_date_and_settings() -> None:
         "python": "3.11.1", "torch": "2.14.1",
     }  # fmt: skip
     settings = values_of(Config(object_name="pump", data_dir="somewhere", seed=7))
-    said = circumstances(environment, settings)
+    said = circumstances(environment, settings, "")
     assert all(word in said for word in ("2026-01-02", "abc123", "A chip", "2 cores", "seed 7", "default settings"))
     assert "somewhere" not in said and "but" not in said
     settings = {**settings, "field_steps": 10, "image_size": 96}
-    said = circumstances({**environment, "device": "A GPU"}, settings, varied=["image_size"])
+    said = circumstances({**environment, "device": "A GPU"}, settings, "Beware.", varied=["image_size"])
     assert "default settings but `field_steps = 10`, seed" in said and "A GPU, A chip" in said
+    assert said.endswith("Beware.")

@@ -10,7 +10,15 @@ import pytest
 
 from bench.measure import cost_shape, main_table
 from bench.measure.command import Cost
-from evaluation.results import Evaluation, Figures, ObjectReport, PoseFigures, QueryResult, Spread, write_results
+from evaluation.results import (
+    ErrorStatistics,
+    Evaluation,
+    Metrics,
+    ObjectReport,
+    PoseMetrics,
+    QueryResult,
+    write_results,
+)
 from utils.config import Config
 from utils.errors import InputError
 from utils.options import values_of
@@ -30,8 +38,8 @@ def write_fake_run(words: list[str]) -> Cost:
         folder.mkdir(parents=True)
         (folder / "training.json").write_text(json.dumps({"views": 40}))
         return Cost(12.34, 1_500_000_000)
-    figures = Figures(3, 0.98765, (0.9, 1.0), 0.8, (0.7, 0.9), 0.75, (0.5, 1.0), 0.0625, (0.0, 0.125), 0.999876, 0.9543)
-    pose = PoseFigures(1.0, Spread(0.05, 0.2, 3.0), None, 0.99)
+    figures = Metrics(3, 0.98765, (0.9, 1.0), 0.8, (0.7, 0.9), 0.75, (0.5, 1.0), 0.0625, (0.0, 0.125), 0.999876, 0.9543)
+    pose = PoseMetrics(1.0, ErrorStatistics(0.05, 0.2, 3.0), None, 0.99)
     queries = [
         QueryResult("good/0", 1.0, "good", True, None, 0.4, "good"),
         QueryResult("Burrs/0", 2.0, "defective", True, None, 0.6, "Burrs"),
