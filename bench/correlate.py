@@ -1,36 +1,33 @@
 """``python benchmark.py --correlate``: does performance go with shape complexity and colour contrast?
 
 The paper (arXiv:2310.07716, sections 3.2 and 3.6) says that most methods do better the higher an object's colour
-contrast and the lower its shape complexity, and that OmniposeAD is robust to both. Here that is held against numbers,
-the paper's own or those of a benchmark run.
+contrast and the lower its shape complexity, and that OmniposeAD is robust to both. The correlations are those of the
+paper's own numbers, or of a benchmark's results.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+import pandas as pd
+
 from bench.config import BenchmarkConfig
-from bench.correlation import LEAST, METRICS, Attribute, Correlation, Study, corrected, correlation
-from bench.correlation_figures import check_matplotlib, write_heat_table, write_scatter
-from bench.correlation_words import page
+from bench.correlation import METRICS, MIN_OBJECTS, RESAMPLES, Attribute, CorrelationStudy, Scores, correlation_table
+from bench.correlation_figures import write_heat_table, write_scatter
+from bench.frame import results_frame, scores_by_object
 from bench.published import Published, read_published
 from bench.runs import RunResult
+from bench.tables import NOTES, RANDOM_MARK
+from bench.typeset import Table, as_markdown
 from data.attributes import Contrast, attributes, measure_contrast, read_published_attributes, triangles_of
 from data.mad import fingerprint
 from utils.checkpoint import write_text
 from utils.errors import InputError
 from utils.progress import Progress
-
-SOURCES = ("published", "results")
-COLUMNS = ("value", "low", "high", "p", "holm")
-Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric → method → object → points, 0 to 100
 
 
 def correlate(source: str, output_dir: Path, results: list[RunResult]) -> list[Path]:
@@ -38,87 +35,68 @@ def correlate(source: str, output_dir: Path, results: list[RunResult]) -> list[P
 
     Args:
         source: "published" for the paper's own table, "results" for ``results`` with attributes measured on their
-            pictures and meshes.
+            images and meshes.
         output_dir: gets correlations.csv, correlations.md and the figures.
-        results: runs of a benchmark; not looked at with "published".
+        results: of a benchmark's runs; not read with "published".
     Returns:
         The files written.
     Raises:
-        InputError: where fewer than 5 objects are there, or matplotlib is not installed.
+        InputError: where fewer than 5 objects are known.
     """
-    if source not in SOURCES:
-        raise InputError(f"The source of correlations must be one of {', '.join(SOURCES)}, found {source!r}.")
-    check_matplotlib()
     study = published_study() if source == "published" else results_study(results, output_dir)
-    files = {output_dir / "correlations.csv": as_csv(study), output_dir / "correlations.md": page(study)}
-    for path, text in files.items():
-        write_text(path, text)
-    heat = output_dir / "correlations.png"
+    csv, text, heat = (output_dir / f"correlations.{ending}" for ending in ("csv", "md", "png"))
+    write_text(csv, study.table.to_csv(index=False, float_format="%.6g"))
+    write_text(text, as_markdown(as_table(study)))
     write_heat_table(heat, study)
     scatters = [output_dir / f"scatter_{attribute.name.replace(' ', '_')}.png" for attribute in study.attributes]
     for path, attribute in zip(scatters, study.attributes, strict=True):
         write_scatter(path, study, attribute)
-    return [*files, heat, *scatters]
+    return [csv, text, heat, *scatters]
 
 
-def published_study() -> Study:
-    """The correlations in the paper's own tables."""
+def published_study() -> CorrelationStudy:
+    """Return the correlations in the paper's own tables."""
     published = read_published()
-    scores = published_scores(published)
-    everyone = dict.fromkeys(method for _, method in published.rows)
-    means = sum(len(points) for points in published.printed.values())
+    wrong = published.disagreements().to_numpy()
     remarks = [
         f"The rows of the paper's table are used, an object each, and not the means that it prints, of which "
-        f"{len(list(published.disagreements()))} of {means} are not those of the rows."
+        f"{wrong.sum()} of {published.printed.notna().to_numpy().sum()} are not those of the rows."
     ]
+    scores = published_scores(published)
     for metric, methods in scores.items():
-        if without := [method for method in everyone if method not in methods]:
+        if without := [method for method in published.printed.index if method not in methods]:
             remarks.append(f"The paper has no {metric} of {' and '.join(without)}.")
     return study_of("the paper's own table", published_attributes(), scores, remarks)
 
 
-def results_study(results: list[RunResult], output_dir: Path) -> Study:
-    """The correlations of a benchmark's results with attributes measured on its objects."""
-    scores = result_scores(results)
+def results_study(results: list[RunResult], output_dir: Path) -> CorrelationStudy:
+    """Return the correlations of a benchmark's results with attributes measured on its objects."""
+    frame = results_frame(results)
     objects = {one.run.object_name: one.run.config for one in results if one.report is not None}
-    remarks = []
-    if any("random" in one.report.config.get("weights", {}).values() for one in results if one.report is not None):
-        remarks.append("Random weights stood in for pretrained ones: these figures say nothing about the methods.")
-    return study_of("this run's results", measured_attributes(objects, output_dir), scores, remarks)
+    remarks = [NOTES[RANDOM_MARK]] if frame["random_weights"].any() else []
+    return study_of("this run's results", measured_attributes(objects, output_dir), result_scores(frame), remarks)
 
 
-def study_of(source: str, attributes: Sequence[Attribute], scores: Scores, remarks: Sequence[str] = ()) -> Study:
-    """The correlations of all attributes with all methods' scores, corrected for their number.
+def study_of(
+    source: str, attributes: Sequence[Attribute], scores: Scores, remarks: Sequence[str] = ()
+) -> CorrelationStudy:
+    """Return the correlations of all attributes with all methods' scores.
 
     Raises:
         InputError: where none can be computed.
     """
-    found: list[Correlation] = []
-    left_out: dict[str, int] = {}  # why → pairs
-    for attribute in attributes:
-        for metric, methods in scores.items():
-            for method, aurocs in methods.items():
-                one = correlation(attribute, metric, method, aurocs)
-                if one is not None:
-                    found.append(one)
-                    continue
-                shared = sum(name in attribute.values for name in aurocs)
-                equal = "its values or the attribute's are all equal"
-                few = f"it has {shared} objects with a known attribute, {LEAST} are needed"
-                why = f"{method}, since {few if shared < LEAST else equal}."
-                left_out[why] = left_out.get(why, 0) + 1
-    told = [f"Left out: {pairs} {'pair' if pairs == 1 else 'pairs'} of {why}" for why, pairs in left_out.items()]
-    if not found:
+    table, left_out = correlation_table(attributes, scores)
+    if table.empty:
         raise InputError(
-            f"Correlations need results and attributes of at least {LEAST} objects; run the benchmark on more. "
-            f"{' '.join(told)}".strip()
+            f"Correlations need results and attributes of at least {MIN_OBJECTS} objects; run the benchmark on more. "
+            f"{' '.join(left_out)}".strip()
         )
-    known = {one.attribute.name for one in found}
-    return Study(source, [each for each in attributes if each.name in known], corrected(found), [*remarks, *told])
+    known = [each for each in attributes if each.name in set(table["attribute"])]
+    return CorrelationStudy(source, known, scores, table, [*remarks, *left_out])
 
 
 def published_attributes() -> list[Attribute]:
-    """What the paper prints of each object."""
+    """Return what the paper prints of each object."""
     printed = read_published_attributes()
     complexity = {name: values[0] for name, values in printed.items()}
     contrast = {name: values[1] for name, values in printed.items()}
@@ -126,43 +104,62 @@ def published_attributes() -> list[Attribute]:
 
 
 def published_scores(published: Published) -> Scores:
-    """What the paper prints of each method and object; some methods have no image AUROC."""
-    scores: dict[str, dict[str, dict[str, float]]] = {metric: {} for metric in METRICS}
-    for (object_name, method), points in published.rows.items():
-        for metric, column in METRICS.items():
-            if column in points:
-                scores[metric].setdefault(method, {})[object_name] = points[column]
-    return scores
-
-
-def result_scores(results: Sequence[RunResult]) -> Scores:
-    """The AUROCs of a benchmark in points, each the mean over the seeds that are done."""
-    seeds: dict[str, dict[str, dict[str, list[float]]]] = {metric: {} for metric in METRICS}
-    for result in results:
-        if result.report is None:
-            continue
-        for metric, name in METRICS.items():
-            value = getattr(result.report.evaluation.overall, name)
-            if value is not None:
-                methods = seeds[metric].setdefault(result.run.display_name, {})
-                methods.setdefault(result.run.object_name, []).append(100.0 * value)
+    """Return what the paper prints of each method and object; some methods have no image AUROC."""
+    tables = {metric: published.rows[column].dropna() for metric, column in METRICS.items()}
     return {
-        metric: {
-            method: {name: mean(values) for name, values in objects.items()} for method, objects in methods.items()
-        }
-        for metric, methods in seeds.items()
+        metric: {method: table.xs(method, level="method").to_dict() for method in table.index.unique("method")}
+        for metric, table in tables.items()
     }
 
 
+def result_scores(frame: pd.DataFrame) -> Scores:
+    """Return the AUROCs of a benchmark in points, each the mean over the seeds that are done."""
+    return {
+        metric: {
+            method: {name: 100.0 * value for name, value in objects.items()}
+            for method, objects in scores_by_object(frame, column).items()
+            if objects
+        }
+        for metric, column in METRICS.items()
+    }
+
+
+def as_table(study: CorrelationStudy) -> Table:
+    """Return all correlations as a table of texts, with what must be said of them."""
+    rows = {
+        f"{row['attribute']}, {row['metric']}, {row['method']}": [
+            str(row["objects"]),
+            *(text for name in ("pearson", "spearman") for text in coefficient_texts(row, name)),
+            f"{row['slope_per_100']:+.1f} ({row['slope_low']:+.1f} to {row['slope_high']:+.1f})",
+        ]
+        for _, row in study.table.iterrows()
+    }
+    heads = ["objects", "Pearson (95 %)", "p", "Holm", "Spearman (95 %)", "p", "Holm", "slope (95 %)"]
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=heads).rename_axis("attribute, metric, method")
+    caption = (
+        f"AUROC from {study.source}. Intervals: bias-corrected accelerated bootstrap over the objects, {RESAMPLES} "
+        f"resamples, seed 0; of fewer than 10 objects they are no more than a hint. p: two-sided; Holm: corrected for "
+        f"all {len(study.table)} tests of its kind. Slope: least squares, points per 100 units of the attribute."
+    )
+    title = "Correlations of AUROC with the objects' attributes"
+    return Table("correlations", title, caption, cells, circumstances=" ".join(study.remarks))
+
+
+def coefficient_texts(row: pd.Series, name: str) -> list[str]:
+    """Format a coefficient with its interval, its p-value and the corrected one."""
+    value, low, high = (row[f"{name}_{part}"] for part in ("value", "low", "high"))
+    return [f"{value:+.2f} ({low:+.2f} to {high:+.2f})", f"{row[f'{name}_p']:.2g}", f"{row[f'{name}_holm']:.2g}"]
+
+
 def measured_attributes(objects: Mapping[str, BenchmarkConfig], output_dir: Path) -> list[Attribute]:
-    """The attributes of a benchmark's objects as ``python -m data attributes`` measures them, and as the paper prints.
+    """Measure the attributes of a benchmark's objects as ``python -m data attributes`` does, and add the printed ones.
 
     Args:
         objects: object name → the config of its runs.
         output_dir: keeps the contrasts, which take seconds an object, in attributes.json.
     """
     folders = {name: Path(config.data_dir) / name for name, config in objects.items()}
-    contrasts = {name: kept_contrasts(folders[name], config, output_dir) for name, config in objects.items()}
+    contrasts = {name: kept_contrast(folders[name], config, output_dir) for name, config in objects.items()}
     rows = attributes({name: triangles_of(folder, None) for name, folder in folders.items()}, contrasts)
     columns = (
         ("shape complexity", -1, "shape_complexity"),
@@ -180,8 +177,8 @@ def measured_attributes(objects: Mapping[str, BenchmarkConfig], output_dir: Path
     return found
 
 
-def kept_contrasts(folder: Path, config: BenchmarkConfig, output_dir: Path) -> Contrast:
-    """An object's contrast, measured where it is not kept for the same images."""
+def kept_contrast(folder: Path, config: BenchmarkConfig, output_dir: Path) -> Contrast:
+    """Return an object's contrast, measured where it is not kept for the same images."""
     path, images = output_dir / "attributes.json", f"{fingerprint(folder)} on {config.background}"
     kept = read_kept(path)
     if kept.get(folder.name, {}).get("images") != images:
@@ -192,7 +189,7 @@ def kept_contrasts(folder: Path, config: BenchmarkConfig, output_dir: Path) -> C
 
 
 def read_kept(path: Path) -> dict[str, Any]:
-    """What was measured before; nothing where there is no file."""
+    """Read what was measured before; empty where there is no file."""
     if not path.is_file():
         return {}
     try:
@@ -200,20 +197,5 @@ def read_kept(path: Path) -> dict[str, Any]:
     except ValueError:
         kept = None
     if not isinstance(kept, dict):
-        raise InputError(f"{path} is not a whole record of the objects' attributes; delete it.")
+        raise InputError(f"{path} is damaged, expected a record of the objects' attributes; delete it.")
     return kept
-
-
-def as_csv(study: Study) -> str:
-    """All correlations, one a line."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    heads = [f"{kind}_{column}" for kind in ("pearson", "spearman") for column in COLUMNS]
-    writer.writerow(["attribute", "metric", "method", "objects", *heads, "slope_per_100", "slope_low", "slope_high"])
-    for one in study.correlations:
-        row: list[float] = []
-        for each in (one.pearson, one.spearman):
-            row += [each.value, *each.interval, each.p, each.holm]
-        numbers = [f"{value:.6g}" for value in [*row, one.slope, *one.slope_interval]]
-        writer.writerow([one.attribute.name, one.metric, one.method, len(one.objects), *numbers])
-    return buffer.getvalue()

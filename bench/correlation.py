@@ -1,21 +1,25 @@
-"""How performance goes with an attribute of the objects: correlations, slopes, and how sure they are."""
+"""How performance goes with an attribute of the objects: correlations, slopes, and how certain they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import pandas as pd
+from scipy import stats
 
 from evaluation.results import Interval
 
-LEAST = 5  # objects, below which nothing is said
+MIN_OBJECTS = 5  # below which nothing is said
 RESAMPLES = 9999
 LEVEL = 0.95
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of x and y (..., objects): (...)
-
 METRICS = {"pixel AUROC": "pixel_auroc", "image AUROC": "image_auroc"}
+COEFFICIENTS = ("pearson", "spearman")
+Statistic = Callable[..., np.ndarray]  # of x and y (..., objects) and the axis -1: (...)
+Scores = Mapping[str, Mapping[str, Mapping[str, float]]]  # metric → method → object → points, 0 to 100
 
 
 @dataclass(frozen=True)
@@ -28,104 +32,76 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class Coefficient:
-    """A correlation coefficient, how sure it is, and how surprising it would be without any dependence."""
+class CorrelationStudy:
+    """All correlations of a source, and what must be said with them."""
 
-    value: float
-    interval: Interval  # of 95 %, bootstrap over objects
-    p: float  # two-sided
-    holm: float = 1.0  # p corrected for all tests of its kind
+    source: str  # where the AUROCs are from, as a sentence can name it
+    attributes: Sequence[Attribute]
+    scores: Scores
+    table: pd.DataFrame  # a correlation a row
+    remarks: Sequence[str] = ()  # sentences
 
-
-@dataclass(frozen=True)
-class Correlation:
-    """How a method's AUROC goes with an attribute."""
-
-    attribute: Attribute
-    metric: str
-    method: str
-    objects: tuple[str, ...]
-    auroc: tuple[float, ...]  # points, in the order of ``objects``
-    pearson: Coefficient
-    spearman: Coefficient
-    slope: float  # least squares, points of AUROC per 100 units of the attribute
-    slope_interval: Interval
-
-    @property
-    def places(self) -> np.ndarray:
-        """The attribute of each object, (objects,)."""
-        return np.array([self.attribute.values[name] for name in self.objects])
+    def points(self, attribute: Attribute, metric: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return attribute and AUROC of the objects that have both, two times (objects,)."""
+        return paired(attribute, self.scores[metric].get(method, {}))
 
 
-def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's correlation along the last axis; NaN where x or y do not vary.
+def paired(attribute: Attribute, aurocs: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return attribute and AUROC of the objects that have both, two times (objects,)."""
+    names = [name for name in aurocs if name in attribute.values]
+    return np.array([attribute.values[name] for name in names]), np.array([aurocs[name] for name in names])
+
+
+def pearson(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return Pearson's correlation; 0 where x or y do not vary.
 
     >>> float(pearson(np.array([1.0, 2.0, 3.0]), np.array([5.0, 3.0, 1.0])))
     -1.0
     """
-    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    x, y = x - x.mean(axis, keepdims=True), y - y.mean(axis, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
-    return np.clip(ratio, -1.0, 1.0)
+        ratio = (x * y).sum(axis) / np.sqrt((x * x).sum(axis) * (y * y).sum(axis))
+    return np.nan_to_num(np.clip(ratio, -1.0, 1.0))
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's correlation along the last axis: Pearson's of the ranks, ties sharing their mean rank."""
-    from scipy.stats import rankdata
-
-    return pearson(rankdata(x, axis=-1), rankdata(y, axis=-1))
+def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return Spearman's correlation: Pearson's of the ranks, ties sharing their mean rank."""
+    return pearson(stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis), axis)
 
 
-def slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Least-squares slope of y over x along the last axis; NaN where x does not vary."""
-    x = x - x.mean(-1, keepdims=True)
+def slope_per_100(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the least-squares slope of y per 100 units of x; 0 where x does not vary."""
+    x = x - x.mean(axis, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (x * y).sum(-1) / (x * x).sum(-1)
-
-
-def slope_per_100(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """``slope`` per 100 units of x."""
-    return 100.0 * slope(x, y)
+        return np.nan_to_num(100.0 * (x * y).sum(axis) / (x * x).sum(axis))
 
 
 def bootstrap_interval(statistic: Statistic, x: np.ndarray, y: np.ndarray, seed: int = 0) -> Interval:
-    """The 95 % interval of a statistic of pairs, by the bias-corrected accelerated bootstrap over the pairs.
+    """Return the 95 % interval of a statistic by the bias-corrected accelerated bootstrap over the objects.
 
     Args:
-        statistic: of x and y along the last axis.
-        x, y: (objects,), or y (methods, objects): methods see the same objects, so they are drawn together.
+        x, y: (objects,).
         seed: of the draws; the same objects are drawn for all statistics of as many objects.
-    Returns:
-        Low and high; resamples in which the statistic is not defined are left out.
-    Source: Efron, Better bootstrap confidence intervals, JASA 82 (1987).
     """
-    count = x.shape[-1]
-    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
-    values = statistic(x[drawn], y[..., drawn])
-    values = values[np.isfinite(values)]
-    estimate = float(statistic(x, y))
-    bias = ndtri((np.mean(values < estimate) + np.mean(values <= estimate)) / 2)
-    tails = ndtri(np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
-    if not np.isfinite(bias):  # the estimate is beyond all resamples: nothing to correct by
-        bias = 0.0
-    shifted = bias + tails
-    shares = ndtr(bias + shifted / (1 - acceleration(statistic, x, y) * shifted))
-    low, high = np.quantile(values, shares)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where all resamples give the same there is nothing to correct
+        result = stats.bootstrap(
+            *((x, y), statistic),
+            paired=True,
+            vectorized=True,
+            method="BCa",
+            n_resamples=RESAMPLES,
+            confidence_level=LEVEL,
+            rng=np.random.default_rng(seed),
+        )
+    low, high = result.confidence_interval
+    if np.isnan([low, high]).any():
+        low, high = np.quantile(result.bootstrap_distribution, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def acceleration(statistic: Statistic, x: np.ndarray, y: np.ndarray) -> float:
-    """How the statistic's spread overrides with its value: the jackknife's skewness over six; 0 without spread."""
-    count = x.shape[-1]
-    others = np.array([np.delete(np.arange(count), left_out) for left_out in range(count)])
-    values = statistic(x[others], y[..., others])
-    away = np.nanmean(values) - values[np.isfinite(values)]
-    spread = float((away**2).sum())
-    return float((away**3).sum() / (6 * spread**1.5)) if spread > 1e-20 else 0.0
-
-
 def holm(ps: Sequence[float]) -> list[float]:
-    """p-values corrected for being many, in the same order (Holm, Scandinavian Journal of Statistics 6, 1979).
+    """Correct p-values for being many (Holm, Scandinavian Journal of Statistics 6, 1979); the order stays.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -137,79 +113,53 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def least_significant(objects: int, p: float) -> float:
-    """The smallest Pearson correlation of so many objects whose two-sided p-value is at most ``p``.
-
-    >>> round(least_significant(20, 0.05), 3)
-    0.444
-    """
-    from scipy.stats import t
-
-    quantile = float(t.isf(p / 2, objects - 2))
-    return quantile / float(np.sqrt(objects - 2 + quantile**2))
-
-
-def correlation(attribute: Attribute, metric: str, method: str, aurocs: Mapping[str, float]) -> Correlation | None:
-    """How a method's AUROC goes with an attribute; None below 5 objects, and where one of both does not vary.
+def correlation(x: np.ndarray, y: np.ndarray) -> dict[str, Any] | None:
+    """Return how AUROCs go with an attribute; None below 5 objects, and where one of both does not vary.
 
     Args:
-        aurocs: points (0 to 100) by object.
-    """
-    from scipy.stats import pearsonr, spearmanr
-
-    objects = tuple(name for name in aurocs if name in attribute.values)
-    x, y = np.array([attribute.values[name] for name in objects]), np.array([aurocs[name] for name in objects])
-    if len(objects) < LEAST or not np.ptp(x) or not np.ptp(y):
-        return None
-    linear = Coefficient(float(pearson(x, y)), bootstrap_interval(pearson, x, y), float(pearsonr(x, y)[1]))
-    ranks = Coefficient(float(spearman(x, y)), bootstrap_interval(spearman, x, y), float(spearmanr(x, y)[1]))
-    steepness, interval = float(slope_per_100(x, y)), bootstrap_interval(slope_per_100, x, y)
-    return Correlation(attribute, metric, method, objects, tuple(map(float, y)), linear, ranks, steepness, interval)
-
-
-def corrected(correlations: Sequence[Correlation]) -> list[Correlation]:
-    """The same with Holm's correction over all of them, Pearson's and Spearman's each for itself."""
-    linear = holm([one.pearson.p for one in correlations])
-    ranks = holm([one.spearman.p for one in correlations])
-    return [
-        replace(one, pearson=replace(one.pearson, holm=p), spearman=replace(one.spearman, holm=q))
-        for one, p, q in zip(correlations, linear, ranks, strict=True)
-    ]
-
-
-def over_methods(statistic: Statistic, correlations: Sequence[Correlation]) -> tuple[float, Interval] | None:
-    """A statistic of several methods over the objects that all have, with its 95 % interval.
-
-    The methods saw the same objects, so their figures are no independent votes; objects are drawn for all at once.
-
-    Args:
-        statistic: of x (..., objects) and y (methods, ..., objects): (...).
-        correlations: of one attribute and metric, one a method.
+        x: (objects,), the attribute.
+        y: (objects,), AUROCs in points, 0 to 100.
     Returns:
-        None below 5 common objects, and where the attribute or a method does not vary on them.
+        The number of objects, both coefficients with 95 % intervals and two-sided p-values, and the slope in points
+        per 100 units of the attribute.
     """
-    common = [name for name in correlations[0].objects if all(name in one.objects for one in correlations)]
-    tables = [dict(zip(one.objects, one.auroc)) for one in correlations]
-    x = np.array([correlations[0].attribute.values[name] for name in common])
-    y = np.array([[table[name] for name in common] for table in tables])  # (methods, objects)
-    if len(common) < LEAST or not np.ptp(x) or not np.ptp(y, axis=1).all():
+    if len(x) < MIN_OBJECTS or not np.ptp(x) or not np.ptp(y):
         return None
-    return float(statistic(x, y)), bootstrap_interval(statistic, x, y)
+    row: dict[str, Any] = {"objects": len(x)}
+    tests = {"pearson": (pearson, stats.pearsonr), "spearman": (spearman, stats.spearmanr)}
+    for name, (statistic, test) in tests.items():
+        low, high = bootstrap_interval(statistic, x, y)
+        row |= {f"{name}_value": float(statistic(x, y)), f"{name}_low": low, f"{name}_high": high}
+        row[f"{name}_p"] = float(test(x, y).pvalue)
+    low, high = bootstrap_interval(slope_per_100, x, y)
+    return row | {"slope_per_100": float(slope_per_100(x, y)), "slope_low": low, "slope_high": high}
 
 
-def mean_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The mean over the methods of their Pearson correlations, for ``over_methods``."""
-    return pearson(x, y).mean(0)
+def correlation_table(attributes: Sequence[Attribute], scores: Scores) -> tuple[pd.DataFrame, list[str]]:
+    """Return the correlations of all attributes with all methods' scores, and sentences on those left out.
 
-
-def flatness(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How much flatter the first method's slope is than the others' median, in points per 100 units, either way."""
-    steepness = np.abs(slope_per_100(x, y))  # (methods, ...)
-    return np.median(steepness[1:], axis=0) - steepness[0]
+    ``pearson_holm`` and ``spearman_holm`` are the p-values corrected for all tests of their kind.
+    """
+    rows, left_out = [], dict[str, int]()  # why → pairs
+    for attribute in attributes:
+        for metric, methods in scores.items():
+            for method, aurocs in methods.items():
+                x, y = paired(attribute, aurocs)
+                row = correlation(x, y)
+                if row is not None:
+                    rows.append({"attribute": attribute.name, "metric": metric, "method": method, **row})
+                    continue
+                few = f"it has {len(x)} objects with a known attribute, {MIN_OBJECTS} are needed"
+                why = few if len(x) < MIN_OBJECTS else "its values or the attribute's are all equal"
+                left_out[f"{method}, since {why}."] = left_out.get(f"{method}, since {why}.", 0) + 1
+    table = pd.DataFrame(rows)
+    for name in COEFFICIENTS if rows else ():
+        table.insert(table.columns.get_loc(f"{name}_p") + 1, f"{name}_holm", holm(table[f"{name}_p"].tolist()))
+    return table, [f"Left out: {n} {'pair' if n == 1 else 'pairs'} of {why}" for why, n in left_out.items()]
 
 
 def fitted_band(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least-squares line and the half width of its 95 % band.
+    """Return the least-squares line and the half width of its 95 % band.
 
     Args:
         x, y: (objects,), three or more.
@@ -217,32 +167,8 @@ def fitted_band(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> tuple[np.ndarra
     Returns:
         Two times (points,): the line, and how far above and below it the mean may lie, by Student's t.
     """
-    from scipy.stats import t
-
-    steepness, centre = slope(x, y), x.mean()
+    steepness, centre = slope_per_100(x, y) / 100.0, x.mean()
     rest = y - y.mean() - steepness * (x - centre)
     deviation = np.sqrt((rest**2).sum() / (len(x) - 2))
     width = np.sqrt(1 / len(x) + (at - centre) ** 2 / ((x - centre) ** 2).sum())
-    return y.mean() + steepness * (at - centre), t.isf((1 - LEVEL) / 2, len(x) - 2) * deviation * width
-
-
-@dataclass(frozen=True)
-class Study:
-    """All correlations of a source, and what must be said with them."""
-
-    source: str  # where the AUROCs are from, as a sentence can name it
-    attributes: Sequence[Attribute]
-    correlations: Sequence[Correlation]
-    remarks: Sequence[str] = ()  # sentences
-
-    def of(self, attribute: Attribute, metric: str) -> list[Correlation]:
-        """Those of one attribute and metric, one a method."""
-        return [one for one in self.correlations if (one.attribute.name, one.metric) == (attribute.name, metric)]
-
-    @property
-    def groups(self) -> Iterator[tuple[Attribute, str, list[Correlation]]]:
-        """Attribute, metric and the methods' correlations, where there are any."""
-        for attribute in self.attributes:
-            for metric in METRICS:
-                if found := self.of(attribute, metric):
-                    yield attribute, metric, found
+    return y.mean() + steepness * (at - centre), stats.t.isf((1 - LEVEL) / 2, len(x) - 2) * deviation * width

@@ -2,132 +2,122 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.grid import AUROCS, METRICS, Grid, circumstances
-from bench.paper_table import paper_table
-from bench.published import Published, read_published
-from bench.rank_diagram import diagram
+import pandas as pd
+
+from bench.figures import data_url
+from bench.frame import (
+    AUROCS,
+    DONE,
+    FAILED,
+    NEVER_RUN,
+    circumstances,
+    methods_in,
+    objects_in,
+    results_frame,
+    runs_in,
+    scores_by_object,
+)
+from bench.published import paper_table, read_published
+from bench.rank_figure import rank_figure
 from bench.ranks import Ranking, rank_methods, sentences
 from bench.runs import RunResult
-from bench.table_csv import as_csv
-from bench.table_formats import NEVER_RUN, Notes, Table, as_latex, as_markdown, markdown_escape
-from bench.tables import auroc_table, kind_table, method_marks, method_table, percent, rank_table
+from bench.tables import (
+    NOTES,
+    NOTHING,
+    RANDOM_MARK,
+    auroc_table,
+    defect_table,
+    method_marks,
+    method_table,
+    percent,
+    rank_table,
+)
+from bench.typeset import LATEX_HEAD, MARKDOWN, Table, as_latex, as_markdown
 from report.pages import inlined, template
 from utils.checkpoint import write_text
 
-FIGURES = {  # file name patterns of the figures that other programs leave in the folder → what the page says of them
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+FIGURES = {  # file name patterns of the figures in the folder → what the page says of them
     "gallery*.png": "Queries, ground truth and the methods' heat maps",
     "correl*.png": "AUROC and the objects' attributes",
     "scatter_*.png": "AUROC and the objects' attributes",
 }
-TEMPLATES = Path(__file__).resolve().parent / "templates"
-SHOWN = dict(zip(AUROCS, ("Pixel AUROC", "Image AUROC")))
+METRIC_NAMES = dict(zip(AUROCS, ("Pixel AUROC", "Image AUROC")))
 
 
-def write_tables(results: list[RunResult], output_dir: Path) -> list[Path]:
-    """Write the benchmark's tables and its page; the figures that lie in the folder go into the page.
+def write_tables(results: Sequence[RunResult], output_dir: Path) -> list[Path]:
+    """Write the benchmark's tables and its page; the figures in the folder go into the page.
 
     Args:
-        results: all runs that were asked for, done, failed or never tried.
-        output_dir: gets table.md, table.csv, table.tex and index.html, each whole or not at all.
+        results: of all runs that were asked for, done, failed or never tried.
+        output_dir: gets table.md, table.csv, table.tex and index.html, each atomically.
     Returns:
         The files written.
     """
-    grid, published = Grid(results), read_published()
-    rankings = [rank_methods(words, nonempty(grid.scores(METRICS[name]))) for name, words in SHOWN.items()]
-    tables = tables_of(grid, published, rankings)
-    test = "".join(f"- {markdown_escape(' '.join(sentences(ranking)))}\n" for ranking in rankings)
-    head = ["% \\usepackage{booktabs,graphicx}, \\usepackage[T1]{fontenc}"]
+    frame = results_frame(results)
+    rankings = [rank_methods(words, scores_of(frame, metric)) for metric, words in METRIC_NAMES.items()]
+    tables = tables_of(frame, rankings)
+    tests = "".join(f"- {' '.join(sentences(ranking))}\n".translate(MARKDOWN) for ranking in rankings)
     texts = {
-        "table.md": "\n".join(["# Benchmark\n", *map(as_markdown, tables), test]),
-        "table.csv": as_csv(grid),
-        "table.tex": "\n".join([*head, *map(as_latex, tables)]),
-        "index.html": as_html(grid, tables, rankings, output_dir),
+        "table.md": "\n".join(["# Benchmark\n", *map(as_markdown, tables), tests]),
+        "table.csv": frame[frame["metric"] != NEVER_RUN].to_csv(index=False),
+        "table.tex": "\n".join([LATEX_HEAD, *map(as_latex, tables)]),
+        "index.html": as_html(frame, tables, rankings, output_dir),
     }
     for name, text in texts.items():
         write_text(output_dir / name, text)
     return [output_dir / name for name in texts]
 
 
-def nonempty(scores: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """The methods that have any score."""
-    return {method: objects for method, objects in scores.items() if objects}
+def scores_of(frame: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
+    """Return the scores of the methods that have any."""
+    return {method: scores for method, scores in scores_by_object(frame, metric).items() if scores}
 
 
-def tables_of(grid: Grid, published: Published, rankings: Sequence[Ranking]) -> list[Table]:
-    """All tables; the paper's where it knows any of our objects and methods."""
-    paper = paper_table(grid, published)
-    ours = [auroc_table(grid, published), method_table(grid), kind_table(grid), rank_table(grid, rankings)]
-    return ours[:1] + ([paper] if paper else []) + [table for table in ours[1:] if table.rows]
+def tables_of(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> list[Table]:
+    """Return all tables; the paper's where it knows any of our objects and methods."""
+    paper = paper_table(frame, read_published())
+    tables = [auroc_table(frame), paper, method_table(frame), defect_table(frame), rank_table(frame, rankings)]
+    return [table for table in tables if table is not None and len(table.cells)]
 
 
-def as_html(grid: Grid, tables: Sequence[Table], rankings: Sequence[Ranking], output_dir: Path) -> str:
-    """The page, which needs no other file and no network."""
-    notes = Notes()
-    marks = {method: "".join(method_marks(grid, method, notes)) for method in grid.methods}
+def as_html(frame: pd.DataFrame, tables: Sequence[Table], rankings: Sequence[Ranking], output_dir: Path) -> str:
+    """Return the page, which needs no other file and no network."""
+    marks = {method: "".join(method_marks(frame, method)) for method in methods_in(frame)}
     return template("benchmark.html", TEMPLATES).render(
         style=inlined("report.css"),
         tables=tables,
-        counts=counts(grid),
-        circumstances=circumstances(grid),
-        random=[method for method in grid.methods if grid.is_random(method)],
-        ranks=[(ranking.metric, diagram(ranking, marks), sentences(ranking)) for ranking in rankings],
-        panels=panels(grid),
+        objects=len(objects_in(frame)),
+        methods=len(marks),
+        counts={state: len(runs_in(frame, state)) for state in (DONE, FAILED, NEVER_RUN)},
+        circumstances=circumstances(frame),
+        random=[method for method in marks if RANDOM_MARK in marks[method]],
+        ranks=[(ranking.metric, rank_figure(ranking, marks), sentences(ranking)) for ranking in rankings],
+        panels=list(bars_by_object(frame)),
         marks=marks,
-        notes=notes.all,
-        figures=figures(output_dir),
+        notes={mark: text for mark, text in NOTES.items() if any(mark in each for each in marks.values())},
+        figures=figures_in(output_dir),
     )
 
 
-def counts(grid: Grid) -> dict[str, int]:
-    """How many runs there are of each kind."""
-    done = len(grid.reports())
-    failed = sum(len(grid.failures(method)) for method in grid.methods)
-    runs = sum(len(results) for results in grid.places.values())
-    return {
-        "objects": len(grid.objects),
-        "methods": len(grid.methods),
-        "runs": runs,
-        "done": done,
-        "failed": failed,
-        "never": runs - done - failed,
-    }
-
-
-@dataclass(frozen=True)
-class Bars:
-    """A method's AUROCs on one object: pixel, then image."""
-
-    method: str
-    widths: tuple[float | None, ...]  # per cent
-    text: str
-
-
-def panels(grid: Grid) -> list[tuple[str, list[Bars]]]:
-    """Each object that has results with its methods' bars."""
-    scores = [grid.scores(METRICS[name]) for name in AUROCS]
-    found = []
-    for object_name in grid.objects:
+def bars_by_object(frame: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each object that has any AUROC with its methods' bars: widths in per cent and the values as text."""
+    scores = [scores_by_object(frame, metric) for metric in AUROCS]
+    for name in objects_in(frame):
         bars = []
-        for method in grid.methods:
-            values = [each[method].get(object_name) for each in scores]
-            text = " / ".join(NEVER_RUN if value is None else percent(value) for value in values)
-            widths = tuple(None if value is None else 100 * value for value in values)
-            bars.append(Bars(method, widths, text if grid.at(object_name, method) else NEVER_RUN))
-        if any(width is not None for each in bars for width in each.widths):
-            found.append((object_name, bars))
-    return found
+        for method in methods_in(frame):
+            values = [each[method].get(name) for each in scores]
+            text = " / ".join(NOTHING if value is None else percent(value) for value in values)
+            bars.append({"method": method, "text": text, "widths": [value and 100 * value for value in values]})
+        if any(width is not None for bar in bars for width in bar["widths"]):
+            yield name, bars
 
 
-def figures(output_dir: Path) -> list[tuple[str, str]]:
-    """What the page says of each figure in the folder, and the figure as a ``data:`` URL."""
-    found = {}
-    for pattern, words in FIGURES.items():
-        for path in sorted(output_dir.glob(pattern)):
-            if path.is_file():
-                found[path.name] = (words, "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode())
-    return list(found.values())
+def figures_in(output_dir: Path) -> list[tuple[str, str]]:
+    """Return what the page says of each figure in the folder, and the figure as a ``data:`` URL."""
+    found = {path: words for pattern, words in FIGURES.items() for path in sorted(output_dir.glob(pattern))}
+    return [(words, data_url("png", path.read_bytes())) for path, words in found.items() if path.is_file()]

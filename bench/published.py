@@ -2,79 +2,52 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
-from utils.errors import InputError
+import pandas as pd
+
+from bench.frame import AUROCS, methods_in, objects_in
+from bench.typeset import Table, raised
 
 FOLDER = Path(__file__).resolve().parent.parent / "baselines" / "published"
-METRICS = ("pixel_auroc", "image_auroc")
 ROUNDING = 0.1  # points: what rows and mean, each rounded to one decimal, can differ by at most
-Points = Mapping[str, float]  # metric → AUROC in per cent; a metric that the paper does not give is missing
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """A mean that the paper prints and its rows do not give."""
-
-    method: str
-    metric: str
-    printed: float  # per cent
-    of_rows: float  # per cent
+NONE = "–"
+PRINTED_MARK = "≠"
 
 
 @dataclass(frozen=True)
 class Published:
-    """The paper's rows, and the means that it prints below them."""
+    """The paper's rows, and the means that it prints below them; AUROCs in per cent, NaN where it gives none."""
 
-    rows: Mapping[tuple[str, str], Points]  # (object, method) → AUROCs
-    printed: Mapping[str, Points]  # method → AUROCs
+    rows: pd.DataFrame  # index (object, method), columns AUROCS
+    printed: pd.DataFrame  # index method, columns AUROCS
 
     @property
     def objects(self) -> list[str]:
         """The objects as the paper names them."""
-        return list(dict.fromkeys(name for name, _ in self.rows))
+        return list(self.rows.index.unique("object"))
 
-    def of(self, object_name: str, method: str) -> Points:
-        """What the paper gives of our object and method; empty where it does not know them."""
-        return self.rows.get((plain_name(object_name), paper_method(method)), {})
+    def mean(self, objects: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return our means of the paper's rows, those of some objects or of all, by method."""
+        rows = self.rows if objects is None else self.rows[self.rows.index.isin(objects, "object")]
+        return rows.groupby("method", sort=False).mean()
 
-    def mean_of(self, method: str, metric: str, objects: list[str] | None = None) -> float | None:
-        """Our mean of the paper's rows, in per cent; None where there are none.
-
-        Args:
-            objects: ours or the paper's names; None: all of the paper's.
-        """
-        names = self.objects if objects is None else objects
-        found = [points[metric] for name in names if metric in (points := self.of(name, method))]
-        return mean(found) if found else None
-
-    def disagreements(self) -> Iterator[Disagreement]:
-        """The printed means that differ from those of the rows by more than rounding can explain."""
-        for method, points in self.printed.items():
-            for metric, printed in points.items():
-                of_rows = self.mean_of(method, metric)
-                if of_rows is not None and abs(of_rows - printed) > ROUNDING + 1e-9:
-                    yield Disagreement(method, metric, printed, of_rows)
+    def disagreements(self) -> pd.DataFrame:
+        """Return by method and metric whether rounding cannot explain how printed mean and rows differ."""
+        return (self.mean().loc[self.printed.index] - self.printed).abs() > ROUNDING + 1e-9
 
 
 def read_published(folder: Path = FOLDER) -> Published:
-    """The paper's numbers from their two files.
-
-    Raises:
-        InputError: where a file is missing or is not such a table.
-    """
-    rows = {(row["object"], row["method"]): points for row, points in _read(folder / "mad_sim_auroc.csv", "object")}
-    printed = {row["method"]: points for row, points in _read(folder / "mad_sim_auroc_printed_mean.csv")}
-    return Published(rows, printed)
+    """Read the paper's rows and printed means."""
+    rows = pd.read_csv(folder / "mad_sim_auroc.csv").set_index(["object", "method"])
+    return Published(rows, pd.read_csv(folder / "mad_sim_auroc_printed_mean.csv").set_index("method"))
 
 
 def plain_name(object_name: str) -> str:
-    """An object's name without its number, as the paper has it.
+    """Return an object's name without its number, as the paper has it.
 
     >>> plain_name("01Gorilla"), plain_name("Gorilla"), plain_name("42")
     ('Gorilla', 'Gorilla', '42')
@@ -83,7 +56,7 @@ def plain_name(object_name: str) -> str:
 
 
 def paper_method(method: str) -> str:
-    """The name under which the paper has a method of ours.
+    """Return the name under which the paper has a method.
 
     >>> paper_method("OmniposeAD-paper"), paper_method("PatchCore")
     ('OmniposeAD', 'PatchCore')
@@ -91,17 +64,47 @@ def paper_method(method: str) -> str:
     return method.removesuffix("-paper")
 
 
-def _read(path: Path, *keys: str) -> Iterator[tuple[dict[str, str], Points]]:
-    """Each row with its AUROCs."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path} with the paper's numbers cannot be read ({error.strerror}).") from None
-    for number, row in enumerate(rows, 2):
-        try:
-            assert all(row[key] for key in (*keys, "method"))
-            yield row, {metric: float(row[metric]) for metric in METRICS if row[metric]}
-        except (KeyError, ValueError, TypeError, AssertionError):
-            wanted = ", ".join((*keys, "method", *METRICS))
-            raise InputError(f"{path}, line {number}: expected {wanted}, found {list(row.values())}.") from None
+def points_text(value: float, places: int = 1) -> str:
+    """Format points, halves rounded up; a dash where there are none.
+
+    >>> points_text(98.35), f"{98.35:.1f}", points_text(float("nan"))
+    ('98.4', '98.3', '–')
+    """
+    return NONE if pd.isna(value) else f"{value + 1e-9:.{places}f}"
+
+
+def paper_table(frame: pd.DataFrame, published: Published) -> Table | None:
+    """Return the paper's figures of our objects and methods; None where it knows none of them."""
+    methods = [method for method in methods_in(frame) if paper_method(method) in published.printed.index]
+    objects = [name for name in objects_in(frame) if plain_name(name) in published.objects]
+    if not methods or not objects:
+        return None
+    names = [paper_method(method) for method in methods]
+    plain = [plain_name(name) for name in objects]
+    rows = {name: _pairs(published.rows.loc[each], names) for name, each in zip(objects, plain)}
+    if len(objects) < len(published.objects):
+        rows[f"Mean of these {len(objects)} rows"] = _pairs(published.mean(plain), names, 2)
+    rows[f"Mean of all {len(published.objects)} rows"] = _pairs(published.mean(), names, 2)
+    wrong = published.disagreements()
+    printed = published.printed.map(points_text) + wrong.map(lambda differs: raised(PRINTED_MARK) if differs else "")
+    rows["Mean as the paper prints it"] = [" / ".join(printed.loc[name, list(AUROCS)]) for name in names]
+    each = [
+        f"{name} {metric.split('_')[0]} {published.printed.at[name, metric]:.1f}, "
+        f"rows {points_text(published.mean().at[name, metric], 2)}"
+        for name in dict.fromkeys(names)
+        for metric in AUROCS
+        if wrong.at[name, metric]
+    ]
+    caption = (
+        "Pixel AUROC / image AUROC in per cent on MAD-Sim, as printed in arXiv:2310.07716, section 3.4, and our means "
+        "of its rows. The paper's OmniposeAD stands beside every method here that is named after it."
+    )
+    notes = {PRINTED_MARK: f"Printed means that the paper's own rows do not give: {'; '.join(each)}."}
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=methods).rename_axis("Object")
+    return Table("paper", "The paper's numbers (not measured here)", caption, cells, notes)
+
+
+def _pairs(points: pd.DataFrame, methods: Sequence[str], places: int = 1) -> list[str]:
+    """Format pixel and image AUROC of some methods; a dash where the paper has neither."""
+    texts = points.reindex(methods)[list(AUROCS)].map(lambda value: points_text(value, places))
+    return [NONE if (row == NONE).all() else " / ".join(row) for _, row in texts.iterrows()]

@@ -110,10 +110,10 @@ def critical_difference(methods: int, objects: int, alpha: float = ALPHA) -> flo
     return quantile * math.sqrt(methods * (methods + 1) / (6 * objects))
 
 
-def alike(ordered: Sequence[float], width: float) -> list[tuple[int, int]]:
+def groups_alike(ordered: Sequence[float], width: float) -> list[tuple[int, int]]:
     """The largest groups of neighbours that do not differ, as first and last index; methods alone are left out.
 
-    >>> alike([1.0, 1.5, 2.2, 4.0], 1.0)
+    >>> groups_alike([1.0, 1.5, 2.2, 4.0], 1.0)
     [(0, 1), (1, 2)]
 
     Args:

@@ -1,34 +1,43 @@
-"""The benchmark's tables: AUROC by object as the paper has it, the other figures by method, AUROC by kind of defect."""
+"""The benchmark's tables: AUROC by object as in the paper, the other figures by method, AUROC by type of defect."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from statistics import stdev
+from collections.abc import Callable, Mapping, Sequence
 
-from bench.grid import AUROCS, METRICS, Grid, Mean, Metric, circumstances, has_random_weights, machine_of, of_kind
-from bench.paper_table import paper_pair
-from bench.published import Published
+import pandas as pd
+
+from bench.frame import (
+    AUROCS,
+    DONE,
+    FAILED,
+    NEVER_RUN,
+    Mean,
+    circumstances,
+    defect_types_in,
+    mean_over,
+    methods_in,
+    objects_in,
+    runs_in,
+    select,
+)
 from bench.ranks import Ranking
-from bench.table_formats import NEVER_RUN, Entry, Notes, Part, Row, Table
-from evaluation.results import RANDOM_WEIGHTS, ObjectReport
+from bench.typeset import Table, bold, raised
+from evaluation.results import RANDOM_WEIGHTS
 from report.page import number
 
 RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
-RANDOM_NOTE = RANDOM_WEIGHTS
-FAST_NOTE = "Made with the fast preset, where the method has one, in place of its paper's settings."
-PART_NOTE = "Not all objects: a mean over as many as said, not to be compared with a mean over others."
-SEEDS_NOTE = "Not all seeds have a result."
-UNDEFINED, FAILED = "n/a", "failed"
-UNDEFINED_NOTE = "Done, but the figure is not defined, as an AUROC without masks or without good queries."
-Pair = tuple[Metric, Metric]
-
-
-# ------------------------------------------------------------------------------------------------ entries
+UNDEFINED, NOTHING = "n/a", "–"
+NOTES = {
+    RANDOM_MARK: RANDOM_WEIGHTS,
+    FAST_MARK: "Made with the fast preset, where the method has one, in place of its paper's settings.",
+    PART_MARK: "Not all objects: a mean over as many as said, not to be compared with a mean over others.",
+    SEEDS_MARK: "Not all seeds have a result.",
+    UNDEFINED: "Not defined, as an AUROC without masks or without good queries; or not known on that system.",
+}
 
 
 def percent(value: float, std: float | None = None) -> str:
-    """A fraction in per cent with one decimal; only a perfect one looks perfect.
+    """Format a fraction in per cent with one decimal; only a perfect one is shown as perfect.
 
     >>> percent(0.98765), percent(0.99999), percent(1.0), percent(0.5, 0.01)
     ('98.8', '99.9', '100.0', '50.0 ± 1.0')
@@ -37,250 +46,229 @@ def percent(value: float, std: float | None = None) -> str:
     return text if std is None else f"{text} ± {100 * std:.1f}"
 
 
-def method_marks(grid: Grid, method: str, notes: Notes) -> list[str]:
-    """The marks of a method in every table."""
-    marks = [notes.symbol(RANDOM_MARK, RANDOM_NOTE)] if grid.is_random(method) else []
-    return [*marks, notes.symbol(FAST_MARK, FAST_NOTE)] if grid.is_fast(method) else marks
+def failures(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Return each reason for failures with the names of the runs that it stopped."""
+    runs = runs_in(frame, FAILED)
+    names = runs["object"] + "/" + runs["method"] + "/seed" + runs["seed"].astype(str)
+    return {reason: list(group) for reason, group in names.groupby(runs["note"], sort=False)}
 
 
-def method_name(grid: Grid, method: str, notes: Notes) -> Entry:
-    """A method's name with its marks."""
-    return Entry.of(method, method_marks(grid, method, notes))
+def failure_marks(frame: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
+    """Return the numbers of the reasons for the failures in some rows of the frame."""
+    return [str(number) for number, reason in enumerate(failures(frame), 1) if reason in set(rows["note"])]
 
 
-def failure_marks(grid: Grid, method: str, notes: Notes, object_name: str | None = None) -> list[str]:
-    """The numbers of the notes on a method's failures, of one object or of all."""
-    failures = grid.failures(method, object_name)
-    return list(dict.fromkeys(notes.failure(one.failure, one.run.name) for one in failures))
+def all_notes(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the notes of all tables: marks, and numbered reasons for failures."""
+    notes = dict(NOTES)
+    for index, (reason, names) in enumerate(failures(frame).items(), 1):
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        notes[str(index)] = f"{shown} failed: {reason}"
+    return notes
 
 
-def without_result(grid: Grid, method: str, notes: Notes, object_name: str | None = None) -> Entry:
-    """What stands where there is no report: failed, or never run."""
-    marks = failure_marks(grid, method, notes, object_name)
-    return Entry.of(FAILED, marks) if marks else Entry.of(NEVER_RUN)
+def method_marks(frame: pd.DataFrame, method: str) -> list[str]:
+    """Return the marks of a method in every table."""
+    runs = frame[frame["method"] == method]
+    return [mark for mark, column in ((RANDOM_MARK, "random_weights"), (FAST_MARK, "fast")) if any(runs[column])]
 
 
-def object_entry(grid: Grid, object_name: str, method: str, notes: Notes) -> Entry:
-    """Pixel and image AUROC of a place."""
-    reports = grid.at(object_name, method)
-    if not reports:
-        return without_result(grid, method, notes, object_name)
-    parts = []
-    for name in AUROCS:
-        values = list(grid.values(METRICS[name], object_name, method).values())
-        std = stdev(values) if len(values) > 1 else None
-        parts.append(Part(percent(sum(values) / len(values), std) if values else UNDEFINED))
-        if not values:
-            notes.symbol(UNDEFINED, UNDEFINED_NOTE)
-    marks, remark, seeds = [], "", len(grid.places[object_name, method])
-    if len(reports) < seeds:
-        remark = f"{len(reports)} of {seeds} seeds"
-        marks = [notes.symbol(SEEDS_MARK, SEEDS_NOTE), *failure_marks(grid, method, notes, object_name)]
-    marks += mixed_marks(grid, method, reports)
-    return Entry(tuple(parts), tuple(marks), remark)
+def method_heads(frame: pd.DataFrame) -> list[str]:
+    """Return the methods' names with their marks."""
+    return [method + raised(*method_marks(frame, method)) for method in methods_in(frame)]
 
 
-def mixed_marks(grid: Grid, method: str, reports: Sequence[ObjectReport]) -> list[str]:
-    """The method's marks at a single place, where they do not hold for all of the method's places."""
-    marks, every = [], grid.reports(method)
-    if any(map(has_random_weights, reports)) and not all(map(has_random_weights, every)):
-        marks.append(RANDOM_MARK)
-    fast = [bool(report.config.get("fast")) for report in every]
-    if any(report.config.get("fast") for report in reports) and not all(fast):
-        marks.append(FAST_MARK)
-    return marks
+def run_marks(frame: pd.DataFrame, method: str, objects: Sequence[str]) -> tuple[list[str], str]:
+    """Return the marks of a method's runs on some objects, and words on missing seeds.
+
+    The method's own marks are repeated where they do not hold for all of its runs.
+    """
+    rows = frame[(frame["method"] == method) & frame["object"].isin(objects)]
+    done, asked = len(runs_in(rows, DONE)), len(runs_in(rows, DONE, FAILED, NEVER_RUN))
+    missing = len(objects) == 1 and 0 < done < asked
+    marks = [SEEDS_MARK] if missing else []
+    marks += failure_marks(frame, rows) if missing or not done else []
+    everywhere = runs_in(frame[frame["method"] == method], DONE)
+    for mark, column in ((RANDOM_MARK, "random_weights"), (FAST_MARK, "fast")):
+        if any(runs_in(rows, DONE)[column]) and not all(everywhere[column]):
+            marks.append(mark)
+    return marks, f" ({done} of {asked} seeds)" if missing else ""
 
 
-def mean_entry(means: Sequence[Mean | None], of: int, notes: Notes) -> Entry:
-    """Means over objects, with a mark and their number where they are not over all ``of`` them."""
-    parts = tuple(Part(UNDEFINED if one is None else percent(one.value, one.std)) for one in means)
-    counts = [one.objects for one in means if one is not None]
-    if None in means:
-        notes.symbol(UNDEFINED, UNDEFINED_NOTE)
-    if not counts or min(counts) == of:
-        return Entry(parts)
-    words = " and ".join(str(count) for count in dict.fromkeys(counts))
-    return Entry(parts, (notes.symbol(PART_MARK, PART_NOTE),), f"{words} of {of}")
+def auroc_cells(frame: pd.DataFrame, objects: Sequence[str], defect_type: str = "") -> list[str]:
+    """Return pixel / image AUROC of each method as means over the objects; the best are bold where all have all."""
+    methods = methods_in(frame)
+    means = pd.DataFrame(
+        {metric: [mean_over(frame, metric, method, objects, defect_type) for method in methods] for metric in AUROCS},
+        index=methods,
+        dtype=object,
+    )
+    whole = all(mean is None or mean.objects == len(objects) for mean in means.to_numpy().ravel())
+    texts = pd.DataFrame({metric: auroc_texts(means[metric], whole) for metric in AUROCS}, index=methods)
+    return [
+        auroc_cell(frame, method, objects, list(texts.loc[method]), [mean for mean in means.loc[method] if mean])
+        for method in methods
+    ]
 
 
-def with_best(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries of which the largest figure of each part, as shown, is marked as the best, where there are several."""
-    entries = list(entries)
-    for place in range(max((len(entry.parts) for entry in entries), default=0)):
-        shown = {index: leading_number(entry, place) for index, entry in enumerate(entries)}
-        known = {index: value for index, value in shown.items() if value is not None}
-        for index, value in known.items():
-            if len(known) > 1 and value == max(known.values()):
-                parts = list(entries[index].parts)
-                parts[place] = replace(parts[place], best=True)
-                entries[index] = replace(entries[index], parts=tuple(parts))
-    return entries
+def auroc_texts(means: Sequence[Mean | None], with_best: bool) -> list[str]:
+    """Format one AUROC of all methods, the largest as shown in bold where there are several."""
+    texts = [UNDEFINED if mean is None else percent(mean.value, mean.std) for mean in means]
+    shown = [float(text.split()[0]) for text in texts if text != UNDEFINED]
+    if not with_best or len(shown) < 2:
+        return texts
+    return [bold(text) if text != UNDEFINED and float(text.split()[0]) == max(shown) else text for text in texts]
 
 
-def leading_number(entry: Entry, place: int) -> float | None:
-    """The figure that a part of an entry begins with."""
-    try:
-        return float(entry.parts[place].text.split()[0])
-    except (ValueError, IndexError):
-        return None
+def auroc_cell(
+    frame: pd.DataFrame, method: str, objects: Sequence[str], texts: Sequence[str], means: Sequence[Mean]
+) -> str:
+    """Return the two AUROCs of a method with marks and remarks, or that its runs failed or were never done."""
+    marks, remark = run_marks(frame, method, objects)
+    rows = frame[(frame["method"] == method) & frame["object"].isin(objects)]
+    if runs_in(rows, DONE).empty:
+        return f"failed{raised(*marks)}" if marks else NOTHING
+    counts = {mean.objects for mean in means}
+    if counts and min(counts) < len(objects):
+        marks.append(PART_MARK)
+        remark += f" ({' and '.join(map(str, sorted(counts)))} of {len(objects)})"
+    return " / ".join(texts) + raised(*marks) + remark
 
 
-# ------------------------------------------------------------------------------------------------- tables
+def count_text(count: int, noun: str = "object") -> str:
+    """Format a number of objects.
+
+    >>> count_text(1), count_text(3)
+    ('1 object', '3 objects')
+    """
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
-def auroc_table(grid: Grid, published: Published) -> Table:
-    """Pixel and image AUROC, an object a row, a method a column, as in the paper's section 3.4."""
-    notes = Notes()
-    heads = (Entry.of("Object"), *(method_name(grid, method, notes) for method in grid.methods))
-    rows = []
-    for name in grid.objects:
-        entries = with_best([object_entry(grid, name, method, notes) for method in grid.methods])
-        entries = [replace(e, paper=paper_pair(published.of(name, m))) for e, m in zip(entries, grid.methods)]
-        rows.append(Row((Entry.of(name), *entries)))
-    rows += mean_rows(grid, published, notes)
-    seeds = " ± is the sample standard deviation over seeds, in a row of means that of the seeds' means."
+def auroc_table(frame: pd.DataFrame) -> Table:
+    """Return pixel and image AUROC, an object a row, a method a column, as in the paper's section 3.4."""
+    objects = objects_in(frame)
+    rows = {name: auroc_cells(frame, [name]) for name in objects}
+    mean = auroc_cells(frame, objects)
+    rows[bold(f"Mean of {count_text(len(objects))}")] = mean
+    shared = shared_objects(frame)
+    if any(PART_MARK in cell for cell in mean) and shared:
+        rows[bold(f"Mean of the {count_text(len(shared))} that all have")] = auroc_cells(frame, shared)
+    several = runs_in(frame, DONE).groupby(["object", "method"])["seed"].nunique().max() > 1
     caption = (
         "Pixel AUROC / image AUROC in per cent; the best of each row stands out, but of means only where all are over "
-        "the same objects. – was never run."
+        f"the same objects. {NOTHING} was never run."
     )
-    caption += seeds if grid.several_seeds else ""
-    return Table("auroc", "AUROC by object", caption, heads, tuple(rows), notes.all, circumstances(grid))
+    if several:
+        caption += " ± is the sample standard deviation over seeds, in a row of means that of the seeds' means."
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=method_heads(frame)).rename_axis("Object")
+    return Table("auroc", "AUROC by object", caption, cells, all_notes(frame), circumstances(frame))
 
 
-def mean_rows(grid: Grid, published: Published, notes: Notes) -> list[Row]:
-    """The mean over all objects, and over those that all methods have where that differs."""
-    count = len(grid.objects)
-    pair: Pair = (METRICS[AUROCS[0]], METRICS[AUROCS[1]])
-    entries = []
-    for method in grid.methods:
-        done = [name for name in grid.objects if grid.at(name, method)]
-        if not done:
-            entries.append(without_result(grid, method, notes))
-            continue
-        entry = mean_entry([grid.mean(metric, method) for metric in pair], count, notes)
-        paper = {metric: published.mean_of(method, metric, done) for metric in AUROCS}
-        entries.append(replace(entry, paper=paper_pair(paper)))
-    whole = not any(PART_MARK in entry.marks for entry in entries)
-    name = f"Mean of {count} object{'s' if count != 1 else ''}"
-    rows = [Row((Entry.of(name), *(with_best(entries) if whole else entries)), total=True)]
-    there = [method for method in grid.methods if any(grid.scores(pair[0])[method] or grid.scores(pair[1])[method])]
-    shared = [name for name in grid.objects if all(grid.values(m, name, each) for each in there for m in pair)]
-    if not whole and len(there) > 1 and shared:
-        entries = [
-            mean_entry([grid.mean(metric, method, shared) for metric in pair], len(shared), notes)
-            if method in there
-            else Entry.of(NEVER_RUN)
-            for method in grid.methods
-        ]
-        words = f"Mean of the {len(shared)} that all have"
-        rows.append(Row((Entry.of(words), *with_best(entries)), total=True))
-    return rows
+def shared_objects(frame: pd.DataFrame) -> list[str]:
+    """Return the objects of which all methods that have any AUROC have both; none of fewer than two methods."""
+    names = [set(select(frame, metric)[["object", "method"]].itertuples(index=False, name=None)) for metric in AUROCS]
+    methods = {method for _, method in names[0] | names[1]}
+    both = names[0] & names[1]
+    if len(methods) < 2:
+        return []
+    return [name for name in objects_in(frame) if all((name, method) in both for method in methods)]
 
 
-def method_table(grid: Grid) -> Table:
-    """What is not AUROC, a method a row, as means over objects."""
-    notes, rows = Notes(), []
-    columns = {
-        "AUPRO": ("aupro", percent_of),
-        "F1": ("image_f1", percent_of),
-        "Recall": ("recall", percent_of),
-        "False positives": ("fpr", percent_of),
-        "Fit, s": ("fit_seconds", seconds),
-        "Query, s": ("query_seconds", seconds),
-        "Memory, GB": ("peak_bytes", gigabytes),
-        "GPU memory, GB": ("peak_device_bytes", gigabytes),
-    }
-    for method in grid.methods:
-        reports, marks = grid.reports(method), method_marks(grid, method, notes)
-        done = sum(bool(grid.at(name, method)) for name in grid.objects)
-        if done < len(grid.objects) and done:
-            marks.append(notes.symbol(PART_MARK, PART_NOTE))
-        marks += failure_marks(grid, method, notes)
-        entries = [Entry.of(method, marks), Entry.of(f"{done} of {len(grid.objects)}")]
-        for metric, show in columns.values():
-            found = grid.mean(METRICS[metric], method)
-            partial = found is not None and found.objects < done
-            remark = f"{found.objects} objects" if found is not None and partial else ""
-            empty = UNDEFINED if reports else NEVER_RUN
-            entries.append(Entry.of(empty if found is None else show(found), remark=remark))
-        rows.append(Row(tuple(entries)))
-    if any(entry.parts[0].text == UNDEFINED for row in rows for entry in row.entries):
-        notes.symbol(UNDEFINED, "Not defined, not known on that system, or without a GPU.")
-    caption = (
-        "Means over objects, in per cent where no unit is said. F1, recall and the share of good queries that are "
-        "called defective hold at the threshold set by held-out normal views. AUPRO: false positive rate up to 0.3. "
-        "A query's seconds are the median of an object's; memory is the peak of the process."
-    )
-    if len({machine_of(report) for report in grid.reports()}) > 1:
-        caption += " The runs were made on different machines, so seconds and memory do not compare."
-    heads = tuple(Entry.of(words) for words in ("Method", "Objects", *columns))
-    return Table(
-        "methods", "QueryResult, time and memory by method", caption, heads, tuple(rows), notes.all, circumstances(grid)
-    )
+Show = Callable[[Mean], str]
 
 
-def percent_of(mean: Mean) -> str:
-    """A mean in per cent."""
+def percent_text(mean: Mean) -> str:
+    """Format a mean in per cent."""
     return percent(mean.value, mean.std)
 
 
-def seconds(mean: Mean) -> str:
-    """Seconds with three significant digits."""
-    return number(mean.value)
-
-
 def gigabytes(mean: Mean) -> str:
-    """Bytes as units of 10⁹."""
+    """Format a mean of bytes in units of 10⁹."""
     return f"{mean.value / 1e9:.2f}"
 
 
-def kind_table(grid: Grid) -> Table:
-    """Pixel and image AUROC, a kind of defect a row, a method a column, as means over the objects with that kind."""
-    notes, rows = Notes(), []
-    heads = (Entry.of("Defect"), *(method_name(grid, method, notes) for method in grid.methods))
-    for kind in grid.kinds:
-        pair: Pair = (of_kind(AUROCS[0], kind), of_kind(AUROCS[1], kind))
-        having = [name for name in grid.objects if has_kind(grid, name, kind)]
-        entries = [
-            mean_entry([grid.mean(metric, method, having) for metric in pair], len(having), notes)
-            if grid.reports(method)
-            else without_result(grid, method, notes)
-            for method in grid.methods
-        ]
-        whole = not any(PART_MARK in entry.marks for entry in entries)
-        rows.append(Row((Entry.of(kind, remark=objects_of(len(having))), *(with_best(entries) if whole else entries))))
+def value_text(mean: Mean) -> str:
+    """Format a mean with three significant digits."""
+    return number(mean.value)
+
+
+METHOD_COLUMNS: Mapping[str, tuple[str, Show]] = {
+    "AUPRO": ("aupro", percent_text),
+    "F1": ("image_f1", percent_text),
+    "Recall": ("recall", percent_text),
+    "False positives": ("fpr", percent_text),
+    "Fit, s": ("fit_seconds", value_text),
+    "Query, s": ("query_seconds", value_text),
+    "Memory, GB": ("peak_bytes", gigabytes),
+    "GPU memory, GB": ("peak_device_bytes", gigabytes),
+}
+
+
+def figure_rows(frame: pd.DataFrame, columns: Mapping[str, tuple[str, Show]]) -> pd.DataFrame:
+    """Return a method a row with some figures as means over objects."""
+    objects = objects_in(frame)
+    rows = {}
+    for method in methods_in(frame):
+        runs = frame[frame["method"] == method]
+        done = runs_in(runs, DONE)["object"].nunique()
+        marks = method_marks(frame, method) + ([PART_MARK] if 0 < done < len(objects) else [])
+        marks += failure_marks(frame, runs)
+        cells = [f"{done} of {len(objects)}"]
+        for metric, show in columns.values():
+            mean = mean_over(frame, metric, method, objects)
+            partial = mean is not None and mean.objects < done
+            empty = UNDEFINED if done else NOTHING
+            cells.append(empty if mean is None else show(mean) + (f" ({count_text(mean.objects)})" if partial else ""))
+        rows[method + raised(*marks)] = cells
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["Objects", *columns]).rename_axis("Method")
+
+
+def method_table(frame: pd.DataFrame) -> Table:
+    """Return what is not AUROC, a method a row, as means over objects."""
     caption = (
-        "Pixel AUROC / image AUROC in per cent of each kind against all good queries, means over the objects that "
-        "have the kind; the best of a row stands out where all methods have all objects."
+        "Means over objects, in per cent where no unit is said. F1, recall and the share of good queries that are "
+        "called defective hold at the threshold set by held-out normal views. AUPRO: false-positive rate up to 0.3. "
+        "A query's seconds are the median of an object's; memory is the peak of the process."
     )
-    return Table("kinds", "AUROC by kind of defect", caption, heads, tuple(rows), notes.all, circumstances(grid))
+    if runs_in(frame, DONE)["machine"].nunique() > 1:
+        caption += " The runs were made on different machines, so seconds and memory do not compare."
+    cells = figure_rows(frame, METHOD_COLUMNS)
+    title = "Detection, time and memory by method"
+    return Table("methods", title, caption, cells, all_notes(frame), circumstances(frame))
 
 
-def objects_of(count: int) -> str:
-    """A number of objects in words."""
-    return f"{count} object{'s' if count != 1 else ''}"
-
-
-def has_kind(grid: Grid, object_name: str, kind: str) -> bool:
-    """Whether an object has queries with this kind of defect."""
-    return any(kind in report.evaluation.per_defect for m in grid.methods for report in grid.at(object_name, m))
-
-
-def rank_table(grid: Grid, rankings: Sequence[Ranking]) -> Table:
-    """The methods' average ranks by each metric, the best of the last one first."""
-    notes = Notes()
-    last = rankings[-1].rank_of if rankings else {}
-    rows = []
-    for method in sorted(grid.methods, key=lambda each: last.get(each, float("inf"))):
-        entries = []
-        for ranking in rankings:
-            rank = ranking.rank_of.get(method)
-            best = rank is not None and len(ranking.ranks) > 1 and rank == min(ranking.ranks)
-            entries.append(Entry((Part(NEVER_RUN if rank is None else f"{rank:.2f}", best),)))
-        rows.append(Row((method_name(grid, method, notes), *entries)))
-    heads = (
-        Entry.of("Method"),
-        *(Entry.of(ranking.metric, remark=objects_of(len(ranking.objects))) for ranking in rankings),
+def defect_table(frame: pd.DataFrame) -> Table:
+    """Return pixel and image AUROC, a type of defect a row, a method a column, as means over the objects with it."""
+    rows = {}
+    for defect_type in defect_types_in(frame):
+        objects = objects_in(frame[frame["defect_type"] == defect_type])
+        rows[f"{defect_type} ({count_text(len(objects))})"] = auroc_cells(frame, objects, defect_type)
+    caption = (
+        "Pixel AUROC / image AUROC in per cent of each type against all good queries, means over the objects that "
+        "have it; the best of a row stands out where all methods have all objects."
     )
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=method_heads(frame)).rename_axis("Defect")
+    return Table("defects", "AUROC by type of defect", caption, cells, all_notes(frame), circumstances(frame))
+
+
+def rank_table(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> Table:
+    """Return the methods' average ranks by each metric, the best of the last one first."""
+    heads = dict(zip(methods_in(frame), method_heads(frame)))
+    last = rankings[-1].rank_of
+    rows = {
+        heads[method]: [rank_text(ranking, method) for ranking in rankings]
+        for method in sorted(heads, key=lambda method: last.get(method, float("inf")))
+    }
+    columns = [f"{ranking.metric} ({count_text(len(ranking.objects))})" for ranking in rankings]
+    cells = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("Method")
     caption = "Average rank over the objects that all ranked methods have; 1 is best, equal values share their ranks."
-    return Table("ranks", "Ranks", caption, heads, tuple(rows), notes.all, circumstances(grid))
+    return Table("ranks", "Ranks", caption, cells, all_notes(frame), circumstances(frame))
+
+
+def rank_text(ranking: Ranking, method: str) -> str:
+    """Format a method's average rank, in bold where it is the best of several."""
+    rank = ranking.rank_of.get(method)
+    if rank is None:
+        return NOTHING
+    best = len(ranking.ranks) > 1 and rank == min(ranking.ranks)
+    return bold(f"{rank:.2f}") if best else f"{rank:.2f}"

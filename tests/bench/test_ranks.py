@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import friedmanchisquare, rankdata, wilcoxon
 
-from bench.ranks import alike, critical_difference, friedman, rank_methods, ranks_of, sentences
+from bench.ranks import critical_difference, friedman, groups_alike, rank_methods, ranks_of, sentences
 
 # Demšar (2006), table 6: AUROC of four classifiers on 14 data sets, and the average ranks that he prints.
 DEMSAR = np.array(
@@ -57,7 +57,7 @@ def test_groups_by_trying_all() -> None:
         ordered = np.sort(noise.uniform(1, 6, 7)).tolist()
         fits = [(i, j) for i, j in itertools.combinations(range(7), 2) if ordered[j] - ordered[i] < 1.2]
         largest = [(i, j) for i, j in fits if not any((a, b) != (i, j) and a <= i and j <= b for a, b in fits)]
-        assert alike(ordered, 1.2) == largest
+        assert groups_alike(ordered, 1.2) == largest
 
 
 def test_objects_that_not_all_have_do_not_count_and_poor_methods_are_left_out() -> None:
