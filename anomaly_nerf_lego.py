@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from utils.config import Config
+from pipeline.config import Config, ConfigParser, run_objects
 from utils.errors import exit_code_of
-from utils.options import make_parser, run_objects
 
 
 def main(argv: list[str]) -> int:
     """Train the objects that the command line names; returns the exit code."""
-    return run_objects(make_parser(__doc__ or ""), argv, train)
+    return run_objects(ConfigParser(__doc__ or ""), argv, train)
 
 
 def train(config: Config, args: argparse.Namespace) -> int:

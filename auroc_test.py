@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from utils.config import ALL_OBJECTS, Config
+from pipeline.config import ALL_OBJECTS, Config, ConfigParser, parse, run_objects
 from utils.errors import exit_code_of
-from utils.options import make_parser, parse, run_objects
 
 
 def main(argv: list[str]) -> int:
     """Test the objects that the command line names; returns the exit code."""
-    parser = make_parser(__doc__ or "")
+    parser = ConfigParser(__doc__ or "")
     parser.add_argument("--rescore", action="store_true", help="score again at the poses of the last test")
     code = run_objects(parser, argv, evaluate, saved=True)
     config = parse(parser, argv)[0]

@@ -7,13 +7,13 @@ import sys
 from dataclasses import fields
 
 from bench.config import BenchmarkConfig
+from utils.config import Parser, add_option, options_of
 from utils.errors import exit_code_of
-from utils.options import Parser, add_option, options_of
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the command line: what to run, and the fields of BenchmarkConfig with their comments as help."""
-    parser = Parser(description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__ or "")
     add = parser.add_argument
     methods = "registered methods, or file.py:Class (default: all)"
     add("--objects", nargs="+", default=["all"], metavar="NAME", help="folders of data_dir (default: all)")

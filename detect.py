@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pipeline.config import ConfigParser, parse, require_object
 from utils.errors import exit_code_of
-from utils.options import find_name, make_parser, parse
 
 
 def main(argv: list[str]) -> int:
     """Inspect the photos that the command line names; returns the exit code."""
-    parser = make_parser(__doc__ or "")
+    parser = ConfigParser(__doc__ or "")
     parser.add_argument("photos", nargs="+", type=Path, metavar="photo", help="PNG or JPEG files, or folders of them")
     parser.add_argument("--masks", type=Path, help="folder of the photos' masks, NAME.png for NAME.jpg, 255 = object")
     config, args, warnings = parse(parser, argv, saved=True)
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    find_name(config)
+    require_object(config)
     from pipeline.inspection import inspect_photos
 
     return inspect_photos(config, args.photos, args.masks)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.config import Config
 from pipeline.model import Detection, Model
 from pipeline.training import train_object
-from utils.config import Config
 from utils.errors import InputError
 from utils.version import __version__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from baselines.training import Schedule, seeded, train
 from scoring.paper import smoothed
 from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,9 @@ class CFAConfig:
 class CFA(Method[CFAConfig]):
     """A descriptor on frozen features, drawn to the mean normal feature of some place in the picture."""
 
-    name = "CFA"
-    config_type = CFAConfig
-    fast_config = CFAConfig(size=112, epochs=4, gamma_d=4)
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Return the name of the chosen network's weights."""
-        return (self.config.network,)
+    Config = CFAConfig
+    FAST = CFAConfig(size=112, epochs=4, gamma_d=4)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
 
     def fit(self, views: Views) -> None:
         """Average the normal features to a memory, then train the descriptor."""
@@ -74,7 +71,7 @@ class CFA(Method[CFAConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        train(self.name, schedule, take_step, {"descriptor": descriptor, "optimiser": optimiser}, self.context)
+        train("CFA", schedule, take_step, {"descriptor": descriptor, "optimiser": optimiser}, self.context)
         self.descriptor, self.memory = descriptor, memory
 
     @cached_property
@@ -85,7 +82,7 @@ class CFA(Method[CFAConfig]):
     def new_descriptor(self) -> Descriptor:
         """A descriptor that has learned nothing."""
         channels = sum(self.network.channels)
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "CFA"):
             return Descriptor(channels, channels // self.config.gamma_d).to(self.context.device)
 
     @torch.no_grad()
@@ -125,6 +122,10 @@ class CFA(Method[CFAConfig]):
         self.memory = tensors["memory"]
         self.descriptor = self.new_descriptor()
         self.descriptor.load_state_dict({name: value for name, value in tensors.items() if name != "memory"})
+
+    def fingerprints(self) -> dict[str, str]:
+        """The weights of the chosen network."""
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 class Descriptor(nn.Module):

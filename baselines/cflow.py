@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from baselines.training import Schedule, seeded, train
 from scoring.paper import smoothed
 from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 PREDICTED_AT_ONCE = 4096  # feature vectors
 
@@ -45,14 +47,9 @@ class CFlowConfig:
 class CFlow(Method[CFlowConfig]):
     """A conditional flow for each layer of a frozen network. The flows are anomalib's."""
 
-    name = "CFlow"
-    config_type = CFlowConfig
-    fast_config = CFlowConfig(size=128, network="resnet18", epochs=1, blocks=4)
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Return the name of the chosen network's weights."""
-        return (self.config.network,)
+    Config = CFlowConfig
+    FAST = CFlowConfig(size=128, network="resnet18", epochs=1, blocks=4)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
 
     def fit(self, views: Views) -> None:
         """Train the flows; a step takes vectors of each layer, drawn from all pictures and places."""
@@ -76,7 +73,7 @@ class CFlow(Method[CFlowConfig]):
 
         steps = config.epochs * max(1, len(vectors[0]) // config.vectors)
         schedule = Schedule(len(views), len(views), steps)
-        train(self.name, schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
+        train("CFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
         self.flows = flows.eval()
         likeliest = [
             max(float(self.likelihoods(flow, some.to(device), codes).max()) for some in each.split(1))
@@ -94,7 +91,7 @@ class CFlow(Method[CFlowConfig]):
         from anomalib.models.image.cflow.utils import cflow_head
 
         config = self.config
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "CFlow"):
             flows = [cflow_head(config.condition, config.blocks, config.clamp, n) for n in self.network.channels]
         return nn.ModuleList(flows).to(self.context.device)
 
@@ -127,6 +124,10 @@ class CFlow(Method[CFlowConfig]):
         self.likeliest = tensors["likeliest"]
         self.flows = self.new_flows().eval()
         self.flows.load_state_dict({name: value for name, value in tensors.items() if name != "likeliest"})
+
+    def fingerprints(self) -> dict[str, str]:
+        """The weights of the chosen network."""
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 def place_codes(condition: int, height: int, width: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -44,10 +44,9 @@ class CutPasteConfig:
 class CutPaste(Method[CutPasteConfig]):
     """Two networks: one for whole pictures gives the score, one for patches the map."""
 
-    name = "CutPaste"
-    config_type = CutPasteConfig
-    fast_config = CutPasteConfig(size=128, steps=60, batch_size=8, stride=8)
-    weights = ("resnet18",)
+    Config = CutPasteConfig
+    FAST = CutPasteConfig(size=128, steps=60, batch_size=8, stride=8)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
 
     def fit(self, views: Views) -> None:
         """Train both networks, and fit a Gaussian to what each sees in normal pictures."""

@@ -39,9 +39,8 @@ class DRAEMConfig:
 class DRAEM(Method[DRAEMConfig]):
     """Both networks are anomalib's; the anomalies' textures are drawn by this program, not taken from a data set."""
 
-    name = "DRAEM"
-    config_type = DRAEMConfig
-    fast_config = DRAEMConfig(size=64, width=32, epochs=12)
+    Config = DRAEMConfig
+    FAST = DRAEMConfig(size=64, width=32, epochs=12)
 
     def fit(self, views: Views) -> None:
         """Train both networks together."""
@@ -65,12 +64,12 @@ class DRAEM(Method[DRAEMConfig]):
             return {"loss": loss.detach()}
 
         stateful: dict[str, Stateful] = {"networks": networks, "optimiser": optimiser, "falling": falling}
-        train(self.name, schedule, take_step, stateful, self.context)
+        train("DRAEM", schedule, take_step, stateful, self.context)
         self.networks = networks.eval()
 
     def new_networks(self) -> Networks:
         """Networks that have learned nothing."""
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "DRAEM"):
             return Networks(self.config.width).to(self.context.device)
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
 from utils.errors import InputError
 from utils.views import Views
+from utils.weights import fingerprint
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,9 @@ class FastFlowConfig:
 class FastFlow(Method[FastFlowConfig]):
     """A flow for each layer of a frozen network; unlikely places are anomalous. The flows are anomalib's."""
 
-    name = "FastFlow"
-    config_type = FastFlowConfig
-    fast_config = FastFlowConfig(size=128, flow_steps=4, epochs=12, batch_size=8)
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Return the name of the chosen network's weights."""
-        return (self.config.network,)
+    Config = FastFlowConfig
+    FAST = FastFlowConfig(size=128, flow_steps=4, epochs=12, batch_size=8)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
 
     def fit(self, views: Views) -> None:
         """Train the flows."""
@@ -65,7 +62,7 @@ class FastFlow(Method[FastFlowConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(features[0]), config.batch_size, config.epochs)
-        train(self.name, schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
+        train("FastFlow", schedule, take_step, {"flows": flows, "optimiser": optimiser}, self.context)
         self.flows = flows.eval()
 
     @cached_property
@@ -75,7 +72,7 @@ class FastFlow(Method[FastFlowConfig]):
 
     def new_flows(self) -> Flows:
         """Flows that have learned nothing."""
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "FastFlow"):
             return Flows(self.config, self.network.channels).to(self.context.device)
 
     @torch.no_grad()
@@ -94,6 +91,10 @@ class FastFlow(Method[FastFlowConfig]):
         """Take over flows."""
         self.flows = self.new_flows().eval()
         self.flows.load_state_dict(tensors)
+
+    def fingerprints(self) -> dict[str, str]:
+        """The weights of the chosen network."""
+        return {self.config.network: fingerprint(self.config.network, self.context.weights)}
 
 
 class Flows(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,10 +46,9 @@ class FAVAEConfig:
 class FAVAE(Method[FAVAEConfig]):
     """What the autoencoder cannot restore, in colours or in features, is anomalous."""
 
-    name = "FAVAE"
-    config_type = FAVAEConfig
-    fast_config = FAVAEConfig(size=64, epochs=15, patience=5, batch_size=16)
-    weights = ("vgg16",)
+    Config = FAVAEConfig
+    FAST = FAVAEConfig(size=64, epochs=15, patience=5, batch_size=16)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("vgg16",)
 
     def fit(self, views: Views) -> None:
         """Train the autoencoder until it no longer gets better on normal views that it does not learn from."""
@@ -82,7 +81,7 @@ class FAVAE(Method[FAVAEConfig]):
             return {"loss": loss.detach() / len(chosen)}
 
         parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "best": best}
-        train(self.name, schedule, take_step, parts, self.context, lambda: best.waited >= config.patience)
+        train("FAVAE", schedule, take_step, parts, self.context, lambda: best.waited >= config.patience)
         network.load_state_dict(best.state)
         self.network = network.eval()
 
@@ -93,7 +92,7 @@ class FAVAE(Method[FAVAEConfig]):
 
     def new_network(self) -> Autoencoder:
         """An autoencoder that has learned nothing."""
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "FAVAE"):
             return Autoencoder(self.config.size).to(self.context.device)
 
     @torch.no_grad()

@@ -38,9 +38,8 @@ class OCRGANConfig:
 class OCRGAN(Method[OCRGANConfig]):
     """What cannot be restored is anomalous."""
 
-    name = "OCR-GAN"
-    config_type = OCRGANConfig
-    fast_config = OCRGANConfig(size=64, width=32, epochs=12, batch_size=8)
+    Config = OCRGANConfig
+    FAST = OCRGANConfig(size=64, width=32, epochs=12, batch_size=8)
 
     def fit(self, views: Views) -> None:
         """Train generator and discriminator against each other, to the last epoch."""
@@ -67,13 +66,13 @@ class OCRGAN(Method[OCRGANConfig]):
         schedule = Schedule.of_epochs(len(pictures), min(config.batch_size, len(pictures)), config.epochs)
         parts = {"generator": generator, "discriminator": discriminator}
         parts |= {"optimiser of G": optimisers[0], "optimiser of D": optimisers[1]}  # type: ignore[dict-item]
-        train(self.name, schedule, take_step, parts, self.context)
+        train("OCR-GAN", schedule, take_step, parts, self.context)
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
 
     def new_networks(self) -> tuple[Generator, Discriminator]:
         """Networks that have learned nothing."""
         config, device = self.config, self.context.device
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "OCR-GAN"):
             return Generator(config.size, config.width).to(device), Discriminator(config.size, config.width).to(device)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,10 +38,9 @@ class PatchCoreConfig:
 class PatchCore(Method[PatchCoreConfig]):
     """A memory of normal patches, thinned out to those that lie farthest from each other."""
 
-    name = "PatchCore"
-    config_type = PatchCoreConfig
-    fast_config = PatchCoreConfig(size=224, ratio=0.01)
-    weights = ("wide_resnet50_2",)
+    Config = PatchCoreConfig
+    FAST = PatchCoreConfig(size=224, ratio=0.01)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
 
     def fit(self, views: Views) -> None:
         """Fill the memory."""

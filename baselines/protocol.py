@@ -1,4 +1,4 @@
-"""The protocol of the benchmark's methods: fit on normal views, then predict each image's anomaly map and score."""
+"""What a method of the benchmark is: it sees normal views, then says of each picture where and how much it deviates."""
 
 from __future__ import annotations
 
@@ -20,40 +20,29 @@ MODEL_FILE = "model.safetensors"
 
 
 class Method(ABC, Generic[ConfigType]):
-    """An anomaly detection method.
+    """A method, before or after its training.
 
     Args:
-        config: hyperparameters, an instance of ``config_type``.
-        context: device, seed, pretrained weights, checkpoint folder and progress bars.
+        config: its hyperparameters, an instance of ``Config``.
+        context: device, seed, weights, and the checkpoint folder for resuming.
     """
 
-    name: ClassVar[str]  # shown in tables; the class's name where a subclass sets none
-    config_type: ClassVar[type]  # frozen dataclass of hyperparameters; its defaults are the paper's
-    fast_config: ClassVar[Any] = None  # hyperparameters of --fast, minutes on two cores; None: the defaults
-    gpu_share: ClassVar[float] = 0.5  # share of a GPU that a run reserves under Ray, where the cluster has any
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Name the subclass after its class where it sets no name."""
-        super().__init_subclass__(**kwargs)
-        if "name" not in vars(cls):
-            cls.name = cls.__name__
+    Config: ClassVar[type]  # frozen dataclass; its defaults are the paper's
+    FAST: ClassVar[Any] = None  # the ``Config`` of --fast, which takes minutes on two cores; None: the defaults do
+    WEIGHTS: ClassVar[tuple[str, ...]] = ()  # registered names of the pretrained weights it wants
+    GPUS: ClassVar[float] = 0.5  # share of a GPU that a cell takes under Ray, where the cluster has any
 
     def __init__(self, config: ConfigType, context: RunContext) -> None:
         self.config = config
         self.context = context
 
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Return the registered names of the pretrained weights that the method needs; none by default."""
-        return ()
-
     @abstractmethod
     def fit(self, views: Views) -> None:
-        """Train on normal views, resuming an interrupted training from ``context.folder``."""
+        """Learn from normal views; goes on where an interrupted training of the same ``context.folder`` stopped."""
 
     @abstractmethod
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """Score one image.
+        """How strongly each pixel, and the whole picture, deviate from normal.
 
         Args:
             image: (height, width, 3) float32 RGB in [0, 1], on any device.
@@ -63,25 +52,21 @@ class Method(ABC, Generic[ConfigType]):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Return the trained state by name."""
+        """All that training has made, by name."""
 
     @abstractmethod
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the state that ``tensors`` returned.
-
-        Raises:
-            KeyError, ValueError, RuntimeError: if the tensors do not fit.
-        """
+        """Take over what ``tensors`` gave; raises KeyError, ValueError or RuntimeError where it does not fit."""
 
     def save(self, folder: Path) -> None:
-        """Save the trained method to ``folder``."""
+        """Write the trained method into ``folder``."""
         save_tensors(folder / MODEL_FILE, self.tensors(), self.header())
 
     def load(self, folder: Path) -> None:
-        """Load what ``save`` wrote, onto ``context.device``.
+        """Read what ``save`` wrote, on ``context.device``.
 
         Raises:
-            InputError: if the file is damaged or was made with another method, other settings or other weights.
+            InputError: where the file is broken or was made with another method, other settings or other weights.
         """
         path = folder / MODEL_FILE
         tensors, header = load_tensors(path, self.context.device)
@@ -94,10 +79,10 @@ class Method(ABC, Generic[ConfigType]):
             self.restore(tensors)
 
     def header(self) -> dict[str, Any]:
-        """Return what a saved file must match to be loaded."""
+        """What a trained method must agree with to be loaded."""
         settings = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self.config).items()}  # type: ignore[call-overload]
         return {"method": type(self).__name__, "config": settings, "weights": self.fingerprints()}
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the first digits of the digest of each file of pretrained weights, or "random"."""
-        return {name: fingerprint(name, self.context.weights) for name in self.weights}
+        """Each file of pretrained weights with the first digits of its digest, or "random"."""
+        return {name: fingerprint(name, self.context.weights) for name in self.WEIGHTS}

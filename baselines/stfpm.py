@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,10 +33,9 @@ class STFPMConfig:
 class STFPM(Method[STFPMConfig]):
     """Teacher and student are both ResNet-18; where they differ, the picture is not normal."""
 
-    name = "STFPM"
-    config_type = STFPMConfig
-    fast_config = STFPMConfig(size=128, epochs=20, batch_size=8)
-    weights = ("resnet18",)
+    Config = STFPMConfig
+    FAST = STFPMConfig(size=128, epochs=20, batch_size=8)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
 
     def fit(self, views: Views) -> None:
         """Train the student."""
@@ -58,7 +58,7 @@ class STFPM(Method[STFPMConfig]):
             return {"loss": loss.detach()}
 
         schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        train(self.name, schedule, take_step, {"student": student, "optimiser": optimiser}, self.context)
+        train("STFPM", schedule, take_step, {"student": student, "optimiser": optimiser}, self.context)
         self.student = student.eval()
 
     @cached_property
@@ -68,7 +68,7 @@ class STFPM(Method[STFPMConfig]):
 
     def new_student(self) -> ResNetLayers:
         """A student that has learned nothing."""
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "STFPM"):
             return ResNetLayers("resnet18", self.config.layers, None).to(self.context.device)
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +45,9 @@ class UniADConfig:
 class UniAD(Method[UniADConfig]):
     """One model for each object; features that cannot be restored are anomalous."""
 
-    name = "UniAD"
-    config_type = UniADConfig
-    fast_config = UniADConfig(size=112, epochs=25, drop_epoch=20)
-    weights = ("efficientnet_b4",)
+    Config = UniADConfig
+    FAST = UniADConfig(size=112, epochs=25, drop_epoch=20)
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("efficientnet_b4",)
 
     def fit(self, views: Views) -> None:
         """Train the transformer on features that are taken once."""
@@ -70,7 +70,7 @@ class UniAD(Method[UniADConfig]):
             return {"loss": loss.detach()}
 
         parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
-        train(self.name, schedule, take_step, parts, self.context)
+        train("UniAD", schedule, take_step, parts, self.context)
         self.network = network.eval()
 
     @cached_property
@@ -88,7 +88,7 @@ class UniAD(Method[UniADConfig]):
     def new_network(self) -> Restorer:
         """A transformer that has learned nothing."""
         config = self.config
-        with seeded(self.context.seed, self.name):
+        with seeded(self.context.seed, "UniAD"):
             network = Restorer(
                 CHANNELS,
                 config.size // 16,

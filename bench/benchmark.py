@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import typing
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,8 +22,8 @@ from bench.imported_maps import import_maps, read_sources
 from bench.page import write_tables
 from bench.plan import plan_runs, plan_text
 from bench.runs import LOCK, Run, RunResult, lock_of
+from utils.config import options_of, read_value
 from utils.errors import InputError, nearest
-from utils.options import Option, read_value
 from utils.progress import Progress
 
 ALL = "all"
@@ -63,7 +62,7 @@ def list_runs(config: BenchmarkConfig, args: argparse.Namespace) -> list[Run]:
     if args.seeds < 1:
         raise InputError(f"--seeds must be at least 1, found {args.seeds}.")
     methods = list(METHODS) if args.methods == [ALL] else [] if args.methods == ["none"] else args.methods
-    names = {find_method(method).name: method for method in methods}
+    names = {find_method(method)[0]: method for method in methods}
     if len(names) < len(methods):
         raise InputError(f"--methods must differ in their names, found {', '.join(methods)}; name each once.")
     overrides = read_overrides(args.overrides, names)
@@ -100,11 +99,11 @@ def read_overrides(entries: Sequence[str], names: dict[str, str]) -> dict[str, t
         method = next((known for known in names if known.lower() == name.lower()), None)
         if not separator or not dot or method is None:
             raise InputError(f"--set must read METHOD.KEY=VALUE with one of {', '.join(names)}, found {entry!r}.")
-        kind = find_method(names[method]).config_type
+        kind = find_method(names[method])[1].Config
         known = {field.name: field for field in fields(kind)}
         if key not in known:
             raise InputError(f"{method} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(known)}.")
-        option = Option(f"{method}.{key}", "", key, typing.get_type_hints(kind)[key], known[key].default, "")
+        option = next(each for each in options_of(kind) if each.name == key)
         found.setdefault(method, {})[key] = read_value(text, option)
     return {method: tuple(values.items()) for method, values in found.items()}
 

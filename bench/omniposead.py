@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from baselines.protocol import Method
-from nerf import fields
+from nerf.fields import load_any_field
+from pipeline.config import Config, known_keys
+from pipeline.methods import field_method, networks_of, retrieval_method, score_method
 from pipeline.model import ReferenceModel
-from retrieval import galleries
-from scoring.scorers import comparison_of
+from retrieval.galleries import load_gallery
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint
-from utils.config import Config
+from utils.config import build, read_value
 from utils.errors import InputError, nearest
-from utils.options import build, known_keys, read_value
 from utils.run_context import RunContext
 from utils.views import Views
-from utils.weights import needed
+from utils.weights import fingerprint
 
 FIELD_FILE, GALLERY_FILE, UNFINISHED = "field.safetensors", "gallery.safetensors", "unfinished.safetensors"
 
@@ -36,26 +37,19 @@ class OmniposeADConfig:
 class OmniposeAD(Method[OmniposeADConfig]):
     """Field → gallery; then each picture: retrieve → refine → render → compare, as in ``Model.detect_image``."""
 
-    name = "OmniposeAD"
-    config_type = OmniposeADConfig
+    Config = OmniposeADConfig
 
     def __init__(self, config: OmniposeADConfig, context: RunContext) -> None:
         super().__init__(config, context)
         self.program = program_settings(config.settings, context)
 
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Return the names of the weights that the chosen retrieval and score need."""
-        return tuple(needed(replace(self.program, random_weights=False)))
-
     def fit(self, views: Views) -> None:
         """Train the field and build the gallery."""
-        device, folder, progress = self.context.device, self.context.folder, self.context.progress
-        unfinished = folder / UNFINISHED if folder else None
-        self.comparison = comparison_of(self.program, device)  # missing weights are told before any work
-        field = fields.train(views, self.program, device, unfinished, progress)
-        gallery = galleries.build(views, field.render, self.program, device, progress)
-        self.model = ReferenceModel(self.program, views.intrinsics, device, field, gallery)
+        unfinished = self.context.folder / UNFINISHED if self.context.folder else None
+        self.comparison = score_method(self.program).make(self.context)  # missing weights are reported before any work
+        field = field_method(self.program).train(views, self.context, unfinished)
+        gallery = retrieval_method(self.program).build(views, field.render, self.context)
+        self.model = ReferenceModel(self.program, views.intrinsics, self.context.device, field, gallery)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """The verdict on a picture at the pose that was found for it; what is random is seeded by the picture."""
@@ -85,11 +79,15 @@ class OmniposeAD(Method[OmniposeADConfig]):
         super().load(folder)
         device = self.context.device
         with as_checkpoint(folder / FIELD_FILE):
-            field = fields.load(folder / FIELD_FILE, device)
+            field = load_any_field(folder / FIELD_FILE, device)
         with as_checkpoint(folder / GALLERY_FILE):
-            gallery = galleries.load(folder / GALLERY_FILE, self.program, device)
-        self.comparison = comparison_of(self.program, device)
+            gallery = load_gallery(folder / GALLERY_FILE, self.program.retrieval, self.context)
+        self.comparison = score_method(self.program).make(self.context)
         self.model = ReferenceModel(self.program, self.intrinsics, device, field, gallery)
+
+    def fingerprints(self) -> dict[str, str]:
+        """The weights that the chosen boxes want."""
+        return {name: fingerprint(name, self.context.weights) for name in networks_of(self.program)}
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,9 @@ class OmniposeADPaperConfig(OmniposeADConfig):
 class OmniposeADPaper(OmniposeAD):
     """NeRF, LoFTR, iNeRF and EfficientNet-B4 features."""
 
-    name = "OmniposeAD-paper"
-    config_type = OmniposeADPaperConfig
-    fast_config = OmniposeADPaperConfig(
+    Config = OmniposeADPaperConfig
+    WEIGHTS: ClassVar[tuple[str, ...]] = ("loftr_indoor", "efficientnet_b4")
+    FAST = OmniposeADPaperConfig(
         "field = mlp; retrieval = loftr; retrieval_hypotheses = 1; refine = adam; score = paper; netdepth = 4; "
         "netwidth = 64; netdepth_fine = 4; netwidth_fine = 64; N_samples = 32; N_importance = 32; N_rand = 512; "
         "N_iters = 600; nerf_lrate = 0.002; retrieval_loftr_size = 96; batch_size = 256; inerf_steps = 20"
@@ -127,7 +125,7 @@ def program_settings(text: str, context: RunContext) -> Config:
         values[keys[name].key] = read_value(value, keys[name])
     weights = context.weights
     return replace(
-        build(values),
+        build(Config, values),
         seed=context.seed,
         quiet=context.progress.quiet,
         weights_dir=weights.folder,

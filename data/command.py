@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from utils.options import Parser
+from utils.config import Parser
 
 
 def command_parser(command: str, description: str) -> argparse.ArgumentParser:
     """A parser whose errors are one sentence, with --quiet; a command adds its own options to it."""
     parser = Parser(
-        prog=f"python -m data {command}",
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description, prog=f"python -m data {command}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--quiet", action="store_true", help="results only, no progress")
     return parser

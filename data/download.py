@@ -215,10 +215,8 @@ def extracted(archive: Path, target: Path, progress: Progress, most: int = LARGE
 
 
 def check_entries(entries: list[zipfile.ZipInfo], most: int) -> None:
-    """Raise BadZipFile for empty names, links, paths that leave the folder, and more than ``most`` bytes."""
+    """Raise BadZipFile for links, paths that leave the folder, and more than ``most`` bytes."""
     for entry in entries:
-        if not entry.filename:  # older zipfile modules fail on it
-            raise zipfile.BadZipFile("an entry has no name")
         path = PureWindowsPath(entry.filename)  # which knows both separators, and drives
         if path.anchor or ".." in path.parts:
             raise zipfile.BadZipFile(f"{entry.filename!r} leaves the folder")

@@ -7,7 +7,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from utils.config import RobustnessConfig
+from data.settings import RobustnessConfig
 from utils.errors import InputError
 from utils.exposure import change_brightness
 from utils.geometry import common_point, farthest_points

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import omniposead
-from utils.options import comments_of
+from utils.config import comments_of
 
 PAGE = Path(__file__).with_name("api.md")
 NAMES = ("train", "Model", "Detection", "Config", "InputError")

@@ -17,8 +17,8 @@ class NearestViewConfig:
 
 
 class NearestView(Method[NearestViewConfig]):
-    config_type = NearestViewConfig
-    fast_config = NearestViewConfig(size=64)
+    Config = NearestViewConfig
+    FAST = NearestViewConfig(size=64)
 
     def fit(self, views):
         self.pictures = squared_views(views, self.config.size).to(self.context.device)

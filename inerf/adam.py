@@ -16,10 +16,10 @@ from torch import Tensor
 from inerf import se3
 from inerf.judge import Refinement, check_inputs, judge
 from inerf.sampling import PixelSampler, make_sampler
+from inerf.settings import InerfConfig, RefineConfig
 from utils.camera import Intrinsics, pose_errors
-from utils.config import Config, InerfConfig
-from utils.progress import Progress
 from utils.rendering import Renderer, RenderPixelsFn
+from utils.run_context import RunContext
 from utils.seeds import generator
 
 HISTORY_STEPS = 50  # between two poses of a pose history
@@ -63,28 +63,35 @@ def learning_rate(lrate: float, step: int) -> float:
 
 
 def descend_poses(
-    query: Tensor, name: str, coarse_poses: Tensor, intrinsics: Intrinsics, renderer: Renderer, config: Config
+    query: Tensor,
+    name: str,
+    coarse_poses: Tensor,
+    intrinsics: Intrinsics,
+    renderer: Renderer,
+    settings: InerfConfig,
+    limits: RefineConfig,
+    context: RunContext,
 ) -> Refinement:
     """Search the pose from which ``renderer`` explains the query best by descending from several coarse poses.
 
     All coarse poses see the same batches of pixels. The last pose of each is evaluated on one further batch, and the
     lowest loss wins. Whether it is found is judged as for Gauss-Newton, on a rendering of 50 pixels.
 
-    Args, Raises: as ``inerf.refiners.refine``.
+    Args, Raises: as ``inerf.methods.RefinementMethod.refine``.
     """
     check_inputs(query, coarse_poses, intrinsics)
-    device, settings = query.device, config.inerf
+    device = query.device
     problem = PoseProblem(query, intrinsics, renderer.render_pixels, make_sampler(query, settings, name))
-    validation = problem.sampler.draw(generator(config.seed, f"{name}/common", device))
+    validation = problem.sampler.draw(generator(context.seed, f"{name}/common", device))
     results = []
-    with Progress(config.quiet).bar(f"pose of {name}", len(coarse_poses) * settings.inerf_steps) as bar:
+    with context.progress.bar(f"pose of {name}", len(coarse_poses) * settings.inerf_steps) as bar:
         for hypothesis, start in enumerate(se3.renormalised(coarse_poses.double()).to(device)):
-            twists = descend(start, problem, settings, generator(config.seed, name, device), _bar_updater(bar))
+            twists = descend(start, problem, settings, generator(context.seed, name, device), _bar_updater(bar))
             results.append(_evaluate(twists, start, hypothesis, problem, validation))
     best = min(results, key=lambda result: (math.isnan(result.loss), result.loss))
-    quality = judge(best.poses[-1], query, intrinsics, renderer.render, config.refine)
+    quality = judge(best.poses[-1], query, intrinsics, renderer.render, limits)
     render_count = 2  # by judge
-    return Refinement.of(best.poses, quality, best.hypothesis, render_count, config.refine, device)
+    return Refinement.of(best.poses, quality, best.hypothesis, render_count, limits, device)
 
 
 def descend(

@@ -10,8 +10,8 @@ from torch import Tensor
 from inerf import se3
 from inerf.photometric import ReferenceSamples, normal_equations, sample_reference
 from inerf.pyramid import PyramidLevel, full_window, make_level, pyramid_factors, rendered_background
+from inerf.settings import RefineConfig
 from utils.camera import Intrinsics
-from utils.config import RefineConfig
 from utils.rendering import RenderFn
 
 
@@ -29,7 +29,7 @@ class PoseQuality:
 
     def found(self, config: RefineConfig) -> bool:
         """Return whether the pose explains the query."""
-        return self.cost <= config.found_cost and self.silhouette_iou >= config.found_overlap
+        return self.cost <= config.max_cost and self.silhouette_iou >= config.min_silhouette_iou
 
 
 NO_AGREEMENT = PoseQuality(1.0, 0.0)

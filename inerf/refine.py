@@ -22,8 +22,8 @@ from inerf.pyramid import (
     pyramid_factors,
     rendered_background,
 )
+from inerf.settings import RefineConfig
 from utils.camera import Intrinsics
-from utils.config import RefineConfig
 from utils.rendering import RenderFn, Rendering
 
 _DAMPING = 1e-3  # Marquardt's, relative to the Hessian's diagonal
@@ -85,13 +85,13 @@ def refine_pose(
     candidates = [_Candidate(pose, index) for index, pose in enumerate(se3.renormalised(coarse_poses.double().cpu()))]
     background = rendered_background(candidates[0].pose, intrinsics, render)
     window = full_window(intrinsics)
-    keep = config.keep
+    keep = config.beam_width
     for factor in pyramid_factors(intrinsics):
         level = make_level(query, intrinsics, background, window, factor)
         if not bool(level.foreground.any()):
             break  # a blank query cannot be aligned
         candidates = [replace(candidate, last_motion=float("inf")) for candidate in candidates]
-        for _ in range(config.renderings if factor > 1 else 2 * config.renderings):
+        for _ in range(config.renders_per_level if factor > 1 else 2 * config.renders_per_level):
             candidates = _prune([_align(candidate, level, render, config) for candidate in candidates], keep, config)
             keep = max(keep - 1, 1)
             if all(candidate.last_motion < _CONVERGED * factor for candidate in candidates):
@@ -109,8 +109,8 @@ def _align(candidate: _Candidate, level: PyramidLevel, render: _CountingRenderer
     samples = sample_reference(render(candidate.pose, level.intrinsics), level)
     if samples is None:
         return replace(candidate, quality=NO_AGREEMENT)
-    iterations = config.iterations if level.factor > 1 else 2 * config.iterations
-    motion = _gauss_newton(level, samples, min(1.0, config.robust_scale * level.factor), iterations)
+    iterations = config.steps_per_render if level.factor > 1 else 2 * config.steps_per_render
+    motion = _gauss_newton(level, samples, min(1.0, config.geman_mcclure_scale * level.factor), iterations)
     return replace(
         candidate,
         pose=_moved_camera(candidate.pose, motion, samples.centre),
@@ -156,7 +156,7 @@ def _moved_camera(pose: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
 def _prune(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
     """Return the best candidates, best first, without duplicates and without those far worse than the best."""
     ordered = sorted(candidates, key=lambda one: (one.ranking_cost, one.hypothesis))
-    limit = config.give_up * ordered[0].ranking_cost + _PRUNE_MARGIN
+    limit = config.prune_ratio * ordered[0].ranking_cost + _PRUNE_MARGIN
     kept: list[_Candidate] = []
     for candidate in ordered:
         too_costly = candidate.ranking_cost > limit

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.config import InerfConfig
+from inerf.settings import InerfConfig
 from utils.images import to_bytes
 
 

@@ -1,46 +1,48 @@
-"""The choice of a field: voxels, or the paper's NeRF."""
+"""What every radiance field offers, and how a saved one is loaded."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import torch
 
-from nerf.mlp.field import load_mlp_field
-from nerf.mlp.official import import_field
-from nerf.mlp.train import train_mlp
-from nerf.voxel.field import load_field
-from nerf.voxel.train import train_field
+from nerf.registry import FIELDS
 from utils.checkpoint import load_metadata
-from utils.config import Config
 from utils.errors import InputError
-from utils.progress import Progress
 from utils.rendering import Field
+from utils.run_context import RunContext
 from utils.views import Views
 
 
-def train(views: Views, config: Config, device: torch.device, unfinished: Path | None, progress: Progress) -> Field:
-    """The field that ``config.field.method`` names, trained on ``views``, or taken from a checkpoint (``ft_path``).
+class FieldMethod(Protocol):
+    """A way to make a radiance field, constructed from its groups of settings."""
 
-    Args:
-        unfinished: where an interrupted training leaves its state, and from where it goes on; None keeps none.
+    name: ClassVar[str]  # as the registry has it, and as the header of a saved field says under "kind"
+    weights: ClassVar[tuple[str, ...]]
+    settings: ClassVar[tuple[str, ...]]
+
+    def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
+        """Train a field on posed views.
+
+        Args:
+            unfinished: where an interrupted training leaves its state, and resumes from; None keeps none.
+        """
+
+    @staticmethod
+    def load(path: Path, device: torch.device | str) -> Field:
+        """Load what the field's ``save`` wrote."""
+
+
+def load_any_field(path: Path, device: torch.device | str = "cpu") -> Field:
+    """Load a field, whichever method trained it.
+
+    Raises:
+        FileNotFoundError: where there is no file.
+        InputError: where it holds no field.
     """
-    if config.field.method == "mlp" and config.nerf.ft_path:
-        return import_field(views, config.nerf, device, progress)
-    if config.field.method == "mlp":
-        return train_mlp(views, config.nerf, device, config.seed, unfinished, progress)
-    return train_field(views, config.field, device, config.seed, unfinished, progress)
-
-
-def load(path: Path, device: torch.device | str = "cpu") -> Field:
-    """The field that a field's ``save`` wrote to ``path``, on ``device``.
-
-    Errors:
-        FileNotFoundError where there is no file, InputError where it holds no field.
-    """
-    kind = (load_metadata(path) or {}).get("kind")
-    if kind == "mlp":
-        return load_mlp_field(path, device)
-    if kind == "voxel" or kind is None:  # no header: the reader says what is wrong
-        return load_field(path, device)
-    raise InputError(f"{path} holds {kind!r}, expected a field (voxel or mlp); train the object again.")
+    kind = (load_metadata(path) or {}).get("kind", FIELDS.names[0])  # without a header its reader says what is wrong
+    if kind not in FIELDS.names:
+        raise InputError(f"{path} holds {kind!r}, expected a field ({' or '.join(FIELDS.names)}); train again.")
+    method: type[FieldMethod] = FIELDS.find(kind)
+    return method.load(path, device)

@@ -17,17 +17,14 @@ from pathlib import Path
 from torch import Tensor
 
 from data.mad import list_queries, load_views
-from nerf import fields
+from pipeline.config import Config, read_config
+from pipeline.methods import field_method, retrieval_method, run_context
 from pipeline.model import ReferenceModel
 from pipeline.photos import PhotoReader
-from retrieval import galleries
 from scoring.learn import Example, learn
 from utils.checkpoint import save_tensors
-from utils.config import Config
-from utils.device import pick_device
 from utils.errors import exit_code_of
 from utils.images import read_mask
-from utils.options import build, file_values
 from utils.progress import Progress
 from utils.views import split_held_out
 
@@ -42,7 +39,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
-    config = build(file_values(args.config)[0] if args.config else {})
+    config = read_config(args.config) if args.config else Config()
     config, progress = replace(config, seed=args.seed, quiet=args.quiet), Progress(args.quiet)
     examples = [example for folder in args.objects for example in examples_of(folder, config, progress)]
     comparator = learn(examples, args.steps, args.seed, progress)
@@ -57,11 +54,11 @@ def examples_of(folder: Path, config: Config, progress: Progress) -> list[Exampl
     """All images of an object that its field has not seen, each with its reference."""
     config = replace(config, object_name=folder.name, data_dir=str(folder.parent))
     views = load_views(folder, config.image_size, config.background_rgb)
-    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
-    device = pick_device(config.device)
-    field = fields.train(train, config, device, None, progress)
-    gallery = galleries.build(train, field.render, config, device, progress)
-    model = ReferenceModel(config, views.intrinsics, device, field, gallery)
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.val_every))
+    context = run_context(config)
+    field = field_method(config).train(train, context, None)
+    gallery = retrieval_method(config).build(train, field.render, context)
+    model = ReferenceModel(config, views.intrinsics, context.device, field, gallery)
     images: list[tuple[str, Tensor, Tensor | None]] = [
         (f"view {index}", held_out.image(index), None) for index in range(len(held_out))
     ]

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pipeline.config import Config
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import find_photos
 from report.heatmap import HeatScale, heat_overlay
 from utils.checkpoint import ensure_writable
-from utils.config import Config
 from utils.errors import InputError
 from utils.images import to_bytes, write_png
 from utils.progress import Progress

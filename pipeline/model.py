@@ -15,21 +15,18 @@ from torch import Tensor
 from data.lens import Lens
 from evaluation.results import verdict_at
 from inerf.judge import Refinement
-from inerf.refiners import refine
-from nerf import fields
+from inerf.video import write_video
+from nerf.fields import load_any_field
+from pipeline.config import Config, config_text, read_config
+from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
-from retrieval import galleries
-from retrieval.galleries import Gallery
-from scoring import scorers
-from scoring.scorers import Scorer
+from retrieval.galleries import Gallery, load_gallery
+from scoring.scorers import Scorer, load_scorer
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
-from utils.config import Config
-from utils.device import pick_device
 from utils.errors import InputError
 from utils.exposure import match_exposure, match_renderer, undo_disturbance
-from utils.options import build, config_text, file_values
 from utils.progress import Stopwatch
 from utils.rendering import Field, Rendering
 
@@ -79,8 +76,12 @@ class ReferenceModel:
             coarse_poses = self.gallery.retrieve(query, self.intrinsics, self.config.retrieval.hypotheses)
         with clock.stage("refine"):
             renderer = match_renderer(self.field, query, self.config.background_rgb)
-            video = self.config.result_dir / name / "video.gif" if self.config.inerf.save_video else None
-            return refine(query, name, coarse_poses, self.intrinsics, renderer, self.config, video)
+            method = refinement_method(self.config)
+            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, run_context(self.config))
+        if self.config.inerf.save_video:
+            path = self.config.result_dir / name / "video.gif"
+            write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
+        return found
 
     def reference(self, query: Tensor, pose: Tensor) -> Rendering:
         """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary."""
@@ -182,7 +183,7 @@ class Model(ReferenceModel):
         """
         folder = Path(folder)
         check_there(folder)
-        config = replace(build(file_values(folder / "config.txt")[0]), device=device)  # type: ignore[arg-type]
+        config = replace(read_config(folder / "config.txt"), device=device)  # type: ignore[arg-type]
         return load_model(replace(config, object_name=folder.resolve().name, ckpt_dir=str(folder.resolve().parent)))
 
     def save(self, folder: str | Path) -> None:
@@ -208,15 +209,15 @@ def load_model(config: Config) -> Model:
     Raises:
         InputError: where it is missing, unfinished, or was trained with other settings.
     """
-    folder, device = config.checkpoint_dir, pick_device(config.device)
+    folder, context = config.checkpoint_dir, run_context(config)
     check_there(folder)
     record = TrainingRecord.read(folder)
-    check_trained(config, build(file_values(folder / "config.txt")[0]), record)
+    check_trained(config, read_config(folder / "config.txt"), record)
     paths = {step: folder / name for step, name in STEP_FILES.items()}
     with as_checkpoint(paths["field"]):
-        trained_field = fields.load(paths["field"], device)
+        trained_field = load_any_field(paths["field"], context.device)
     with as_checkpoint(paths["gallery"]):
-        gallery = galleries.load(paths["gallery"], config, device)
+        gallery = load_gallery(paths["gallery"], config.retrieval, context)
     with as_checkpoint(paths["calibration"]):
-        scorer = scorers.load(paths["calibration"], config, device)
-    return Model(config, record.camera(), device, trained_field, gallery, scorer, record)
+        scorer = load_scorer(paths["calibration"], config.score, context)
+    return Model(config, record.camera(), context.device, trained_field, gallery, scorer, record)

@@ -13,8 +13,8 @@ from data.folders import images_in
 from data.lens import Lens, rectify
 from data.masks import cut_out, read_object_image
 from data.photos import OrientedPhotos
+from pipeline.config import Config
 from utils.camera import Intrinsics
-from utils.config import Config
 from utils.errors import InputError
 from utils.images import prepare
 

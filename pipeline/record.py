@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.config import RUN_KEYS, Config
+from pipeline.methods import methods_of
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
-from utils.config import RUN_KEYS, Config
+from utils.config import options_of, values_of
 from utils.errors import InputError
-from utils.options import options, values_of
 
 FILE = "training.json"
-VERSION = 2  # raise it when a step's result changes for the same data and settings
+VERSION = 3  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
@@ -84,34 +85,20 @@ def step_fingerprints(config: Config, data: str) -> dict[str, str]:
 
 
 def step_settings(config: Config) -> dict[str, dict[str, Any]]:
-    """For each step the settings that its result depends on, besides the steps before it."""
-    own = {
-        "field": ("nerf",) if config.field.method == "mlp" else ("field",),
-        "gallery": ("retrieval",),
-        "calibration": ("refine", *(["inerf"] if config.refine.method == "adam" else []), "score"),
-    }
-    weights = {"random_weights", "efficientnet_weights"}
-    keys = {
-        "field": {
-            "image_size",
-            "background",
-            "held_out_every",
-            "seed",
-            "field",
-            *VIEW_KEYS[config.robustness.view_split],
-        },
-        "gallery": weights if config.retrieval.method != "thumbnails" else set(),
-        "calibration": {"refine"} | (weights if config.score.method == "paper" else set()),
-    }
-    values = values_of(config)
-    return {
-        step: {
-            option.key: values[option.key]
-            for option in options()
-            if (option.group in own[step] or option.key in keys[step]) and option.key not in RUN_KEYS
-        }
-        for step in STEP_FILES
-    }
+    """Return for each step the settings that its result depends on, besides those of the steps before it."""
+    keys = {step: set[str]() for step in STEP_FILES}
+    keys["field"] = {"image_size", "background", "val_every", "seed", *VIEW_KEYS[config.robustness.view_split]}
+    values, found = values_of(config), {}
+    for step in STEP_FILES:
+        groups = set[str]()
+        for kind, method in methods_of(config, step):
+            keys[step].add(kind)
+            groups.update(method.settings)
+            if method.weights:
+                keys[step].update(("random_weights", "efficientnet_weights"))
+        chosen = [option for option in options_of(Config) if option.group in groups or option.key in keys[step]]
+        found[step] = {option.key: values[option.key] for option in chosen if option.key not in RUN_KEYS}
+    return found
 
 
 def hash_of(content: Any) -> str:
@@ -123,8 +110,8 @@ def check_trained(config: Config, trained: Config, record: TrainingRecord) -> No
     """An InputError where training is not finished, or where a setting is not what the object was trained with."""
     if record.steps != step_fingerprints(trained, record.data):
         raise InputError(
-            f"The training of {config.object_name} in {config.checkpoint_dir} is not finished; run "
-            f"anomaly_nerf_lego.py --obj {config.object_name} to finish it."
+            f"The training of {config.object_name} in {config.checkpoint_dir} is not finished, or of another version "
+            f"of the program; run anomaly_nerf_lego.py --obj {config.object_name}."
         )
     now, then = (
         {key: value for settings in step_settings(one).values() for key, value in settings.items()}

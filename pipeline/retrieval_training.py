@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 
 from data.mad import find_object, load_views
+from pipeline.config import Config
 from retrieval.descriptor_training import RetrievalNet, TrainConfig, ViewSet, train_descriptor
 from retrieval.encoders import CROP_SCALE
 from utils.backbones import resnet50
 from utils.checkpoint import ensure_writable, write_atomically
-from utils.config import Config, require
+from utils.config import require
 from utils.device import pick_device
 from utils.errors import InputError, exit_code_of
 from utils.progress import Progress

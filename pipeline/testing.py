@@ -11,8 +11,10 @@ from torch import Tensor
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
 from data.splits import disturb
 from evaluation.metrics import evaluate
-from evaluation.results import RANDOM_WEIGHTS, ObjectReport, QueryResult, read_results, write_results
+from evaluation.results import ObjectReport, QueryResult, read_results, write_results
+from pipeline.config import Config, config_text, configured_objects
 from pipeline.journal import Journal
+from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import PhotoReader
 from pipeline.record import TrainingRecord, hash_of
@@ -20,12 +22,10 @@ from report.figure import write_panels
 from report.heatmap import heat_scale
 from report.page import QueryImages, write_report
 from utils.checkpoint import ensure_writable, write_text
-from utils.config import Config, configured_objects
+from utils.config import values_of
 from utils.device import environment
 from utils.images import read_mask, to_bytes
-from utils.options import config_text, values_of
 from utils.progress import Progress
-from utils.weights import needed
 
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro", "image_f1", "fpr")
 MEANS = ("image_auroc", "pixel_auroc", "aupro")
@@ -128,12 +128,6 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
         environment={**environment(model.device), "inputs": inputs},
         remark=remark_of(model.config),
     )
-
-
-def remark_of(config: Config) -> str:
-    """Return the sentence without which metrics made with these settings must not be shown; empty where none."""
-    uses_weights = bool(needed(replace(config, random_weights=False)))
-    return RANDOM_WEIGHTS if config.random_weights and uses_weights else ""
 
 
 def write_pages(report: ObjectReport, queries: list[Query], model: Model, journal: Journal) -> None:

@@ -16,22 +16,20 @@ from data.mad import fingerprint, read_views
 from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
-from nerf import fields
+from nerf.fields import load_any_field
+from pipeline.config import Config, config_text
+from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
 from pipeline.model import Model, ReferenceModel, load_model
 from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
-from retrieval import galleries
-from scoring import scorers
-from scoring.scorers import Scorer
+from retrieval.galleries import load_gallery
+from scoring.scorers import Scorer, calibrate, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
-from utils.config import Config
 from utils.device import environment, pick_device
 from utils.errors import InputError
 from utils.exposure import match_exposure
-from utils.options import config_text
 from utils.progress import Progress, Stopwatch
 from utils.rendering import Field
 from utils.views import Views, split_held_out
-from utils.weights import needed, obtain, weights_of
 
 MIN_VIEWS = 8
 MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
@@ -105,8 +103,7 @@ def train_object(config: Config) -> Model:
     if all(record.done(step, prints[step], folder) for step in prints):
         progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
         return load_model(config)
-    for name in needed(config):
-        obtain(name, weights_of(config))  # missing weights are reported now, not after hours
+    obtain_weights(config)  # missing weights are reported now, not after hours
     transforms = TransformsFile.read(config.object_dir)
     warn_of_data(transforms)
     ensure_writable(folder)
@@ -128,11 +125,11 @@ def warn_of_data(transforms: TransformsFile) -> None:
 
 def run_steps(run: TrainingRun) -> Model:
     """Views → field → gallery → calibration; each step is recorded as soon as it is done."""
-    config, record, device = run.config, run.record, run.clock.device
+    config, record, context = run.config, run.record, run_context(run.config)
     views = read_views(run.transforms, config.image_size, config.background_rgb)
     check_count(len(views), config)
     views = select_views(views, config.robustness, config.seed)
-    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.held_out_every))
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.val_every))
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
     record.photo_camera = run.transforms.content.get("photo_camera")
 
@@ -140,24 +137,24 @@ def run_steps(run: TrainingRun) -> Model:
         "field",
         "train",
         make=lambda: train_field(train, run),
-        load=lambda path: fields.load(path, device),
+        load=lambda path: load_any_field(path, context.device),
         measure=lambda made: record_psnr(made, held_out, record),
     )
     check_field(config, record)
     gallery = run.step(
         "gallery",
         "gallery",
-        make=lambda: galleries.build(train, field.render, config, device, run.progress),
-        load=lambda path: galleries.load(path, config, device),
+        make=lambda: retrieval_method(config).build(train, field.render, context),
+        load=lambda path: load_gallery(path, config.retrieval, context),
     )
-    reference = ReferenceModel(config, views.intrinsics, device, field, gallery)
+    reference = ReferenceModel(config, views.intrinsics, context.device, field, gallery)
     scorer = run.step(
         "calibration",
         "calibrate",
-        make=lambda: calibrate(held_out, reference, run.progress),
-        load=lambda path: scorers.load(path, config, device),
+        make=lambda: calibrated(held_out, reference, run.progress),
+        load=lambda path: load_scorer(path, config.score, context),
     )
-    return Model(config, views.intrinsics, device, field, gallery, scorer, record)
+    return Model(config, views.intrinsics, context.device, field, gallery, scorer, record)
 
 
 def check_count(views: int, config: Config) -> None:
@@ -175,12 +172,12 @@ def train_field(views: Views, run: TrainingRun) -> Field:
     for stale in run.folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or run.config.overwrite:
             stale.unlink()
-    field = fields.train(views, run.config, run.clock.device, unfinished, run.progress)
+    field = field_method(run.config).train(views, run_context(run.config), unfinished)
     unfinished.unlink(missing_ok=True)
     return field
 
 
-def calibrate(held_out: Views, model: ReferenceModel, progress: Progress) -> Scorer:
+def calibrated(held_out: Views, model: ReferenceModel, progress: Progress) -> Scorer:
     """Learn how good images differ from their references, at poses that are searched as for a query."""
     pairs = []
     for index in progress.track(range(len(held_out)), "calibrate"):
@@ -193,7 +190,8 @@ def calibrate(held_out: Views, model: ReferenceModel, progress: Progress) -> Sco
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
             f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
         )
-    return scorers.calibrate(pairs, model.config, model.device)
+    comparison = score_method(model.config).make(run_context(model.config))
+    return calibrate(pairs, comparison, model.config.score.false_positive_rate)
 
 
 def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:

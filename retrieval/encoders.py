@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from utils import backbones
-from utils.weights import Weights, efficientnet_b4_file, fingerprint
+from utils.weights import Weights, fingerprint
 
 ENCODERS = ("resnet50", "efficientnet_b4")  # the methods
 ENCODING_BATCH = 8  # images per forward pass
@@ -49,7 +49,7 @@ def make_encoder(kind: str, size: int, weights: Weights, device: torch.device) -
     if kind == "resnet50":
         network, file, embed = backbones.resnet50(weights, "resnet50_retrieval"), "resnet50_retrieval", unit_features
     else:
-        network, file = backbones.efficientnet_b4(weights), efficientnet_b4_file(weights)
+        network, file = backbones.efficientnet_b4(weights), "efficientnet_b4"
         embed = stacked_levels
     return Encoder(kind, size, fingerprint(file, weights), network.to(device), embed)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retrieval.encoders import as_float
+from retrieval.settings import RetrievalConfig
 from retrieval.thumbnail_descriptors import describe_thumbnails
 from retrieval.viewpoints import (
     angular_radius,
@@ -21,7 +22,6 @@ from retrieval.viewpoints import (
 )
 from utils.camera import Intrinsics, camera_directions
 from utils.checkpoint import save_tensors
-from utils.config import RetrievalConfig
 from utils.errors import InputError
 from utils.geometry import WEAK_PRIOR, common_point
 from utils.rendering import RenderFn

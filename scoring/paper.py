@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scoring.settings import ScoreConfig
 from utils.backbones import efficientnet_b4, imagenet_normalised
-from utils.config import Config, ScoreConfig
-from utils.errors import InputError
 from utils.rendering import Rendering
-from utils.weights import efficientnet_b4_file, fingerprint, weights_of
+from utils.run_context import RunContext
+from utils.weights import fingerprint
 
 TRUNCATE = 4.0  # standard deviations at which the Gaussian ends, as in scipy
 
@@ -30,27 +30,14 @@ class PaperComparison:
     config: ScoreConfig
 
     @staticmethod
-    def of(config: Config, device: torch.device) -> PaperComparison:
-        """The comparison that the settings name.
-
-        Raises:
-            InputError: where the network's weights are missing.
-        """
-        weights = weights_of(config)
-        network = efficientnet_b4(weights).to(device)
-        return PaperComparison(network, fingerprint(efficientnet_b4_file(weights), weights), config.score)
+    def of(config: ScoreConfig, context: RunContext) -> PaperComparison:
+        """Make the comparison; an InputError says where the network's weights are missing."""
+        network = efficientnet_b4(context.weights).to(context.device)
+        return PaperComparison(network, fingerprint("efficientnet_b4", context.weights), config)
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Which weights they are; the weights themselves stay in their own file."""
         return {}, {"kind": "paper", "weights": self.weights}
-
-    def check(self, weights: str) -> None:
-        """An InputError unless the calibration was made with the same ``weights``."""
-        if weights != self.weights:
-            raise InputError(
-                f"The object was calibrated with EfficientNet-B4 weights {weights}, found {self.weights}; give the "
-                f"same weights (--weights_dir, --random_weights) or train with --overwrite."
-            )
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """The anomaly map, scaled back to the query's size, and the score: the map's maximum before that."""

@@ -1,35 +1,49 @@
-"""The choice of a score: the one place that knows how many ways there are to compare a query with its reference."""
+"""A comparison together with what good views of the object score in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import Tensor
 
 from scoring.calibration import Calibration
-from scoring.comparator import Comparator, load_comparator
-from scoring.paper import PaperComparison
+from scoring.registry import SCORES
+from scoring.settings import ScoreConfig
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
-from utils.config import Config
 from utils.rendering import Rendering
+from utils.run_context import RunContext
 
 
 class Comparison(Protocol):
-    """A way to compare a query (height, width, 3) with its reference."""
+    """A way to compare a query with its reference, ready to run."""
 
-    def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]: ...
+    def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
+        """Compare a query (height, width, 3) with its reference; see ``Scorer.compare``."""
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and header by which ``load`` makes it anew; the header has its ``kind``."""
+        """Return tensors and header by which it is loaded again; the header has the method's name under "kind"."""
+
+
+class ScoreMethod(Protocol):
+    """A way to score, constructed from its groups of settings."""
+
+    name: ClassVar[str]
+    weights: ClassVar[tuple[str, ...]]
+    settings: ClassVar[tuple[str, ...]]
+
+    def make(self, context: RunContext) -> Comparison:
+        """Make the comparison; an InputError says which weights are missing."""
+
+    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Comparison:
+        """Load what ``Comparison.stored`` returned."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A comparison, and what normal views of the object score in it."""
+    """A comparison, calibrated on good views of one object."""
 
     comparison: Comparison
     calibration: Calibration
@@ -40,48 +54,43 @@ class Scorer:
         return self.calibration.threshold
 
     def p_value(self, anomaly_score: float) -> float:
-        """Probability that a normal view scores at least ``anomaly_score``."""
+        """Return the probability that a good image scores at least ``anomaly_score``."""
         return self.calibration.p_value(anomaly_score)
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
-        """How strongly each pixel, and the whole picture, speak for a defect.
+        """Compare a query with its reference.
 
         Args:
             query: (height, width, 3) float32 RGB in [0, 1].
-            reference: the faultless object rendered at the query's pose, of the same size.
+            reference: the anomaly-free object rendered at the query's pose, of the same size.
         Returns:
             anomaly_map (height, width) float32, 0 or more, on the query's device, and anomaly_score.
         """
         return self.comparison.compare(query, reference)
 
     def save(self, path: Path) -> None:
-        """Write the scorer to a ``.safetensors`` file whose header says its ``kind``."""
+        """Write the scorer to a ``.safetensors`` file whose header has the method's name under "kind"."""
         tensors, header = self.comparison.stored()
         save_tensors(path, {"numbers": self.calibration.tensor(), **tensors}, header)
 
 
-def comparison_of(config: Config, device: torch.device) -> Comparison:
-    """The comparison that ``config.score.method`` names."""
-    return PaperComparison.of(config, device) if config.score.method == "paper" else load_comparator()
-
-
-def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], config: Config, device: torch.device) -> Scorer:
-    """The scorer of an object, by ``config.score.method``.
+def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], comparison: Comparison, false_positive_rate: float) -> Scorer:
+    """Calibrate a comparison on good views of an object.
 
     Args:
-        pairs: held-out normal views, each (height, width, 3), with the reference at its estimated pose.
+        pairs: held-out good views, each (height, width, 3), with the reference at its estimated pose.
+        false_positive_rate: the share of good views that the threshold may call defective.
     Raises:
         ValueError: where there is no pair.
     """
     if not pairs:
-        raise ValueError("calibrate needs at least one pair of a normal view and its reference, found none.")
-    comparison = comparison_of(config, device)
+        raise ValueError("calibrate needs at least one pair of a good view and its reference, found none.")
     scores = [comparison.compare(query, reference)[1] for query, reference in pairs]
-    return Scorer(comparison, Calibration.of(scores, config.score.false_positive_rate))
+    return Scorer(comparison, Calibration.of(scores, false_positive_rate))
 
 
-def load(path: Path, config: Config, device: torch.device) -> Scorer:
-    """The scorer that ``save`` wrote; the paper's takes its network's weights from where the settings say.
+def load_scorer(path: Path, config: ScoreConfig, context: RunContext) -> Scorer:
+    """Load the scorer that ``Scorer.save`` wrote, whichever method it has.
 
     Raises:
         InputError: where the file is broken, or was made with other weights than those found now.
@@ -89,10 +98,7 @@ def load(path: Path, config: Config, device: torch.device) -> Scorer:
     tensors, header = load_tensors(path)
     with as_checkpoint(path):
         calibration = Calibration(*tensors.pop("numbers").tolist())
-        if header["kind"] == "calibrated":
-            return Scorer(Comparator.of_stored(tensors), calibration)
-        if header["kind"] == "paper":
-            comparison = PaperComparison.of(config, device)
-            comparison.check(header["weights"])
-            return Scorer(comparison, calibration)
-        raise ValueError(f"unknown kind of score {header['kind']!r}")
+        if header["kind"] not in SCORES.names:
+            raise ValueError(f"unknown kind of score {header['kind']!r}")
+        method: ScoreMethod = SCORES.find(header["kind"])(config)
+        return Scorer(method.load(tensors, header, context), calibration)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import Config, RobustnessConfig, configured_objects
-from utils.config_readme import readme_text
+from data.settings import RobustnessConfig
+from pipeline.config import Config, ConfigParser, config_text, configured_objects, parse
+from pipeline.config_readme import readme_text
+from utils.config import build, options_of, values_of
 from utils.errors import InputError
-from utils.options import build, config_text, make_parser, options, parse, values_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,17 +38,17 @@ delta_brightness = 0.
 
 
 def read(*arguments: str, saved: bool = False) -> Config:
-    return parse(make_parser("test"), arguments, saved)[0]
+    return parse(ConfigParser("test"), arguments, saved)[0]
 
 
 def test_every_field_has_a_comment_and_a_key_of_its_own() -> None:
-    assert [option.key for option in options() if not option.help] == []
-    keys = [option.key for option in options()]
+    assert [option.key for option in options_of(Config) if not option.help] == []
+    keys = [option.key for option in options_of(Config)]
     assert len(set(keys)) == len(keys) > 10
 
 
 def test_defaults() -> None:
-    assert read() == Config() == build({})
+    assert read() == Config() == build(Config, {})
 
 
 def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_command_line_over_file_over_defaults(tmp_path: Path) -> None:
 def test_paper_file_is_accepted_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "paper.txt"
     path.write_text(PAPER_FILE)
-    config, _, warnings = parse(make_parser("test"), ["--config", str(path), "--class_name", "02Unicorn"])
+    config, _, warnings = parse(ConfigParser("test"), ["--config", str(path), "--class_name", "02Unicorn"])
     assert config.object_name == "02Unicorn" and config.data_dir == "./somewhere" and config.ckpt_dir == "./weights"
     assert config.image_size == 400 and config.background == "white" and config.output_dir == "./results"
     assert len(warnings) == 1 and "use_viewdirs" not in warnings[0] and "obs_img_num" in warnings[0]
@@ -94,9 +95,11 @@ def test_old_keys_have_their_effect(tmp_path: Path) -> None:
         ("device = gpu", "auto, cpu, cuda"),
         ("image_size = 3", "between 16"),
         ("quiet = perhaps", "True or False"),
+        ("val_every = 1", "at least 2"),
         ("held_out_every = 1", "at least 2"),
         ("object_name = ../x", "without slashes"),
-        ("three words here", "key = value"),
+        ("three words here", "Unknown key 'three'"),
+        ("= 3", "key = value"),
     ],
 )
 def test_wrong_lines_name_key_and_remedy(tmp_path: Path, line: str, said: str) -> None:
@@ -119,7 +122,7 @@ def test_effective_config_reads_back(tmp_path: Path) -> None:
     path.write_text(config_text(changed))
     assert read("--config", str(path)) == changed
     values = values_of(changed)
-    assert build(values) == changed
+    assert build(Config, values) == changed
 
 
 def test_run_keys_are_not_written() -> None:
@@ -145,7 +148,7 @@ def test_configured_objects_read_and_differ_only_where_they_must() -> None:
 
 def test_readme_is_current() -> None:
     written = (ROOT / "configs/README.md").read_text()
-    assert written == readme_text(), "run: python -m utils.config_readme"
+    assert written == readme_text(), "run: python -m pipeline.config_readme"
 
 
 @pytest.mark.parametrize("script", ["anomaly_nerf_lego.py", "auroc_test.py", "detect.py"])

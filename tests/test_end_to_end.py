@@ -113,7 +113,7 @@ def test_rescoring_keeps_poses_and_scores(place: Path, monkeypatch: pytest.Monke
     def searched(*arguments: object) -> None:
         raise AssertionError("a pose was searched again")
 
-    monkeypatch.setattr("pipeline.model.refine", searched)
+    monkeypatch.setattr("pipeline.model.refinement_method", searched)
     assert auroc_test.main(words(place, "--rescore")) == 0
     after = results(place)
     assert [query["camera_to_world"] for query in after["queries"]] == [

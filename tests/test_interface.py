@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 import omniposead as pad
+from nerf.settings import FieldConfig
+from retrieval.settings import RetrievalConfig
 from tests.world import write_world
 from utils.camera import Intrinsics
-from utils.config import FieldConfig, RetrievalConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = pad.Config(

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from data.mad import list_queries
+from data.settings import RobustnessConfig
+from pipeline.config import Config
 from pipeline.photos import PhotoReader
 from pipeline.testing import read_test_query
 from tests.mad_folder import write_object, write_picture
 from utils.camera import Intrinsics
-from utils.config import Config, RobustnessConfig
 
 
 def reader_of(folder: Path, study: RobustnessConfig) -> PhotoReader:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.weights import Weights, efficientnet_b4_file, fill
+from utils.weights import Weights, fill
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = (1, 2, 3, 5)  # torchvision's stages whose ends are the levels
@@ -50,9 +50,9 @@ def efficientnet_b4(weights: Weights) -> nn.Module:
     """
     network = Levels()
     if weights.efficientnet == "torchvision":
-        return fill(network, efficientnet_b4_file(weights), weights)
+        return fill(network, "efficientnet_b4", weights)
     _pad_like_tensorflow(network)
-    return fill(network, efficientnet_b4_file(weights), weights, _from_paper)
+    return fill(network, "efficientnet_b4", weights, _from_paper)
 
 
 def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:

@@ -6,24 +6,23 @@ Nothing takes the place of a file that is missing, unless ``random_weights`` ask
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from utils.config import Config
-from utils.download import digest, download, mismatch
 from utils.errors import InputError
-from utils.progress import Progress
 
 RANDOM = "random"  # the fingerprint of random weights
-_GAIN = 0.9  # of random weights, beside those that would let every layer's signal through at its strength
+_GAIN = 0.9  # of random weights, relative to those that let the signal through every layer at its strength
+_PIECE = 1 << 18  # bytes read at once
 
 
 @dataclass(frozen=True)
@@ -32,125 +31,93 @@ class WeightFile:
 
     name: str  # what the program calls it
     file_name: str  # what it is called on disk
-    sources: tuple[str, ...]  # addresses of this very file, tried in turn
-    sha256: str  # its digest, or the first digits of it; empty where unknown
-    size: int | None  # bytes; None where unknown
+    content: str  # network and training data
     licence: str
-    purpose: str
-    by_hand: str  # how to come by it without a download
+    by_hand: str  # how to get it without a download
+    sources: tuple[str, ...] = ()  # addresses of this very file, tried in turn
+    sha256: str = ""  # its digest, or the first digits of it; empty where unknown
+    size: int | None = None  # bytes; None where unknown
     also_named: str = ""  # another name under which the same file is passed around
 
 
-_TORCH = "https://download.pytorch.org/models/"
-_KORNIA = ("https://huggingface.co/kornia/loftr/resolve/main/", "https://cmp.felk.cvut.cz/~mishkdmy/models/")
+def _torchvision(name: str, file_name: str, content: str, sha256: str, **more: Any) -> WeightFile:
+    """Describe a file of torchvision's."""
+    source = f"https://download.pytorch.org/models/{file_name}"
+    by_hand, licence = f"{source} is its address", "BSD-3-Clause (torchvision)"
+    return WeightFile(name, file_name, content, licence, by_hand, (source,), sha256, **more)
 
+
+def _loftr(name: str, file_name: str, also_named: str, data: str, sha256: str, size: int | None = None) -> WeightFile:
+    """Describe one of LoFTR's files."""
+    mirrors = ("https://huggingface.co/kornia/loftr/resolve/main/", "https://cmp.felk.cvut.cz/~mishkdmy/models/")
+    by_hand = f"github.com/zju3dv/LoFTR links to it as {also_named}"
+    sources = tuple(mirror + file_name for mirror in mirrors)
+    return WeightFile(name, file_name, f"LoFTR, {data}", "Apache-2.0", by_hand, sources, sha256, size, also_named)
+
+
+_B4_PAPER = "efficientnet-b4-6ed6700e.pth"
 FILES = {
     file.name: file
     for file in (
         WeightFile(
-            name="efficientnet_b4",
-            file_name="efficientnet-b4-6ed6700e.pth",
-            sources=(
-                "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b4-6ed6700e.pth",
-            ),
-            sha256="6ed6700e361e3878dc53f285f3df4abf9f39f6da23545cac065b7dc9467a8959",
-            size=None,
-            licence="Apache-2.0",
-            purpose="EfficientNet-B4 of the paper's code, ImageNet: score = paper, retrieval = efficientnet_b4",
-            by_hand="release 1.0 of github.com/lukemelas/EfficientNet-PyTorch has it",
+            "efficientnet_b4",
+            _B4_PAPER,
+            "EfficientNet-B4 of the paper's code, ImageNet",
+            "Apache-2.0",
+            "release 1.0 of github.com/lukemelas/EfficientNet-PyTorch has it",
+            (f"https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/{_B4_PAPER}",),
+            "6ed6700e361e3878dc53f285f3df4abf9f39f6da23545cac065b7dc9467a8959",
         ),
-        WeightFile(
-            name="efficientnet_b4_torchvision",
-            file_name="efficientnet_b4_rwightman-23ab8bcd.pth",
+        _torchvision(
+            "efficientnet_b4_torchvision",
+            "efficientnet_b4_rwightman-23ab8bcd.pth",
+            "EfficientNet-B4 of torchvision, ImageNet",
+            "23ab8bcd5bdbef61a7a43b91adcad81f622fd7f36fb4935a569828d77888c44e",
             also_named="efficientnet_b4_rwightman-7eb33cd5.pth",  # by older versions of torchvision
-            sources=(_TORCH + "efficientnet_b4_rwightman-23ab8bcd.pth",),
-            sha256="23ab8bcd5bdbef61a7a43b91adcad81f622fd7f36fb4935a569828d77888c44e",
-            size=None,
-            licence="BSD-3-Clause (torchvision), Apache-2.0 (pytorch-image-models)",
-            purpose="EfficientNet-B4 of torchvision, ImageNet: with efficientnet_weights = torchvision",
-            by_hand=f"{_TORCH}efficientnet_b4_rwightman-23ab8bcd.pth is its address",
         ),
-        WeightFile(
-            name="resnet50",
-            file_name="resnet50-0676ba61.pth",
-            sources=(_TORCH + "resnet50-0676ba61.pth",),
-            sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        _torchvision(
+            "resnet50",
+            "resnet50-0676ba61.pth",
+            "ResNet-50, ImageNet, first recipe",
+            "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
             size=102530333,
-            licence="BSD-3-Clause (torchvision)",
-            purpose="ResNet-50, ImageNet, first recipe: start of the retrieval network's training",
-            by_hand=f"{_TORCH}resnet50-0676ba61.pth is its address",
         ),
-        WeightFile(
-            name="resnet50_v2",
-            file_name="resnet50-11ad3fa6.pth",
-            sources=(_TORCH + "resnet50-11ad3fa6.pth",),
-            sha256="11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
+        _torchvision(
+            "resnet50_v2",
+            "resnet50-11ad3fa6.pth",
+            "ResNet-50, ImageNet, second recipe",
+            "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
             size=102540417,
-            licence="BSD-3-Clause (torchvision)",
-            purpose="ResNet-50, ImageNet, second recipe",
-            by_hand=f"{_TORCH}resnet50-11ad3fa6.pth is its address",
         ),
-        WeightFile(
-            name="resnet18",
-            file_name="resnet18-f37072fd.pth",
-            sources=(_TORCH + "resnet18-f37072fd.pth",),
-            sha256="f37072fd",
-            size=None,
-            licence="BSD-3-Clause (torchvision)",
-            purpose="ResNet-18, ImageNet, first recipe: STFPM, FastFlow, CutPaste",
-            by_hand=f"{_TORCH}resnet18-f37072fd.pth is its address",
+        _torchvision("resnet18", "resnet18-f37072fd.pth", "ResNet-18, ImageNet, first recipe", "f37072fd"),
+        _torchvision(
+            "wide_resnet50_2",
+            "wide_resnet50_2-95faca4d.pth",
+            "Wide ResNet-50-2, ImageNet, first recipe",
+            "95faca4d",
         ),
+        _torchvision("vgg16", "vgg16-397923af.pth", "VGG-16, ImageNet", "397923af"),
         WeightFile(
-            name="wide_resnet50_2",
-            file_name="wide_resnet50_2-95faca4d.pth",
-            sources=(_TORCH + "wide_resnet50_2-95faca4d.pth",),
-            sha256="95faca4d",
-            size=None,
-            licence="BSD-3-Clause (torchvision)",
-            purpose="Wide ResNet-50-2, ImageNet, first recipe: PatchCore, CFA, CFlow",
-            by_hand=f"{_TORCH}wide_resnet50_2-95faca4d.pth is its address",
+            "resnet50_retrieval",
+            "net_best.pth",
+            "ResNet-50 that the paper's authors trained to tell viewpoints apart",
+            "MIT, as its authors' code; none stated for the file",
+            "its authors' link is gone; train one with: python -m pipeline.retrieval_training",
         ),
-        WeightFile(
-            name="vgg16",
-            file_name="vgg16-397923af.pth",
-            sources=(_TORCH + "vgg16-397923af.pth",),
-            sha256="397923af",
-            size=None,
-            licence="BSD-3-Clause (torchvision)",
-            purpose="VGG-16, ImageNet: FAVAE",
-            by_hand=f"{_TORCH}vgg16-397923af.pth is its address",
+        _loftr(
+            "loftr_indoor",
+            "loftr_indoor_ds_new.ckpt",
+            "indoor_ds_new.ckpt",
+            "ScanNet, the paper's",
+            "be9ff88b323ec27889114719f668ae41aff7034b56a4c4acbd46b8b180b87ed3",
         ),
-        WeightFile(
-            name="resnet50_retrieval",
-            file_name="net_best.pth",
-            sources=(),
-            sha256="",
-            size=None,
-            licence="MIT, as its authors' code; none stated for the file",
-            purpose="ResNet-50 that the paper's authors trained to tell viewpoints apart: retrieval = resnet50",
-            by_hand="its authors' link is gone; train one with: python -m pipeline.retrieval_training",
-        ),
-        WeightFile(
-            name="loftr_indoor",
-            file_name="loftr_indoor_ds_new.ckpt",
-            also_named="indoor_ds_new.ckpt",
-            sources=tuple(address + "loftr_indoor_ds_new.ckpt" for address in _KORNIA),
-            sha256="be9ff88b323ec27889114719f668ae41aff7034b56a4c4acbd46b8b180b87ed3",
-            size=None,
-            licence="Apache-2.0",
-            purpose="LoFTR trained on ScanNet, the paper's: retrieval = loftr",
-            by_hand="github.com/zju3dv/LoFTR links to it as indoor_ds_new.ckpt",
-        ),
-        WeightFile(
-            name="loftr_outdoor",
-            file_name="loftr_outdoor.ckpt",
-            also_named="outdoor_ds.ckpt",
-            sources=tuple(address + "loftr_outdoor.ckpt" for address in _KORNIA),
-            sha256="21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
-            size=46341978,
-            licence="Apache-2.0",
-            purpose="LoFTR trained on MegaDepth",
-            by_hand="github.com/zju3dv/LoFTR links to it as outdoor_ds.ckpt",
+        _loftr(
+            "loftr_outdoor",
+            "loftr_outdoor.ckpt",
+            "outdoor_ds.ckpt",
+            "MegaDepth",
+            "21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
+            46341978,
         ),
     )
 }
@@ -158,84 +125,96 @@ FILES = {
 
 @dataclass(frozen=True)
 class Weights:
-    """Where weights come from."""
+    """Where pretrained weights come from."""
 
-    folder: str = ""  # looked through first; empty: none
+    folder: str = ""  # searched first; empty: none
     random: bool = False  # random ones in place of all files
     quiet: bool = False  # no bar while fetching
     efficientnet: Literal["paper", "torchvision"] = "paper"  # whose EfficientNet-B4
 
+    def registered(self, name: str) -> str:
+        """Return the name in ``FILES`` of a network's weights: EfficientNet-B4 is the paper's or torchvision's."""
+        return (
+            "efficientnet_b4_torchvision" if (name, self.efficientnet) == ("efficientnet_b4", "torchvision") else name
+        )
 
-def weights_of(config: Config) -> Weights:
-    """What the settings say about weights."""
-    return Weights(config.weights_dir, config.random_weights, config.quiet, config.efficientnet_weights)
-
-
-def needed(config: Config) -> list[str]:
-    """Names of the files without which the chosen methods cannot run."""
-    if config.random_weights:
-        return []
-    efficientnet = efficientnet_b4_file(weights_of(config))
-    of_retrieval = {"resnet50": "resnet50_retrieval", "efficientnet_b4": efficientnet, "loftr": "loftr_indoor"}
-    names = [of_retrieval.get(config.retrieval.method), efficientnet if config.score.method == "paper" else None]
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def efficientnet_b4_file(weights: Weights) -> str:
-    """The registered name of the file that ``efficientnet_b4`` is filled from."""
-    return "efficientnet_b4" if weights.efficientnet == "paper" else "efficientnet_b4_torchvision"
+    def check(self, found: str, recorded: str, what: str) -> None:
+        """Raise an InputError unless the fingerprint ``found`` is the one that ``what`` was made with."""
+        if found != recorded:
+            raise InputError(
+                f"{what} was made with the weights {recorded}, found the weights {found}; give the same "
+                f"weights (--weights_dir, --random_weights), or train with --overwrite."
+            )
 
 
 def cache_folder() -> Path:
-    """The folder that files are fetched to."""
+    """Return the folder that files are fetched to."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pad" / "weights"
 
 
 def search_folders(weights: Weights) -> list[Path]:
-    """Where files are looked for, first place first."""
+    """List the folders where files are looked for, first place first."""
     first = [Path(weights.folder).expanduser()] if weights.folder else []
     return [*first, Path(torch.hub.get_dir()) / "checkpoints", cache_folder()]
 
 
 def find(file: WeightFile, weights: Weights) -> Path | None:
-    """The first file on this machine that bears the name, whatever is in it."""
+    """Find the first file on this machine that has the name, whatever is in it."""
     names = [name for name in (file.file_name, file.also_named) if name]
     paths = (folder / name for folder in search_folders(weights) for name in names)
     return next((path for path in paths if path.is_file()), None)
 
 
 def obtain(name: str, weights: Weights) -> Path:
-    """The registered file ``name``, found or fetched, and checked.
+    """Find or fetch the weights of the network ``name``, and check them.
 
     Raises:
-        InputError: where it can neither be found nor fetched, or is not the file that it should be.
+        InputError: where the file can neither be found nor fetched, or is not the file that it should be.
     """
-    file = FILES[name]
+    file = FILES[weights.registered(name)]
     path = find(file, weights)
     if path is not None:
-        wrong = mismatch(path, file.sha256, file.size)
+        wrong = mismatch(path, file)
         if wrong is not None:
             raise InputError(f"{path} is not the whole {file.file_name} that is expected ({wrong}); delete it.")
         return path
-    path = cache_folder() / file.file_name
-    failures = download(file.sources, path, file.sha256, file.size, Progress(weights.quiet))
-    if failures or not file.sources:
-        raise InputError(_missing(file, weights, failures))
-    return path
-
-
-def _missing(file: WeightFile, weights: Weights, failures: list[str]) -> str:
-    """The sentence that says how to come by a file."""
+    path, failures = cache_folder() / file.file_name, []
+    for source in file.sources:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(source, str(path), file.sha256 or None, progress=not weights.quiet)
+            return path
+        except (OSError, RuntimeError, ValueError) as error:
+            failures.append(f"{source}: {error}")
     tried = f" and could not be fetched ({'; '.join(failures)})" if failures else ""
     places = " or ".join(str(folder) for folder in search_folders(weights))
-    return (
-        f"The weights {file.file_name} ({file.purpose}) are not on this machine{tried}: {file.by_hand}; put it into "
-        f"{places}, or name its folder with --weights_dir (--random_weights tries the program without)."
+    raise InputError(
+        f"The weights {file.file_name} ({file.content}) are not on this machine{tried}: {file.by_hand}; put the file "
+        f"into {places}, or name its folder with --weights_dir (--random_weights tries the program without)."
     )
 
 
+def digest(path: Path) -> str:
+    """Return the file's sha256, 64 hexadecimal digits."""
+    result = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            result.update(piece)
+    return result.hexdigest()
+
+
+def mismatch(path: Path, file: WeightFile) -> str | None:
+    """Name what tells the file at ``path`` from the registered one; None where nothing does."""
+    found = path.stat().st_size
+    if file.size is not None and found != file.size:
+        return f"{found} bytes instead of {file.size}"
+    if file.sha256 and not (actual := digest(path)).startswith(file.sha256):
+        return f"sha256 {actual[: len(file.sha256)]} instead of {file.sha256}"
+    return None
+
+
 def fingerprint(name: str, weights: Weights) -> str:
-    """Which weights stand under ``name``: the first 12 digits of the file's sha256, or "random"."""
+    """Return which weights a network has: the first 12 digits of the file's sha256, or "random"."""
     return RANDOM if weights.random else digest(obtain(name, weights))[:12]
 
 
@@ -245,17 +224,17 @@ def fill(
     weights: Weights,
     translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
 ) -> nn.Module:
-    """``network`` with the weights of the registered file ``name``, for evaluation only.
+    """Fill a network with the weights registered as ``name``, for evaluation only.
 
-    What the file has beyond the network (a head that was cut off) is left out.
+    Tensors of the file that the network does not have (a head that was cut off) are ignored.
 
     Args:
-        translate: turns the file's names into the network's.
+        translate: renames the file's tensors to the network's.
     Raises:
         InputError: where the file is missing or does not fit.
     """
     if weights.random:
-        fill_randomly(network, zlib.crc32(name.encode()))
+        fill_randomly(network, zlib.crc32(weights.registered(name).encode()))
     else:
         path = obtain(name, weights)
         _load(network, translate(_tensors(path)), path)
@@ -263,7 +242,7 @@ def fill(
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that torch wrote, by name."""
+    """Read the tensors of a file that torch wrote, by name."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
@@ -287,7 +266,7 @@ def _load(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def fill_randomly(network: nn.Module, seed: int) -> None:
-    """Random weights that let signals through at about their strength, the same for the same seed.
+    """Draw weights that let signals through at about their strength, the same for the same seed.
 
     He's (arXiv:1502.01852), a little smaller because blocks that add to their input make signals grow.
     """

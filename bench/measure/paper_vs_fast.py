@@ -21,17 +21,15 @@ import torch
 
 from bench.measure.results_page import PAGE, circumstances, markdown_table, write_section
 from data.mad import list_queries, load_views
-from inerf.refiners import refine
-from nerf import fields
-from pipeline.testing import remark_of
-from retrieval import galleries
-from scoring import scorers
-from utils.config import Config
+from pipeline.config import Config, ConfigParser, parse, require_object
+from pipeline.methods import field_method, refinement_method, remark_of, retrieval_method, run_context, score_method
+from scoring.scorers import calibrate
+from utils.config import values_of
 from utils.device import environment
 from utils.images import read_image
-from utils.options import find_name, make_parser, parse, values_of
 from utils.progress import Progress, Stopwatch
 from utils.rendering import Field
+from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 
 PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper.txt"
@@ -68,16 +66,16 @@ class Query:
 
 def main(arguments: list[str]) -> int:
     """Measure both paths on the object that the command line names; returns the exit code."""
-    parser = make_parser("Seconds of the paper's path and of the default one, on one object, and their ratios.")
+    parser = ConfigParser("Seconds of the paper's path and of the default one, on one object, and their ratios.")
     parser.add_argument("--minutes", type=float, default=10.0, help="to train the paper's field, on each device")
     parser.add_argument("--steps", type=int, default=5, help="steps of iNeRF that are timed")
     parser.add_argument("--queries", type=int, default=12, help="queries timed on the default path")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/RESULTS.md)")
     fast, own, _ = parse(parser, arguments)
     paper = parse(parser, ["--config", str(PAPER), *arguments])[0]
-    find_name(fast)
+    require_object(fast)
     views = load_views(fast.object_dir, fast.image_size, fast.background_rgb)
-    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), fast.held_out_every))
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), fast.val_every))
     queries = list_queries(fast.object_dir)
     chosen = [queries[index * len(queries) // own.queries] for index in range(own.queries)]
     parts = []
@@ -115,6 +113,14 @@ class Bench:
     device: torch.device
     progress: Progress
 
+    def context(self, config: Config) -> RunContext:
+        """What the settings say, on this device."""
+        return replace(run_context(config), device=self.device, progress=self.progress)
+
+    def field(self, config: Config, unfinished: Path | None = None) -> Field:
+        """A trained field."""
+        return field_method(config).train(self.train, self.context(config), unfinished)
+
     def paper(self, config: Config, budget: float, steps: int) -> Measured:
         """The paper's path: its training for ``budget`` seconds, one query by its parts."""
         curve: list[Point] = []
@@ -124,7 +130,7 @@ class Bench:
             while not curve or spent + (spent if len(curve) > 1 else 0.0) < budget:
                 longer = replace(config, nerf=replace(config.nerf, N_iters=count))
                 start = time.perf_counter()
-                field = fields.train(self.train, longer, self.device, unfinished, self.progress)
+                field = self.field(longer, unfinished)
                 spent += self.since(start)
                 curve.append(Point(count, spent, self.psnr(field)))
                 self.progress.info(f"{count} steps, {spent:.0f} s, {curve[-1].psnr:.2f} dB")
@@ -135,11 +141,11 @@ class Bench:
 
     def fast(self, config: Config) -> Measured:
         """The default path: trainings of several lengths, some whole queries."""
-        fields.train(self.train, with_steps(config, FAST_STEPS[0]), self.device, None, self.progress)  # compiles
+        self.field(with_steps(config, FAST_STEPS[0]))  # compiles
         curve = []
         for count in FAST_STEPS:
             start = time.perf_counter()
-            field = fields.train(self.train, with_steps(config, count), self.device, None, self.progress)
+            field = self.field(with_steps(config, count))
             curve.append(Point(count, self.since(start), self.psnr(field)))
         gallery, query = self.one_query(config, field, self.queries, None)
         return Measured(curve, None, gallery, query)
@@ -149,10 +155,10 @@ class Bench:
         camera, hypotheses = self.train.intrinsics, config.retrieval.hypotheses
         once = Stopwatch(self.device)
         with once.stage("gallery"):
-            gallery = galleries.build(self.train, field.render, config, self.device, self.progress)
+            gallery = retrieval_method(config).build(self.train, field.render, self.context(config))
         pose = self.held_out.camera_to_world[0]
         pair = (self.held_out.image(0).to(self.device), field.render(pose, camera))
-        scorer = scorers.calibrate([pair], config, self.device)
+        scorer = calibrate([pair], score_method(config).make(self.context(config)), config.score.false_positive_rate)
         stages = {"refine": config.inerf.inerf_steps} if steps is None else {"refine": 1, "more": 1 + steps}
         runs = []
         for path in self.progress.track(paths, "queries"):
@@ -163,7 +169,8 @@ class Bench:
             for stage, count in stages.items():
                 some = replace(config, inerf=replace(config.inerf, inerf_steps=count))
                 with clock.stage(stage):
-                    found = refine(query, path.stem, coarse, camera, field, some)
+                    context = self.context(some)
+                    found = refinement_method(some).refine(query, path.stem, coarse, camera, field, context)
             with clock.stage("render"):
                 reference = field.render(found.camera_to_world, camera)
             with clock.stage("compare"):

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.config import RUN_KEYS, Config
 from utils.checkpoint import write_text
-from utils.config import RUN_KEYS, Config
+from utils.config import values_of
 from utils.errors import InputError
-from utils.options import values_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "RESULTS.md"

@@ -11,9 +11,9 @@ from torch import Tensor
 from nerf.mlp.march import POINTS_AT_ONCE, Composite, Networks, march, precision
 from nerf.mlp.network import MlpNetwork
 from nerf.mlp.volume import axis_rays
+from nerf.settings import NerfConfig
 from utils.camera import Intrinsics, pixel_centres
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
-from utils.config import NerfConfig
 from utils.rendering import Rendering
 
 LEAST_OPACITY = 1e-3  # opacity below which a pixel shows nothing that has a depth

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerf.mlp.network import MlpNetwork
 from nerf.mlp.volume import Rays, compositing_weights, importance_depths, intervals, stratified_depths, transmittance
-from utils.config import NerfConfig
+from nerf.settings import NerfConfig
 
 POINTS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 20}  # points in one pass through a network without gradients
 UNSEEN = 1e-7  # share of light below which a sample cannot be seen: less than the rounding of a colour

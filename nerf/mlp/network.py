@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu_
 
-from utils.config import NerfConfig
+from nerf.settings import NerfConfig
 
 SKIP = 5  # the layer that sees the encoded position again
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from nerf.mlp.field import MlpField, empty_networks, frozen, on
 from nerf.mlp.network import MlpNetwork
+from nerf.settings import NerfConfig
 from utils.camera import Intrinsics
-from utils.config import NerfConfig
 from utils.errors import InputError
 from utils.progress import Progress
 from utils.views import Views

@@ -14,9 +14,9 @@ from torch import Tensor
 from nerf.mlp.field import MlpField, empty_networks, fill, frozen, on, parameters_of
 from nerf.mlp.march import Networks, march, precision
 from nerf.mlp.volume import axis_rays
+from nerf.settings import NerfConfig
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_metadata, load_tensors, save_tensors
-from utils.config import NerfConfig
 from utils.errors import InputError
 from utils.hull import object_bounds, silhouettes
 from utils.progress import Progress

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField, active_cells
 from nerf.voxel.grid import cells_around, interpolate, make_grid, refine_grid
 from nerf.voxel.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
 from nerf.voxel.pixels import Pixels, training_pixels
 from nerf.voxel.state import State, load_state, save_state
-from utils.config import FieldConfig
 from utils.exposure import gains_vary, normalise_exposure, view_gains
 from utils.hull import Hull, object_bounds, silhouettes, visual_hull
 from utils.progress import Progress
@@ -41,8 +41,8 @@ def train_field(
     """
     masks = silhouettes(views)
     first, ends = config.resolutions()[0], config.level_ends()
-    low, high = object_bounds(masks, views.camera_to_world, views.intrinsics, config.vote)
-    hull = visual_hull(masks, views.camera_to_world, views.intrinsics, (low, high), first, config.vote)
+    low, high = object_bounds(masks, views.camera_to_world, views.intrinsics, config.hull_min_view_share)
+    hull = visual_hull(masks, views.camera_to_world, views.intrinsics, (low, high), first, config.hull_min_view_share)
     state = load_state(checkpoint_path) or fog(hull)
     pixels = training_pixels(views, masks, hull.points)
     with progress.bar("train", ends[-1]) as bar:
@@ -116,9 +116,9 @@ def train_level(
     for step in range(state.step, end):
         done = (step - begin) / (end - begin)
         batch, offsets = pixels.batch(config.rays_per_step, np.random.default_rng([seed, step]))
-        decay = config.final_rate**done
-        rates = np.array([config.density_rate, *[config.colour_rate] * 3], np.float32) * np.float32(decay)
-        errors.append(optimiser.step(batch, offsets, rates, config.smoothness * 0.05**done, mark=done >= 0.6))
+        decay = config.lr_decay**done
+        rates = np.array([config.density_lr, *[config.colour_lr] * 3], np.float32) * np.float32(decay)
+        errors.append(optimiser.step(batch, offsets, rates, config.density_smoothing * 0.05**done, mark=done >= 0.6))
         bar.update()  # type: ignore[attr-defined]
         if len(errors) == 20:
             bar.set_postfix_str(f"PSNR {-10 * math.log10(sum(errors) / 20):.1f} dB")  # type: ignore[attr-defined]

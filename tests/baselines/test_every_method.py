@@ -47,11 +47,9 @@ def test_all_ten_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_class_has_its_registered_name_and_configs(name: str) -> None:
-    method = find_method(name)
-    assert method.name == name
-    fast = method.fast_config
-    assert fast is None or (isinstance(fast, method.config_type) and fast != method.config_type())
+def test_the_presets_are_configs_of_the_method(name: str) -> None:
+    kind = find_method(name)[1]
+    assert kind.FAST is None or (isinstance(kind.FAST, kind.Config) and kind.Config() != kind.FAST)
 
 
 def test_it_gives_a_map_and_a_score_and_comes_back_from_its_file(fitted: tuple[str, Method], tmp_path: Path) -> None:

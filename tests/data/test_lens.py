@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data.lens import Lens, common_camera, rectify, shares_lost, undistorted
+from pipeline.config import Config
 from pipeline.photos import PhotoReader
 from tests.data.sources import write_photo
 from utils.camera import Intrinsics
-from utils.config import Config
 from utils.errors import InputError
 
 BENT = Lens(96, 64, 90.0, 92.0, 50.5, 30.25, (0.12, -0.06, 0.004, -0.003))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.util import random_noise
 
+from data.settings import RobustnessConfig
 from data.splits import (
     change_brightness,
     chosen_views,
@@ -21,7 +22,6 @@ from data.splits import (
     without_pole_rings,
 )
 from utils.camera import look_at
-from utils.config import RobustnessConfig
 from utils.errors import InputError
 
 RINGS, AZIMUTHS = 14, 15

@@ -9,12 +9,15 @@ from torch import Tensor
 
 from inerf import adam, se3
 from inerf.adam import PoseProblem, descend, descend_poses, learning_rate
-from inerf.judge import judge
+from inerf.judge import Refinement, judge
 from inerf.sampling import make_sampler
+from inerf.settings import InerfConfig, RefineConfig
+from pipeline.config import Config
+from pipeline.methods import run_context
 from tests.inerf import scene
 from tests.inerf.blobs import CAMERA, Blobs
-from utils.camera import pose_errors
-from utils.config import Config, InerfConfig, RefineConfig
+from utils.camera import Intrinsics, pose_errors
+from utils.rendering import Renderer
 from utils.seeds import generator
 
 FIELD = Blobs()
@@ -31,6 +34,12 @@ def turned(degrees: float, shift: float = 0.05, seed: int = 0) -> Tensor:
     return se3.exp(torch.cat([shift * axes[0], math.radians(degrees) * axes[1]])) @ TRUTH
 
 
+def descended(
+    query: Tensor, name: str, coarse: Tensor, intrinsics: Intrinsics, field: Renderer, config: Config
+) -> Refinement:
+    return descend_poses(query, name, coarse, intrinsics, field, config.inerf, config.refine, run_context(config))
+
+
 def problem(config: InerfConfig = INERF) -> PoseProblem:
     return PoseProblem(QUERY, CAMERA, FIELD.render_pixels, make_sampler(QUERY, config, "query"))
 
@@ -40,17 +49,17 @@ def unseen(loss: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    "limits, expected", [({}, True), ({"found_cost": -1.0}, False), ({"found_overlap": 2.0}, False)]
+    "limits, expected", [({}, True), ({"max_cost": -1.0}, False), ({"min_silhouette_iou": 2.0}, False)]
 )
 def test_found_is_judged_by_cost_and_overlap(limits: dict[str, float], expected: bool) -> None:
     config = replace(CONFIG, refine=replace(CONFIG.refine, **limits))
-    assert descend_poses(QUERY, "query", turned(3.0)[None], CAMERA, FIELD, config).found is expected
+    assert descended(QUERY, "query", turned(3.0)[None], CAMERA, FIELD, config).found is expected
 
 
 @pytest.mark.parametrize("strategy", ["random", "interest_points", "interest_regions"])
 def test_converges_from_a_few_degrees_and_stays_rigid(strategy: str) -> None:
     config = replace(CONFIG, inerf=replace(INERF, sampling_strategy=strategy, inerf_steps=300))
-    found = descend_poses(QUERY, "query", turned(8.0)[None], CAMERA, FIELD, config)
+    found = descended(QUERY, "query", turned(8.0)[None], CAMERA, FIELD, config)
     angle, distance = pose_errors(found.camera_to_world, TRUTH)
     assert math.degrees(angle) < 0.05 and distance < 0.005
     assert found.found and found.confidence > 0.9
@@ -93,11 +102,11 @@ def test_descent_equals_its_slow_twin() -> None:
 def test_same_answer_every_time_whatever_ran_before() -> None:
     coarse = turned(5.0)[None]
     config = replace(CONFIG, inerf=replace(INERF, inerf_steps=20))
-    first = descend_poses(QUERY, "query", coarse, CAMERA, FIELD, config)
-    other = descend_poses(QUERY, "another", coarse, CAMERA, FIELD, config)
+    first = descended(QUERY, "query", coarse, CAMERA, FIELD, config)
+    other = descended(QUERY, "another", coarse, CAMERA, FIELD, config)
     torch.manual_seed(123)
-    second = descend_poses(QUERY, "query", coarse, CAMERA, FIELD, config)
-    reseeded = descend_poses(QUERY, "query", coarse, CAMERA, FIELD, replace(config, seed=1))
+    second = descended(QUERY, "query", coarse, CAMERA, FIELD, config)
+    reseeded = descended(QUERY, "query", coarse, CAMERA, FIELD, replace(config, seed=1))
     assert torch.equal(first.camera_to_world, second.camera_to_world) and first.cost == second.cost
     assert not torch.equal(first.camera_to_world, other.camera_to_world)
     assert not torch.equal(first.camera_to_world, reseeded.camera_to_world)
@@ -105,10 +114,10 @@ def test_same_answer_every_time_whatever_ran_before() -> None:
 
 def test_best_coarse_pose_wins_wherever_it_stands() -> None:
     others = [scene.camera(azimuth, 10) for azimuth in (130, 220)]
-    alone = descend_poses(QUERY, "query", turned(4.0)[None], CAMERA, FIELD, CONFIG)
+    alone = descended(QUERY, "query", turned(4.0)[None], CAMERA, FIELD, CONFIG)
     for place in range(3):
         coarse = torch.stack([*others[:place], turned(4.0), *others[place:]])
-        found = descend_poses(QUERY, "query", coarse, CAMERA, FIELD, CONFIG)
+        found = descended(QUERY, "query", coarse, CAMERA, FIELD, CONFIG)
         assert found.hypothesis == place and torch.equal(found.camera_to_world, alone.camera_to_world)
 
 
@@ -120,7 +129,7 @@ def test_what_is_reported_is_of_the_pose_that_is_returned() -> None:
     torch.testing.assert_close(result.poses, se3.exp(twists[[0, 50, 60]]) @ start)
     assert result.loss == pytest.approx(float(problem(config).loss(result.poses[-1], common)), rel=1e-5)
 
-    found = descend_poses(QUERY, "query", start[None], CAMERA, FIELD, replace(CONFIG, inerf=config))
+    found = descended(QUERY, "query", start[None], CAMERA, FIELD, replace(CONFIG, inerf=config))
     torch.testing.assert_close(found.camera_to_world.double(), result.poses[-1], atol=1e-6, rtol=0)
     assert torch.equal(found.camera_to_world, found.pose_history[-1]) and len(found.pose_history) == 3
     quality = judge(found.camera_to_world, QUERY, CAMERA, FIELD.render, CONFIG.refine)
@@ -148,9 +157,9 @@ def test_not_found_where_there_is_nothing_to_find() -> None:
     away = turned(0.0)
     away[:3, [0, 2]] *= -1  # looks the other way
     with pytest.warns(UserWarning, match="Query blank has no SIFT keypoint"):
-        assert not descend_poses(blank, "blank", turned(3.0)[None], CAMERA, FIELD, CONFIG).found
-    assert not descend_poses(noise, "noise", turned(3.0)[None], CAMERA, FIELD, CONFIG).found
-    lost = descend_poses(QUERY, "away", away[None], CAMERA, FIELD, CONFIG)
+        assert not descended(blank, "blank", turned(3.0)[None], CAMERA, FIELD, CONFIG).found
+    assert not descended(noise, "noise", turned(3.0)[None], CAMERA, FIELD, CONFIG).found
+    lost = descended(QUERY, "away", away[None], CAMERA, FIELD, CONFIG)
     assert not lost.found and lost.confidence == 0.0 and lost.camera_to_world.isfinite().all()
 
 
@@ -159,12 +168,12 @@ def test_a_field_that_meets_no_ray_leaves_the_pose() -> None:
         def render_pixels(self, pixels: Tensor, *_) -> Tensor:
             return torch.ones(len(pixels), 3)
 
-    found = descend_poses(QUERY, "query", turned(3.0)[None], CAMERA, Empty(), CONFIG)
+    found = descended(QUERY, "query", turned(3.0)[None], CAMERA, Empty(), CONFIG)
     torch.testing.assert_close(found.camera_to_world.double(), turned(3.0), atol=1e-6, rtol=0)
 
 
 def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="query must be"):
-        descend_poses(QUERY[:10], "query", TRUTH[None], CAMERA, FIELD, CONFIG)
+        descended(QUERY[:10], "query", TRUTH[None], CAMERA, FIELD, CONFIG)
     with pytest.raises(ValueError, match="coarse_poses must be"):
-        descend_poses(QUERY, "query", TRUTH, CAMERA, FIELD, CONFIG)
+        descended(QUERY, "query", TRUTH, CAMERA, FIELD, CONFIG)

@@ -7,19 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nerf import fields
+from nerf.mlp.method import MlpMethod
 from tests.nerf.mlp.official_weights import Case, cases
-from utils.config import Config, FieldConfig
-from utils.progress import Progress
 from utils.rendering import Field
+from utils.run_context import RunContext
 
 CASE = cases(Path(__file__).with_name("inerf_step.json"))["step"]
 
 
 def field_of(case: Case, folder: Path) -> Field:
     """The case's field, read from a checkpoint in nerf-pytorch's format."""
-    settings = Config(field=FieldConfig(method="mlp"), nerf=case.write_tar(folder / "200000.tar"))
-    return fields.train(case.views(), settings, torch.device("cpu"), None, Progress(quiet=True))
+    method = MlpMethod(case.write_tar(folder / "200000.tar"))
+    return method.train(case.views(), RunContext(torch.device("cpu")), None)
 
 
 def original_motion(w: Tensor, v: Tensor, theta: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from inerf.refine import refine_pose
+from inerf.settings import RefineConfig
 from tests.inerf import scene
 from utils.camera import Intrinsics, pose_errors
-from utils.config import RefineConfig
 
 CONFIG = RefineConfig()
 RENDER = partial(scene.render, oversample=2)
@@ -114,5 +114,5 @@ def test_bad_input_is_refused() -> None:
 
 def test_few_images_are_rendered() -> None:
     query, coarse = photograph(scene.camera(20, 10)), scene.camera(25, 14)[None]
-    found = refine_pose(query, coarse, scene.CAMERA, RENDER, replace(CONFIG, renderings=1))
+    found = refine_pose(query, coarse, scene.CAMERA, RENDER, replace(CONFIG, renders_per_level=1))
     assert 4 <= found.render_count <= 5  # one for the background, one a level, perhaps one more at the finest

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inerf.sampling import PixelSampler, dilate_mask, keypoint_mask, make_sampler
+from inerf.settings import InerfConfig
 from tests.inerf import scene
-from utils.config import InerfConfig
 from utils.images import to_bytes
 from utils.seeds import generator
 

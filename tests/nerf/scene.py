@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField
 from nerf.voxel.grid import Grid, make_grid
 from nerf.voxel.state import State
 from tests.inerf.scene import camera, render
 from utils.camera import Intrinsics
-from utils.config import FieldConfig
 from utils.views import Views
 
 CAMERA = Intrinsics.from_angle(48, 48, 0.69)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from data.settings import RobustnessConfig
+from pipeline.config import Config
 from pipeline.record import STEP_FILES, TrainingRecord, check_trained, step_fingerprints
+from retrieval.settings import RetrievalConfig
+from scoring.settings import ScoreConfig
 from utils.camera import Intrinsics
-from utils.config import Config, RetrievalConfig, RobustnessConfig, ScoreConfig
 from utils.errors import InputError
 
 CONFIG = Config(object_name="pump")

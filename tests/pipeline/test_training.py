@@ -10,8 +10,8 @@ import pytest
 from data import transforms_file
 from data.folders import read_json
 from pipeline import training
+from pipeline.config import Config
 from tests.world import write_world
-from utils.config import Config
 from utils.errors import InputError
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from retrieval import galleries
-from retrieval.galleries import Gallery
+from pipeline.config import Config
+from pipeline.methods import retrieval_method, run_context
+from retrieval import networks
+from retrieval.galleries import Gallery, load_gallery
+from retrieval.settings import RetrievalConfig
 from tests.inerf import scene
 from tests.retrieval.rendered_views import CAMERA, grid, views_at
 from tests.retrieval.tuned import tuned_matcher
 from utils.camera import pose_errors
 from utils.checkpoint import load_tensors, save_tensors
-from utils.config import Config, RetrievalConfig
 from utils.errors import InputError
-from utils.progress import Progress
 from utils.views import Views
 
 METHODS = ("thumbnails", "resnet50", "efficientnet_b4", "loftr")
@@ -26,13 +27,21 @@ CPU = torch.device("cpu")
 
 def config_of(method: str) -> Config:
     retrieval = RetrievalConfig(method=method, virtual_views=20, size=64, loftr_size=96)
-    return Config(random_weights=True, quiet=True, retrieval=retrieval)
+    return Config(random_weights=True, quiet=True, device="cpu", retrieval=retrieval)
+
+
+def build(views: Views, config: Config) -> Gallery:
+    return retrieval_method(config).build(views, scene.render, run_context(config))
+
+
+def load(path: Path, config: Config) -> Gallery:
+    return load_gallery(path, config.retrieval, run_context(config))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tuned() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(galleries, "make_matcher", tuned_matcher)
+        patch.setattr(networks, "make_matcher", tuned_matcher)
         yield
 
 
@@ -44,7 +53,7 @@ def views() -> Views:
 @pytest.fixture(scope="module", params=METHODS)
 def built(request: pytest.FixtureRequest, views: Views) -> tuple[str, Gallery]:
     config = config_of(request.param)
-    return request.param, galleries.build(views, scene.render, config, CPU, Progress(True))
+    return request.param, build(views, config)
 
 
 def test_a_view_finds_itself(built: tuple[str, Gallery], views: Views) -> None:
@@ -64,7 +73,7 @@ def test_hypotheses_are_apart_and_begin_with_the_best(built: tuple[str, Gallery]
 def test_a_gallery_comes_back_from_its_file(built: tuple[str, Gallery], views: Views, tmp_path: Path) -> None:
     path = tmp_path / "gallery.safetensors"
     built[1].save(path)
-    again = galleries.load(path, config_of(built[0]), CPU)
+    again = load(path, config_of(built[0]))
     assert torch.equal(again.retrieve(views.image(2), CAMERA, 3), built[1].retrieve(views.image(2), CAMERA, 3))
 
 
@@ -74,7 +83,7 @@ def test_another_networks_gallery_is_refused(method: str, tmp_path: Path) -> Non
     header = {"kind": method, "size": 64, "weights": "0123456789ab"}
     save_tensors(path, {"camera_to_world": torch.eye(4)[None]}, header)
     with pytest.raises(InputError, match="made with the weights 0123456789ab, found the weights random"):
-        galleries.load(path, config_of(method), CPU)
+        load(path, config_of(method))
 
 
 def test_missing_weights_and_other_files_are_refused(
@@ -84,17 +93,17 @@ def test_missing_weights_and_other_files_are_refused(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     config = dataclasses.replace(config_of("resnet50"), random_weights=False, weights_dir=str(tmp_path))
     with pytest.raises(InputError, match=r"net_best\.pth.*python -m pipeline\.retrieval_training"):
-        galleries.build(views, scene.render, config, CPU, Progress(True))
+        build(views, config)
     path = tmp_path / "field.safetensors"
     save_tensors(path, {"density": torch.zeros(1)}, {"kind": "voxel"})
-    with pytest.raises(InputError, match="not a gallery, but of kind 'voxel'"):
-        galleries.load(path, config, CPU)
+    with pytest.raises(InputError, match="holds 'voxel', expected a gallery"):
+        load(path, config)
 
 
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_poses_stay_and_no_views_are_added(method: str, views: Views, tmp_path: Path) -> None:
     two = views.subset([1, 4])
-    galleries.build(two, scene.render, config_of(method), CPU, Progress(True)).save(tmp_path / "gallery.safetensors")
+    build(two, config_of(method)).save(tmp_path / "gallery.safetensors")
     assert torch.equal(load_tensors(tmp_path / "gallery.safetensors")[0]["camera_to_world"], two.camera_to_world)
     with pytest.raises(ValueError, match="at least one view"):
-        galleries.build(views.subset([]), scene.render, config_of(method), CPU, Progress(True))
+        build(views.subset([]), config_of(method))

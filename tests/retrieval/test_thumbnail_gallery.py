@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from retrieval.settings import RetrievalConfig
 from retrieval.thumbnail_gallery import ThumbnailGallery
 from retrieval.viewpoints import roll_rotations
 from tests.inerf import scene
 from tests.retrieval.rendered_views import CAMERA, grid, views_at
 from utils.camera import pose_errors
-from utils.config import RetrievalConfig
 from utils.views import Views
 
 

@@ -12,17 +12,20 @@ from torch.nn import functional
 from torchvision.transforms import Resize
 
 from scoring.paper import PaperComparison, difference_map, scaled, smoothed, smoothing
+from scoring.settings import ScoreConfig
 from tests.scoring.disc import pair
 from utils.backbones import efficientnet_b4
-from utils.config import Config, ScoreConfig
 from utils.rendering import Rendering
+from utils.run_context import RunContext
 from utils.weights import RANDOM, Weights
 
 CPU = torch.device("cpu")
 
 
 def comparison(size: int, sigma: float = 4.0) -> PaperComparison:
-    return PaperComparison.of(Config(random_weights=True, score=ScoreConfig("paper", size=size, sigma=sigma)), CPU)
+    return PaperComparison.of(
+        ScoreConfig("paper", size=size, sigma=sigma), RunContext(CPU, weights=Weights(random=True))
+    )
 
 
 def picture(height: int, width: int, seed: int) -> Tensor:

@@ -8,34 +8,43 @@ from typing import Literal
 import pytest
 import torch
 
-from scoring import scorers
+from pipeline.config import Config
+from pipeline.methods import run_context, score_method
+from scoring.scorers import Scorer, calibrate, load_scorer
+from scoring.settings import ScoreConfig
 from tests.scoring.disc import pair
 from utils.checkpoint import load_tensors, save_tensors
-from utils.config import Config, ScoreConfig
 from utils.errors import InputError
 
-CPU = torch.device("cpu")
 NORMAL = [pair(seed, False)[:2] for seed in range(4)]
 
 
 def config(method: Literal["calibrated", "paper"]) -> Config:
-    return Config(random_weights=True, score=ScoreConfig(method, size=64, sigma=1.0))
+    return Config(random_weights=True, device="cpu", score=ScoreConfig(method, size=64, sigma=1.0))
+
+
+def calibrated(pairs: list, settings: Config) -> Scorer:
+    return calibrate(pairs, score_method(settings).make(run_context(settings)), settings.score.false_positive_rate)
+
+
+def load(path: Path, settings: Config) -> Scorer:
+    return load_scorer(path, settings.score, run_context(settings))
 
 
 @pytest.mark.parametrize("method", ["calibrated", "paper"])
 def test_a_defect_is_above_the_threshold_and_all_comes_back_bit_for_bit(
     method: Literal["calibrated", "paper"], tmp_path: Path
 ) -> None:
-    scorer = scorers.calibrate(NORMAL, config(method), CPU)
+    scorer = calibrated(NORMAL, config(method))
     assert load_and_compare(scorer, config(method), tmp_path / "scorer.safetensors") > scorer.threshold
     assert scorer.p_value(scorer.threshold) == pytest.approx(0.05, abs=1e-9)
     assert all(scorer.compare(*normal)[1] < scorer.threshold for normal in NORMAL)
 
 
-def load_and_compare(scorer: scorers.Scorer, settings: Config, path: Path) -> float:
+def load_and_compare(scorer: Scorer, settings: Config, path: Path) -> float:
     """The score of a defective pair, the same before and after a file."""
     scorer.save(path)
-    again = scorers.load(path, settings, CPU)
+    again = load(path, settings)
     query, reference, _ = pair(7, True)
     (map_, score), (map_again, score_again) = scorer.compare(query, reference), again.compare(query, reference)
     assert torch.equal(map_, map_again)
@@ -48,7 +57,7 @@ def load_and_compare(scorer: scorers.Scorer, settings: Config, path: Path) -> fl
 
 def test_the_papers_file_holds_no_network(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
-    scorers.calibrate(NORMAL[:1], config("paper"), CPU).save(path)
+    calibrated(NORMAL[:1], config("paper")).save(path)
     tensors, header = load_tensors(path)
     assert list(tensors) == ["numbers"]
     assert header == {"kind": "paper", "weights": "random"}
@@ -57,14 +66,14 @@ def test_the_papers_file_holds_no_network(tmp_path: Path) -> None:
 def test_other_weights_than_those_of_the_calibration_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
     save_tensors(path, {"numbers": torch.ones(3)}, {"kind": "paper", "weights": "6ed6700e361e"})
-    with pytest.raises(InputError, match="calibrated with EfficientNet-B4 weights 6ed6700e361e, found random"):
-        scorers.load(path, config("paper"), CPU)
+    with pytest.raises(InputError, match="made with the weights 6ed6700e361e, found the weights random"):
+        load(path, config("paper"))
 
 
 def test_files_of_another_kind_and_no_pairs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
     save_tensors(path, {"numbers": torch.ones(3)}, {"kind": "guess"})
     with pytest.raises(InputError, match="unknown kind of score 'guess'"):
-        scorers.load(path, config("paper"), CPU)
+        load(path, config("paper"))
     with pytest.raises(ValueError, match="at least one pair"):
-        scorers.calibrate([], config("calibrated"), CPU)
+        calibrated([], config("calibrated"))

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import nerf.voxel.train
+from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField, load_field
 from nerf.voxel.state import save_state
 from nerf.voxel.train import train_field
 from tests.inerf.scene import camera, render
 from tests.nerf.scene import CAMERA, CONFIG, WHITE, ball_views
 from utils.camera import Intrinsics
-from utils.config import FieldConfig
 from utils.exposure import (
     MeanColourRenderer,
     apply_gain,

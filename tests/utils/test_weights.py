@@ -16,15 +16,11 @@ import torch
 from torch import nn
 
 from utils import weights
-from utils.config import Config
-from utils.download import download
 from utils.errors import InputError
-from utils.progress import Progress
-from utils.weights import FILES, RANDOM, WeightFile, Weights, fill, fingerprint, obtain, search_folders, weights_of
+from utils.weights import FILES, RANDOM, WeightFile, Weights, fill, fingerprint, obtain, search_folders
 
 CONTENT = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-QUIET = Progress(quiet=True)
 
 
 def test_every_file_says_what_it_is_for_and_where_it_comes_from() -> None:
@@ -33,17 +29,12 @@ def test_every_file_says_what_it_is_for_and_where_it_comes_from() -> None:
     for name, file in FILES.items():
         assert file.name == name
         assert file.licence
-        assert file.purpose
+        assert file.content
         assert file.by_hand
         assert re.fullmatch(r"([0-9a-f]{8,64})?", file.sha256)
         assert all(re.fullmatch(r"https://[\w./~-]+/" + re.escape(file.file_name), source) for source in file.sources)
         digits = re.search(r"-([0-9a-f]{8})\.pth$", file.file_name)
         assert digits is None or file.sha256.startswith(digits[1])
-
-
-def test_settings_reach_the_weights() -> None:
-    config = Config(weights_dir="w", random_weights=True, quiet=True, efficientnet_weights="torchvision")
-    assert weights_of(config) == Weights("w", True, True, "torchvision")
 
 
 @dataclass
@@ -53,8 +44,7 @@ class Site:
     address: str
     pages: dict[str, bytes] = field(default_factory=dict)
     cut: int | None = None
-    ranges: bool = True  # whether it can send the rest of a file
-    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    asked: list[str] = field(default_factory=list)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -63,20 +53,15 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.site.asked.append((self.path, wanted))
+        self.site.asked.append(self.path)
         content = self.site.pages.get(self.path)
         if content is None:
             self.send_error(404)
             return
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.site.ranges else 0
-        if start and start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[start:][: self.site.cut])
+        self.wfile.write(content[: self.site.cut])
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -95,66 +80,12 @@ def site() -> Iterator[Site]:
     thread.join()
 
 
-def test_a_download_is_whole_and_leaves_nothing_else(site: Site, tmp_path: Path) -> None:
-    site.pages["/a.pth"] = CONTENT
-    path = tmp_path / "new" / "a.pth"
-    assert download([site.address + "/a.pth"], path, DIGEST[:8], len(CONTENT), QUIET) == []
-    assert path.read_bytes() == CONTENT
-    assert list(path.parent.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_broken_download_is_resumed_and_no_part_is_taken_for_the_whole(
-    site: Site, tmp_path: Path, ranges: bool
-) -> None:
-    site.pages["/a.pth"], site.cut = CONTENT, 4000
-    path = tmp_path / "a.pth"
-    (failure,) = download([site.address + "/a.pth"], path, DIGEST, None, QUIET)
-    assert f"broke off after 4000 of {len(CONTENT)} bytes" in failure
-    assert not path.exists()
-    site.cut, site.ranges = None, ranges
-    assert download([site.address + "/a.pth"], path, DIGEST, None, QUIET) == []
-    assert site.asked[-1][1] == "bytes=4000-"
-    assert path.read_bytes() == CONTENT
-
-
-def test_the_second_source_goes_on_where_the_first_broke_off(site: Site, tmp_path: Path) -> None:
-    site.pages["/b.pth"] = CONTENT
-    path = tmp_path / "a.pth"
-    path.with_name("a.pth.part").write_bytes(CONTENT[:100])
-    assert download([site.address + "/none", site.address + "/b.pth"], path, DIGEST, None, QUIET) == []
-    assert site.asked == [("/none", "bytes=100-"), ("/b.pth", "bytes=100-")]
-    assert path.read_bytes() == CONTENT
-
-
-def test_a_part_that_is_whole_already_is_only_checked(site: Site, tmp_path: Path) -> None:
-    site.pages["/a.pth"] = CONTENT
-    (tmp_path / "a.pth.part").write_bytes(CONTENT)
-    assert download([site.address + "/a.pth"], tmp_path / "a.pth", DIGEST, None, QUIET) == []
-
-
-def test_wrong_files_and_other_schemes_are_refused(site: Site, tmp_path: Path) -> None:
-    site.pages["/a.pth"] = CONTENT[::-1]
-    local = tmp_path / "local.pth"
-    local.write_bytes(CONTENT)
-    sources = [site.address + "/a.pth", site.address + "/none", local.as_uri()]
-    failures = download(sources, tmp_path / "a.pth", DIGEST, None, QUIET)
-    assert [re.sub(r"^\S+: ", "", failure)[:25] for failure in failures] == [
-        f"sha256 {hashlib.sha256(CONTENT[::-1]).hexdigest()}"[:25],
-        "HTTP 404 Not Found",
-        "only http and https addre",
-    ]
-    failures = download([site.address + "/a.pth"], tmp_path / "a.pth", "", 5, QUIET)
-    assert f"{len(CONTENT)} bytes instead of 5" in failures[0]
-    assert list(tmp_path.iterdir()) == [local]
-
-
 @pytest.fixture
 def lonely(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Weights:
     """Weights on a machine whose caches are empty folders, with one registered file."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    layer = WeightFile("layer", "layer-1.pth", (), "", None, "none", "trials", "make it", also_named="old.pth")
+    layer = WeightFile("layer", "layer-1.pth", "trials", "none", "make it", also_named="old.pth")
     monkeypatch.setitem(weights.FILES, "layer", layer)
     return Weights(str(tmp_path / "own"), quiet=True)
 
@@ -191,14 +122,31 @@ def test_a_missing_file_is_fetched_once(
         obtain("layer", lonely)
 
 
+def test_broken_and_wrong_files_are_refused_and_the_next_source_is_tried(
+    lonely: Weights, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages.update({"/layer-1.pth": CONTENT, "/wrong.pth": CONTENT[::-1]})
+    sources = (f"{site.address}/none", f"{site.address}/wrong.pth", f"{site.address}/layer-1.pth")
+    monkeypatch.setitem(weights.FILES, "layer", replace(FILES["layer"], sources=sources, sha256=DIGEST))
+    site.cut = 4000
+    with pytest.raises(InputError, match=r"could not be fetched .*404.*; .*/wrong.pth: .*; .*/layer-1.pth: "):
+        obtain("layer", lonely)
+    assert list((tmp_path / "cache/pad/weights").iterdir()) == []
+    site.cut = None
+    assert obtain("layer", lonely).read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "cache/pad/weights").iterdir()] == ["layer-1.pth"]
+
+
 def test_what_cannot_be_had_is_told_in_one_sentence(
     lonely: Weights, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"layer-1.pth .* are not on this machine: make it; put it into ") as told:
+    with pytest.raises(
+        InputError, match=r"layer-1.pth .* are not on this machine: make it; put the file into "
+    ) as told:
         obtain("layer", lonely)
     assert all(text in str(told.value) for text in (str(tmp_path / "own"), "--weights_dir", "--random_weights"))
     monkeypatch.setitem(weights.FILES, "layer", replace(FILES["layer"], sources=(f"{site.address}/none",)))
-    with pytest.raises(InputError, match=r"could not be fetched \(http://127.*/none: HTTP 404 Not Found\)"):
+    with pytest.raises(InputError, match=r"could not be fetched \(http://127.*/none: HTTP Error 404: Not Found\)"):
         obtain("layer", lonely)
     monkeypatch.setitem(weights.FILES, "layer", replace(FILES["layer"], sources=("http://127.0.0.1:9/x",)))
     with pytest.raises(InputError, match="refused"):

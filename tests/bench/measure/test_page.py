@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench.measure.results_page import HEAD, circumstances, write_section
-from utils.config import Config
+from pipeline.config import Config
+from utils.config import values_of
 from utils.errors import InputError
-from utils.options import values_of
 
 
 def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:

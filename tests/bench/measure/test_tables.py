@@ -19,9 +19,9 @@ from evaluation.results import (
     QueryResult,
     write_results,
 )
-from utils.config import Config
+from pipeline.config import Config
+from utils.config import values_of
 from utils.errors import InputError
-from utils.options import values_of
 
 ENVIRONMENT = {
     "date": "2026-01-02T03:04:05Z", "commit": "abc123", "device": "cpu", "cpu": "A chip", "cores": 2,

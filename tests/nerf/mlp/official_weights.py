@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from nerf.mlp.network import SKIP, encoded_size
+from nerf.settings import NerfConfig
 from utils.camera import Intrinsics
-from utils.config import NerfConfig
 from utils.views import Views
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from nerf.mlp.field import MlpField, empty_networks, frozen, load_mlp_field
 from nerf.mlp.march import Networks, composite, march
 from nerf.mlp.volume import Rays, axis_rays, importance_depths, intervals, stratified_depths
+from nerf.settings import NerfConfig
 from tests.inerf.scene import camera
 from utils.camera import Intrinsics, pixel_centres
 from utils.checkpoint import load_tensors, save_tensors
-from utils.config import NerfConfig
 from utils.errors import InputError
 
 CAMERA = Intrinsics.from_angle(9, 7, 0.6)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from nerf.mlp.network import MlpNetwork, encode, encoded_size
-from utils.config import NerfConfig
+from nerf.settings import NerfConfig
 
 SMALL = NerfConfig(multires=3, multires_views=2)
 

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from nerf import fields
+from nerf.fields import load_any_field
 from nerf.mlp.field import MlpField
+from nerf.mlp.method import MlpMethod
 from nerf.mlp.volume import axis_rays
+from nerf.settings import NerfConfig
 from tests.nerf.mlp.official_weights import Case, cases, content
 from utils.camera import pixel_centres
-from utils.config import Config, FieldConfig, NerfConfig
 from utils.errors import InputError
 from utils.progress import Progress
+from utils.run_context import RunContext
 
 CASES = cases(Path(__file__).with_name("nerf_pytorch.json"))
 SMALL = CASES["small"]
@@ -26,8 +28,7 @@ SMALL = CASES["small"]
 
 def taken(case: Case, config: NerfConfig) -> MlpField:
     """The field that takes the place of training."""
-    settings = Config(field=FieldConfig(method="mlp"), nerf=config)
-    field = fields.train(case.views(), settings, torch.device("cpu"), None, Progress(quiet=True))
+    field = MlpMethod(config).train(case.views(), RunContext(torch.device("cpu")), None)
     assert isinstance(field, MlpField)
     return field
 
@@ -60,15 +61,14 @@ def test_another_size_of_picture_shows_the_same(tmp_path: Path) -> None:
 def test_it_is_saved_and_read_with_its_conventions(tmp_path: Path) -> None:
     field = taken(SMALL, SMALL.write_tar(tmp_path / "200000.tar"))
     field.save(tmp_path / "field.safetensors")
-    again = fields.load(tmp_path / "field.safetensors")
+    again = load_any_field(tmp_path / "field.safetensors")
     assert torch.equal(again.render(SMALL.pose, SMALL.camera).colour, field.render(SMALL.pose, SMALL.camera).colour)
     assert str(tmp_path).encode() not in (tmp_path / "field.safetensors").read_bytes()
 
 
 def test_the_paper_s_bounds_are_taken_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(SMALL.write_tar(tmp_path / "200000.tar"), near=None, far=None)
-    settings = Config(field=FieldConfig(method="mlp"), nerf=config)
-    field = fields.train(SMALL.views(), settings, torch.device("cpu"), None, Progress())
+    field = MlpMethod(config).train(SMALL.views(), RunContext(torch.device("cpu"), progress=Progress()), None)
     assert isinstance(field, MlpField)
     assert (field.networks.config.near, field.networks.config.far) == (2.0, 6.0)
     said = capsys.readouterr().err

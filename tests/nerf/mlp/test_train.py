@@ -10,16 +10,18 @@ import torch
 
 import nerf.mlp.train
 from evaluation.metrics import psnr
-from nerf import fields
+from nerf.fields import load_any_field
 from nerf.mlp.field import MlpField
+from nerf.mlp.method import MlpMethod
 from nerf.mlp.train import Pictures, Training, begin, depth_range, draw_pixels, save_training, train_mlp
+from nerf.settings import NerfConfig
 from tests.inerf.scene import CENTRES, RADII, camera, render
 from tests.nerf.scene import CAMERA, ball_views, random_field
 from utils.camera import Intrinsics, project_points
 from utils.checkpoint import save_tensors
-from utils.config import Config, FieldConfig, NerfConfig
 from utils.errors import InputError
 from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views
 
 CPU = torch.device("cpu")
@@ -49,8 +51,7 @@ def saved(field: MlpField, folder: Path) -> bytes:
 
 
 def test_it_learns(views: Views) -> None:
-    settings = Config(field=FieldConfig(method="mlp"), nerf=LEARNING)
-    field = fields.train(views, settings, CPU, None, Progress(quiet=True))
+    field = MlpMethod(LEARNING).train(views, RunContext(CPU), None)
     pose = camera(33, 20).float()
     rendering, truth = field.render(pose, CAMERA), render(pose, CAMERA)
     blank = psnr(torch.ones_like(truth.colour), truth.colour)
@@ -183,11 +184,11 @@ def test_files_are_read_by_their_kind(views: Views, tmp_path: Path) -> None:
     train(views, replace(TINY, N_iters=1)).save(tmp_path / "mlp.safetensors")
     random_field().save(tmp_path / "voxel.safetensors")
     pose = views.camera_to_world[0]
-    assert isinstance(fields.load(tmp_path / "mlp.safetensors", CPU), MlpField)
-    voxels = fields.load(tmp_path / "voxel.safetensors", CPU)
+    assert isinstance(load_any_field(tmp_path / "mlp.safetensors", CPU), MlpField)
+    voxels = load_any_field(tmp_path / "voxel.safetensors", CPU)
     assert torch.equal(voxels.render(pose, CAMERA).colour, random_field().render(pose, CAMERA).colour)
     save_tensors(tmp_path / "other.safetensors", {}, {"kind": "gallery"})
     with pytest.raises(InputError, match="'gallery', expected a field"):
-        fields.load(tmp_path / "other.safetensors")
+        load_any_field(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError):
-        fields.load(tmp_path / "none.safetensors")
+        load_any_field(tmp_path / "none.safetensors")

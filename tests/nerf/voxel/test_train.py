@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import nerf.voxel.train
+from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField, load_field
 from nerf.voxel.grid import make_grid
 from nerf.voxel.state import State, load_state, save_state
@@ -29,7 +30,6 @@ from tests.nerf.scene import (
     state_of,
 )
 from utils.camera import Intrinsics
-from utils.config import FieldConfig
 from utils.errors import InputError
 from utils.hull import object_bounds, silhouettes
 from utils.progress import Progress

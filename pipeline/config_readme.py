@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from utils.config import ALIASES, ROOT, Config
-from utils.old_keys import NO_LONGER_NEEDED
-from utils.options import groups, options, type_name, write_value
+from pipeline.config import ALIASES, ROOT, Config
+from pipeline.old_keys import NO_LONGER_NEEDED
+from utils.config import groups_of, options_of, type_name, write_value
 
 
 def readme_text() -> str:
@@ -14,17 +14,17 @@ def readme_text() -> str:
     lines = [
         "# Settings",
         "",
-        "Written by `python -m utils.config_readme`; do not edit. Every key can stand in a config file (`key = value`)",
-        "or on the command line (`--key value`, for switches `--key` and `--no-key`). The command line wins over",
-        "config files, later files over earlier ones, files over what the object was trained with, that over the",
-        "defaults.",
+        "Written by `python -m pipeline.config_readme`; do not edit. Every key can be set in a config file",
+        "(`key = value`) or on the command line (`--key value`, for switches `--key` and `--no-key`). The command line",
+        "overrides config files, later files override earlier ones, files override what the object was trained with,",
+        "and that overrides the defaults.",
     ]
-    for group, config in [("", Config), *groups()]:
+    for group, config in [("", Config), *groups_of(Config).items()]:
         title = (config.__doc__ or "").strip().split("\n")[0].rstrip(".")
         lines += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-        for option in options():
+        for option in options_of(Config):
             if option.group == group:
-                kind = type_name(option.type).replace("|", " \\| ")
+                kind = type_name(option).replace("|", " \\| ")
                 default = f"`{write_value(option.default)}`" if write_value(option.default) else ""
                 lines.append(f"| `{option.key}` | {kind} | {default} | {option.help} |")
     lines += ["", "## Other names of keys", "", "| key | also |", "|---|---|"]

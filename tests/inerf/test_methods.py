@@ -8,14 +8,20 @@ import pytest
 import torch
 from PIL import Image
 
+from inerf.judge import Refinement
 from inerf.refine import refine_pose
-from inerf.refiners import refine
+from inerf.settings import RefineConfig
 from inerf.video import write_video
+from pipeline.config import Config
+from pipeline.methods import refinement_method, run_context
 from tests.inerf.test_adam import CAMERA, CONFIG, FIELD, QUERY, TRUTH, turned
 from utils.camera import Intrinsics, pose_errors
-from utils.config import Config, RefineConfig
 
 GAUSS_NEWTON = Config(quiet=True, refine=RefineConfig(method="gauss_newton"))
+
+
+def refine(coarse: torch.Tensor, config: Config) -> Refinement:
+    return refinement_method(config).refine(QUERY, "query", coarse[None], CAMERA, FIELD, run_context(config))
 
 
 def frames(path: Path) -> tuple[int, tuple[int, int]]:
@@ -27,7 +33,8 @@ def frames(path: Path) -> tuple[int, tuple[int, int]]:
 def test_each_method_finds_the_pose_and_films_its_way(config: Config, tmp_path: Path) -> None:
     film = tmp_path / "query" / "video.gif"
     coarse = turned(6.0)
-    found = refine(QUERY, "query", coarse[None], CAMERA, FIELD, config, film)
+    found = refine(coarse, config)
+    write_video(film, QUERY, found.pose_history, CAMERA, FIELD.render)
     angle, _ = pose_errors(found.camera_to_world, TRUTH)
     assert found.found and math.degrees(angle) < 0.2
     torch.testing.assert_close(found.pose_history[0].double(), coarse, atol=1e-6, rtol=0)
@@ -39,7 +46,7 @@ def test_each_method_finds_the_pose_and_films_its_way(config: Config, tmp_path: 
 
 
 def test_gauss_newton_is_as_before() -> None:
-    chosen = refine(QUERY, "query", turned(6.0)[None], CAMERA, FIELD, GAUSS_NEWTON)
+    chosen = refine(turned(6.0), GAUSS_NEWTON)
     direct = refine_pose(QUERY, turned(6.0)[None], CAMERA, FIELD.render, GAUSS_NEWTON.refine)
     for field in fields(chosen):
         one, other = getattr(chosen, field.name), getattr(direct, field.name)
@@ -48,7 +55,8 @@ def test_gauss_newton_is_as_before() -> None:
 
 def test_film_of_the_paper_has_a_frame_every_fifty_steps(tmp_path: Path) -> None:
     config = replace(CONFIG, inerf=replace(CONFIG.inerf, inerf_steps=120))
-    found = refine(QUERY, "query", turned(12.0)[None], CAMERA, FIELD, config, tmp_path / "video.gif")
+    found = refine(turned(12.0), config)
+    write_video(tmp_path / "video.gif", QUERY, found.pose_history, CAMERA, FIELD.render)
     assert len(found.pose_history) == 4  # before the first step, after 50, 100 and 120
     assert frames(tmp_path / "video.gif")[0] == 4
 

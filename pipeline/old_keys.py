@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from utils.errors import InputError
+from utils.config import read_flag
 
 # Keys of the old programs that this one has no use for; a file that sets them gets one line of warning.
 NO_LONGER_NEEDED = frozenset(
@@ -15,19 +15,11 @@ NO_LONGER_NEEDED = frozenset(
     """.split()
 )
 
-TRUE_WORDS = ("true", "yes", "on", "1")
-FALSE_WORDS = ("false", "no", "off", "0")
-
-
-def flag(value: str, key: str) -> bool:
-    """The truth value written as ``value``; an InputError names ``key`` if it is none."""
-    if value.lower() in TRUE_WORDS + FALSE_WORDS:
-        return value.lower() in TRUE_WORDS
-    raise InputError(f"{key} must be True or False, found {value!r}; correct it in the config file.")
+OLD_KEYS = NO_LONGER_NEEDED | {"half_res", "white_bkgd", "datadir"}
 
 
 def translate(settings: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Today's words for a file's old keys.
+    """Replace old keys of a file by today's.
 
     Args:
         settings: keys and values as written.
@@ -37,11 +29,11 @@ def translate(settings: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     """
     unused = [key for key in settings if key in NO_LONGER_NEEDED]
     new = {key: value for key, value in settings.items() if key not in NO_LONGER_NEEDED}
-    if "half_res" in new:  # the paper's pictures are 800 pixels wide
-        half = flag(new.pop("half_res"), "half_res")
+    if "half_res" in new:  # the paper's images are 800 pixels wide
+        half = read_flag(new.pop("half_res"), "half_res")
         new.setdefault("image_size", "400" if half else "800")
     if "white_bkgd" in new:
-        white = flag(new.pop("white_bkgd"), "white_bkgd")
+        white = read_flag(new.pop("white_bkgd"), "white_bkgd")
         new.setdefault("background", "white" if white else "black")
     if "datadir" in new:  # nerf-pytorch names the object's own folder
         folder = PurePath(new.pop("datadir"))

@@ -1,0 +1,36 @@
+"""The voxel field as a method that the settings can choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from nerf.settings import FieldConfig
+from nerf.voxel.field import load_field
+from nerf.voxel.train import train_field
+from utils.rendering import Field
+from utils.run_context import RunContext
+from utils.views import Views
+
+
+@dataclass(frozen=True)
+class VoxelMethod:
+    """Sparse voxels that start from the visual hull of the silhouettes."""
+
+    config: FieldConfig
+
+    name: ClassVar[str] = "voxel"
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("field",)
+
+    def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
+        """Train a field on ``views``, resuming from ``unfinished`` where an interrupted training left it."""
+        return train_field(views, self.config, context.device, context.seed, unfinished, context.progress)
+
+    @staticmethod
+    def load(path: Path, device: torch.device | str) -> Field:
+        """Load what the field's ``save`` wrote."""
+        return load_field(path, device)

@@ -1,0 +1,84 @@
+"""The methods that the settings choose, one of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from evaluation.results import RANDOM_WEIGHTS
+from inerf.methods import RefinementMethod
+from inerf.registry import REFINEMENTS
+from nerf.fields import FieldMethod
+from nerf.registry import FIELDS
+from pipeline.config import Config
+from retrieval.galleries import RetrievalMethod
+from retrieval.registry import RETRIEVALS
+from scoring.registry import SCORES
+from scoring.scorers import ScoreMethod
+from utils.device import pick_device
+from utils.progress import Progress
+from utils.run_context import RunContext
+from utils.weights import Weights, obtain
+
+# For each step of training the kinds of methods that its result depends on.
+STEP_KINDS = {"field": (FIELDS,), "gallery": (RETRIEVALS,), "calibration": (REFINEMENTS, SCORES)}
+
+
+def field_method(config: Config) -> FieldMethod:
+    """Return the field that the settings choose."""
+    return FIELDS.make(config)  # type: ignore[no-any-return]
+
+
+def retrieval_method(config: Config) -> RetrievalMethod:
+    """Return the retrieval that the settings choose."""
+    return RETRIEVALS.make(config)  # type: ignore[no-any-return]
+
+
+def refinement_method(config: Config) -> RefinementMethod:
+    """Return the refinement that the settings choose."""
+    return REFINEMENTS.make(config)  # type: ignore[no-any-return]
+
+
+def score_method(config: Config) -> ScoreMethod:
+    """Return the score that the settings choose."""
+    return SCORES.make(config)  # type: ignore[no-any-return]
+
+
+def methods_of(config: Config, step: str) -> Iterator[tuple[str, type[Any]]]:
+    """Yield the kind and class of each method that a step of training uses."""
+    for registry in STEP_KINDS[step]:
+        yield registry.kind, registry.find(getattr(config, registry.kind).method)
+
+
+def weights_of(config: Config) -> Weights:
+    """Return what the settings say about weights."""
+    return Weights(config.weights_dir, config.random_weights, config.quiet, config.efficientnet_weights)
+
+
+def networks_of(config: Config) -> list[str]:
+    """Name the pretrained networks that the chosen methods need."""
+    names = [name for step in STEP_KINDS for _, method in methods_of(config, step) for name in method.weights]
+    return list(dict.fromkeys(names))
+
+
+def obtain_weights(config: Config) -> None:
+    """Find or fetch all weights that the chosen methods need; an InputError says which are missing."""
+    if not config.random_weights:
+        for name in networks_of(config):
+            obtain(name, weights_of(config))
+
+
+def remark_of(config: Config) -> str:
+    """Return what results of these settings must not be shown without; empty where there is nothing to say."""
+    return RANDOM_WEIGHTS if config.random_weights and networks_of(config) else ""
+
+
+def run_context(config: Config) -> RunContext:
+    """Return device, seed, weights and progress of a run."""
+    return RunContext(
+        device=pick_device(config.device),
+        seed=config.seed,
+        weights=weights_of(config),
+        folder=config.checkpoint_dir,
+        progress=Progress(config.quiet),
+    )

@@ -1,0 +1,13 @@
+"""The ways to find coarse poses by name."""
+
+from utils.registry import Registry
+
+RETRIEVALS = Registry(
+    "retrieval",
+    {
+        "thumbnails": "retrieval.thumbnails:Thumbnails",
+        "resnet50": "retrieval.networks:ResNet50Retrieval",
+        "efficientnet_b4": "retrieval.networks:EfficientNetRetrieval",
+        "loftr": "retrieval.networks:LoftrRetrieval",
+    },
+)

@@ -1,0 +1,27 @@
+"""Settings of the comparison of a query with its reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scoring.registry import SCORES
+from utils.config import choice, require
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """The comparison of a query with its reference, and the threshold."""
+
+    # how images are compared: a small network over a calibrated difference, or the paper's colours and
+    # EfficientNet-B4 features
+    method: str = choice(SCORES.names)
+    false_positive_rate: float = 0.05  # fraction of normal views that the stored threshold may call defective
+    size: int = 224  # pixels of a side at which the paper's comparison sees images (PIAD reports it at 400)
+    sigma: float = 4.0  # pixels by which the paper's comparison smooths its map
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.false_positive_rate < 1, "score_false_positive_rate", "between 0 and 1", self.false_positive_rate
+        )
+        require(32 <= self.size <= 4096, "score_size", "between 32 and 4096 pixels", self.size)
+        require(self.sigma > 0, "score_sigma", "above 0", self.sigma)
