@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, read_page
 
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 
 
 def anchors(page: Path) -> set[str]:
@@ -19,7 +19,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def local_links(page: Path) -> list[str]:
-    return [link for link in LINK.findall(read_page(page)) if "://" not in link and not link.startswith("mailto:")]
+    links = [link or source for link, source in LINK.findall(read_page(page))]
+    return [link for link in links if "://" not in link]
 
 
 def test_there_are_links() -> None:
