@@ -14,7 +14,7 @@ from baselines.features import ResNetLayers, frozen, patch_features
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
-from scoring.paper import smoothed
+from scoring.paper import smooth_map
 from utils.errors import InputError
 from utils.views import Views
 from utils.weights import fingerprint
@@ -110,7 +110,7 @@ class CFA(Method[CFAConfig]):
         scores = patch_scores(squared_distances(features, self.memory), config.neighbours)
         small = scores.reshape(1, 1, *features.shape[2:])
         large = functional.interpolate(small, size=(config.size, config.size), mode="bilinear", align_corners=False)
-        whole = smoothed(large[0, 0].cpu(), config.sigma)
+        whole = smooth_map(large[0, 0].cpu(), config.sigma)
         return scaled_map(whole, image), float(whole.max())
 
     def tensors(self) -> dict[str, Tensor]:

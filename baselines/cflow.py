@@ -14,7 +14,7 @@ from baselines.features import CHANNELS, ResNetLayers, frozen, in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, seeded, train
-from scoring.paper import smoothed
+from scoring.paper import smooth_map
 from utils.errors import InputError
 from utils.views import Views
 from utils.weights import fingerprint
@@ -105,7 +105,7 @@ class CFlow(Method[CFlowConfig]):
             codes = place_codes(config.condition, *layer.shape[2:])
             small = unlikeliness(self.likelihoods(flow, layer, codes), likeliest).reshape(1, 1, *layer.shape[2:])
             total += functional.interpolate(small, size=total.shape[2:], mode="bilinear", align_corners=True)
-        whole = smoothed(total[0, 0].cpu(), config.sigma)
+        whole = smooth_map(total[0, 0].cpu(), config.sigma)
         return scaled_map(whole, image), float(whole.max())
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from baselines.features import ResNetLayers
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import UNFINISHED, Schedule, Stateful, seeded, train
-from scoring.paper import smoothed
+from scoring.paper import smooth_map
 from utils.views import Views
 
 CROP, PATCH = 64, 32  # pixels of a side: crops to train on, patches to test, of pictures of 256
@@ -128,7 +128,7 @@ class CutPaste(Method[CutPasteConfig]):
         )
         around = config.size - reach - first
         large = functional.pad(inner, (first, around, first, around), mode="replicate")[0, 0]
-        return scaled_map(smoothed(large, config.sigma), image), score
+        return scaled_map(smooth_map(large, config.sigma), image), score
 
     def tensors(self) -> dict[str, Tensor]:
         """Networks and densities."""

@@ -14,7 +14,7 @@ from baselines.features import in_batches
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
 from baselines.training import Schedule, Stateful, seeded, train
-from scoring.paper import smoothed
+from scoring.paper import smooth_map
 from utils.errors import InputError
 from utils.views import Views
 from utils.weights import Weights, fill
@@ -101,7 +101,7 @@ class FAVAE(Method[FAVAEConfig]):
         picture = squared(image.to(self.context.device), self.config.size)
         output = self.network(picture)
         small = anomaly_map(picture, self.teacher(normalised(picture)), output)
-        whole = smoothed(small[0, 0].cpu(), self.config.sigma)
+        whole = smooth_map(small[0, 0].cpu(), self.config.sigma)
         return scaled_map(whole, image), float(whole.max())
 
     def tensors(self) -> dict[str, Tensor]:

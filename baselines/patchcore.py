@@ -14,7 +14,7 @@ from torch.nn import functional
 from baselines.features import ResNetLayers, frozen, patch_features
 from baselines.pictures import normalised, scaled_map, squared, squared_views
 from baselines.protocol import Method
-from scoring.paper import smoothed
+from scoring.paper import smooth_map
 from utils.geometry import farthest_points
 from utils.progress import Progress
 from utils.seeds import generator
@@ -79,7 +79,7 @@ class PatchCore(Method[PatchCoreConfig]):
         edge = (config.size - config.crop) // 2
         inner = functional.interpolate(small, size=(config.crop, config.crop), mode="bilinear", align_corners=False)
         whole[edge : edge + config.crop, edge : edge + config.crop] = inner[0, 0].cpu()
-        return scaled_map(smoothed(whole, config.sigma), image), score
+        return scaled_map(smooth_map(whole, config.sigma), image), score
 
     def tensors(self) -> dict[str, Tensor]:
         """The memory."""

@@ -21,12 +21,15 @@ from pipeline.config import Config, read_config
 from pipeline.methods import field_method, retrieval_method, run_context
 from pipeline.model import ReferenceModel
 from pipeline.photos import PhotoReader
-from scoring.learn import Example, learn
+from scoring.training import TrainingExample, train_comparator
 from utils.checkpoint import save_tensors
+from utils.config import require
 from utils.errors import exit_code_of
 from utils.images import read_mask
 from utils.progress import Progress
 from utils.views import split_held_out
+
+MIN_STEPS = 20  # of which the first tenth raises the learning rate
 
 
 def main(argv: list[str]) -> int:
@@ -39,18 +42,19 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     args = parser.parse_args(argv)
+    require(args.steps >= MIN_STEPS, "steps", f"at least {MIN_STEPS}", args.steps)
     config = read_config(args.config) if args.config else Config()
     config, progress = replace(config, seed=args.seed, quiet=args.quiet), Progress(args.quiet)
     examples = [example for folder in args.objects for example in examples_of(folder, config, progress)]
-    comparator = learn(examples, args.steps, args.seed, progress)
+    comparator = train_comparator(examples, args.steps, args.seed, progress)
     names = [folder.name for folder in args.objects]
     header = {"kind": "comparator", "toys": names, "steps": args.steps, "seed": args.seed}
-    save_tensors(args.out, comparator.state(), header)
+    save_tensors(args.out, comparator.state_dict(), header)
     print(f"{args.out}: {len(examples)} images of {', '.join(names)}")
     return 0
 
 
-def examples_of(folder: Path, config: Config, progress: Progress) -> list[Example]:
+def examples_of(folder: Path, config: Config, progress: Progress) -> list[TrainingExample]:
     """All images of an object that its field has not seen, each with its reference."""
     config = replace(config, object_name=folder.name, data_dir=str(folder.parent))
     views = load_views(folder, config.image_size, config.background_rgb)
@@ -70,7 +74,7 @@ def examples_of(folder: Path, config: Config, progress: Progress) -> list[Exampl
     for name, image, mask in progress.track(images, folder.name):
         conditioned = model.condition(image)
         reference = model.reference(conditioned, model.locate(conditioned, name).camera_to_world)
-        examples.append(Example.of(conditioned, reference, mask))
+        examples.append(TrainingExample.of(conditioned, reference, mask))
     return examples
 
 

@@ -1,7 +1,7 @@
-"""The paper's comparison (arXiv:2310.07716): colours and EfficientNet-B4 features, differences squared and added.
+"""The paper's comparison (arXiv:2310.07716): squared differences of colours and EfficientNet-B4 features, summed.
 
-As in the paper's code, both pictures are scaled to ``score_size``, and the score is the largest value of the smoothed
-map at that size. The pictures stay floats all along, where the paper's are rounded to 8 bits in between.
+As in the paper's code, both images are resized to ``score_size``, and the score is the maximum of the smoothed map at
+that size. Images stay float throughout, while the paper's are rounded to 8 bits in between.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from utils.rendering import Rendering
 from utils.run_context import RunContext
 from utils.weights import fingerprint
 
-TRUNCATE = 4.0  # standard deviations at which the Gaussian ends, as in scipy
+TRUNCATE = 4.0  # standard deviations at which the Gaussian is cut off, as in scipy
 
 
 @dataclass(frozen=True)
 class PaperComparison:
     """The paper's comparison, ready to run."""
 
-    network: nn.Module  # pictures (N, 3, height, width) to a list of feature levels
+    network: nn.Module  # images (N, 3, height, width) to a list of feature levels
     weights: str  # fingerprint of the network's weights
     config: ScoreConfig
 
@@ -40,38 +40,38 @@ class PaperComparison:
         return {}, {"kind": "paper", "weights": self.weights}
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
-        """The anomaly map, scaled back to the query's size, and the score: the map's maximum before that."""
-        pictures = imagenet_normalised(scaled(torch.stack([query, reference.colour]), self.config.size))
-        levels = [[picture, *self.network(picture)] for picture in pictures.split(1)]  # apart: equal ones give 0
-        small = smoothed(difference_map(*levels), self.config.sigma)
+        """Return the anomaly map, resized to the query's size, and the score: the map's maximum before resizing."""
+        images = imagenet_normalised(resize_like_paper(torch.stack([query, reference.colour]), self.config.size))
+        levels = [[image, *self.network(image)] for image in images.split(1)]  # separately: equal images give 0
+        small = smooth_map(difference_map(*levels), self.config.sigma)
         large = functional.interpolate(small[None, None], size=query.shape[:2], mode="bilinear", align_corners=False)
         return large[0, 0], float(small.max())
 
 
-def scaled(pictures: Tensor, size: int) -> Tensor:
-    """Pictures (N, height, width, 3) with a shorter side of ``size`` pixels and the same aspect.
+def resize_like_paper(images: Tensor, size: int) -> Tensor:
+    """Resize images (N, height, width, 3) to a shorter side of ``size`` pixels, keeping the aspect ratio.
 
-    Bilinear with antialiasing, and the longer side cut to whole pixels, as torchvision scales 8-bit pictures.
+    Bilinear with antialiasing, and the longer side truncated to whole pixels, as torchvision resizes 8-bit images.
     """
-    height, width = pictures.shape[1:3]
+    height, width = images.shape[1:3]
     shorter = min(height, width)
     target = (int(size * height / shorter), int(size * width / shorter))
     if target == (height, width):
-        return pictures
-    channels_first = pictures.permute(0, 3, 1, 2)
+        return images
+    channels_first = images.permute(0, 3, 1, 2)
     result = functional.interpolate(channels_first, size=target, mode="bilinear", align_corners=False, antialias=True)
     return result.permute(0, 2, 3, 1)
 
 
 def difference_map(query: list[Tensor], reference: list[Tensor]) -> Tensor:
-    """Squared differences of colours and of each level of features, summed over channels and over levels.
+    """Sum the squared differences of colours and of each level of features over channels and levels.
 
     Args:
-        query: the normalised picture (1, 3, height, width) and its features (1, channels, height / stride,
+        query: the normalised image (1, 3, height, width) and its features (1, channels, height / stride,
             width / stride).
         reference: likewise.
     Returns:
-        (height, width), 0 or more, at the picture's size.
+        (height, width), 0 or more, at the image's size.
     """
     size = query[0].shape[2:]
     differences = [(one - other).square().sum(1, keepdim=True) for one, other in zip(query, reference)]
@@ -79,16 +79,16 @@ def difference_map(query: list[Tensor], reference: list[Tensor]) -> Tensor:
     return torch.stack(large).sum(0)[0, 0]
 
 
-def smoothed(map_: Tensor, sigma: float) -> Tensor:
-    """``map_`` (height, width) smoothed by a Gaussian of ``sigma`` pixels, mirrored at the edges."""
-    rows, columns = (smoothing(length, sigma).to(map_) for length in map_.shape)
-    return rows @ map_ @ columns.T
+def smooth_map(anomaly_map: Tensor, sigma: float) -> Tensor:
+    """Smooth ``anomaly_map`` (height, width) by a Gaussian of ``sigma`` pixels, mirrored at the borders."""
+    rows, columns = (smoothing_matrix(length, sigma).to(anomaly_map) for length in anomaly_map.shape)
+    return rows @ anomaly_map @ columns.T
 
 
-def smoothing(length: int, sigma: float) -> Tensor:
-    """The matrix (length, length), float64, that smooths a signal as scipy's gaussian_filter does by default.
+def smoothing_matrix(length: int, sigma: float) -> Tensor:
+    """Return the matrix (length, length), float64, that smooths a signal as scipy's gaussian_filter does by default.
 
-    Each row sums to 1; beyond its ends the signal goes on mirrored (d c b a | a b c d | d c b a).
+    Each row sums to 1; the signal is mirrored at its ends (d c b a | a b c d | d c b a).
     """
     reach = int(TRUNCATE * sigma + 0.5)
     offsets = torch.arange(-reach, reach + 1)

@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from scoring.channels import CHANNEL_COUNT, comparison_channels
 from scoring.comparator import Comparator, load_comparator
-from scoring.features import CHANNELS, features
-from scoring.learn import Example, augmented, learn
+from scoring.training import TrainingExample, augment_patch, train_comparator
 from tests.scoring.disc import pair
 from utils.errors import InputError
 from utils.progress import Progress
 from utils.rendering import Rendering
 
 
-def taught() -> Comparator:
-    examples = [Example.of(*pair(seed, seed % 2 == 1)) for seed in range(6)]
-    return learn(examples, 60, 0, Progress(quiet=True))
+def trained() -> Comparator:
+    examples = [TrainingExample.of(*pair(seed, seed % 2 == 1)) for seed in range(6)]
+    return train_comparator(examples, 60, 0, Progress(quiet=True))
 
 
 def test_learning_is_reproducible_and_finds_new_defects() -> None:
-    comparator = taught()
-    again = taught()
-    assert all(torch.equal(a, b) for a, b in zip(comparator.state().values(), again.state().values()))
+    comparator = trained()
+    again = trained()
+    assert all(torch.equal(a, b) for a, b in zip(comparator.state_dict().values(), again.state_dict().values()))
 
     def scores(defect: bool) -> list[float]:
         return [comparator.compare(*pair(seed, defect)[:2])[1] for seed in range(20, 24)]
@@ -38,10 +38,10 @@ def test_learning_is_reproducible_and_finds_new_defects() -> None:
 
 def test_features_and_augmentation_keep_their_channels() -> None:
     query, reference, mask = pair(1, True)
-    channels = features(query.permute(2, 0, 1), reference.colour.permute(2, 0, 1), reference.opacity)
-    assert channels.shape == (CHANNELS, 64, 64)
+    channels = comparison_channels(query.permute(2, 0, 1), reference.colour.permute(2, 0, 1), reference.opacity)
+    assert channels.shape == (CHANNEL_COUNT, 64, 64)
     assert bool(channels.isfinite().all())
-    turned, turned_mask = augmented(channels, mask.float(), torch.Generator().manual_seed(3))
+    turned, turned_mask = augment_patch(channels, mask.float(), torch.Generator().manual_seed(3))
     assert turned.shape == channels.shape
     assert float(turned_mask.sum()) == float(mask.sum())
     torch.testing.assert_close(turned.sum(), channels.sum())

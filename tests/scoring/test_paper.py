@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import Resize
 
-from scoring.paper import PaperComparison, difference_map, scaled, smoothed, smoothing
+from scoring.paper import PaperComparison, difference_map, resize_like_paper, smooth_map, smoothing_matrix
 from scoring.settings import ScoreConfig
 from tests.scoring.disc import pair
 from utils.backbones import efficientnet_b4
@@ -28,7 +28,7 @@ def comparison(size: int, sigma: float = 4.0) -> PaperComparison:
     )
 
 
-def picture(height: int, width: int, seed: int) -> Tensor:
+def random_image(height: int, width: int, seed: int) -> Tensor:
     coarse = torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
     return functional.interpolate(coarse, size=(height, width), mode="bicubic")[0].permute(1, 2, 0).clamp(0, 1)
 
@@ -58,7 +58,7 @@ def transcribed(query: Tensor, reference: Tensor, size: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("height", "width"), [(150, 150), (90, 140), (64, 64)])
 def test_the_score_is_that_of_the_plain_transcription(height: int, width: int) -> None:
-    query, reference = picture(height, width, 0), picture(height, width, 1)
+    query, reference = random_image(height, width, 0), random_image(height, width, 1)
     map_, score = comparison(64).compare(query, rendering(reference))
     expected = transcribed(query, reference, 64)
     assert score == pytest.approx(float(expected.max()), rel=1e-5)
@@ -72,8 +72,8 @@ def test_the_score_is_that_of_the_plain_transcription(height: int, width: int) -
 def test_smoothing_is_scipys(length: int, sigma: float) -> None:
     map_ = torch.rand(length, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = torch.from_numpy(gaussian_filter(map_.numpy(), sigma))
-    torch.testing.assert_close(smoothed(map_, sigma), expected)
-    torch.testing.assert_close(smoothing(length, sigma).sum(1), torch.ones(length, dtype=torch.float64))
+    torch.testing.assert_close(smooth_map(map_, sigma), expected)
+    torch.testing.assert_close(smoothing_matrix(length, sigma).sum(1), torch.ones(length, dtype=torch.float64))
 
 
 def test_the_difference_is_that_of_colours_and_of_every_level() -> None:
@@ -87,8 +87,8 @@ def test_the_difference_is_that_of_colours_and_of_every_level() -> None:
         assert float(total.sum()) == pytest.approx(4.0 * weight, rel=1e-4)
 
 
-def test_equal_pictures_have_no_difference() -> None:
-    query = picture(80, 80, 0)
+def test_equal_images_have_no_difference() -> None:
+    query = random_image(80, 80, 0)
     map_, score = comparison(64).compare(query, rendering(query.clone()))
     assert score == 0.0
     assert float(map_.abs().max()) == 0.0
@@ -104,10 +104,10 @@ def test_the_maximum_lies_on_the_defect(size: int) -> None:
     assert score > comparison(size, sigma=1.0).compare(*pair(3, False)[:2])[1]
 
 
-def test_pictures_keep_their_aspect() -> None:
-    assert scaled(torch.rand(2, 90, 140, 3), 64).shape == (2, 64, 99, 3)
-    assert scaled(torch.rand(2, 140, 90, 3), 64).shape == (2, 99, 64, 3)
-    assert scaled(torch.rand(2, 48, 48, 3), 96).shape == (2, 96, 96, 3)
+def test_images_keep_their_aspect() -> None:
+    assert resize_like_paper(torch.rand(2, 90, 140, 3), 64).shape == (2, 64, 99, 3)
+    assert resize_like_paper(torch.rand(2, 140, 90, 3), 64).shape == (2, 99, 64, 3)
+    assert resize_like_paper(torch.rand(2, 48, 48, 3), 96).shape == (2, 96, 96, 3)
 
 
 def test_random_weights_are_on_record() -> None:

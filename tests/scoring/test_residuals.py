@@ -38,7 +38,7 @@ def test_a_shift_of_one_pixel_leaves_nothing() -> None:
     assert float(beyond_range(image + 2, *neighbourhood_range(image, 1)).min()) > 0.9
 
 
-def test_shading_is_taken_away_and_a_small_defect_is_not() -> None:
+def test_shading_is_removed_and_a_small_defect_is_not() -> None:
     slope = torch.linspace(-0.05, 0.05, 64).expand(3, 64, 64)
     stained = slope.clone()
     stained[0, 30:34, 30:34] += 0.5
@@ -48,7 +48,7 @@ def test_shading_is_taken_away_and_a_small_defect_is_not() -> None:
     assert float(shading(slope, torch.zeros(64, 64)).abs().max()) == 0.0
 
 
-def test_the_crop_holds_what_either_picture_shows() -> None:
+def test_the_crop_holds_what_either_image_shows() -> None:
     query, colour, opacity = torch.ones(80, 90, 3), torch.ones(80, 90, 3), torch.zeros(80, 90)
     colour[30:40, 30:40], opacity[30:40, 30:40] = 0.5, 1.0
     query[30:40, 60:62] = 0.2
