@@ -1,4 +1,4 @@
-"""Files and folders of the data room: their order, their contents, their hashes."""
+"""Lists, reads and hashes files and folders of data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """A sorting key by which 2 comes before 10.
+    """Return a sorting key by which 2 comes before 10.
 
     >>> sorted(["10", "2", "1"], key=natural_key)
     ['1', '2', '10']
@@ -30,13 +30,13 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """PNG and JPEG files of a folder in natural order; hidden files are left out."""
+    """List the PNG and JPEG files of a folder in natural order, without hidden ones."""
     found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders of a folder in natural order; hidden ones are left out, and none where there is no such folder."""
+    """List the folders of a folder in natural order, without hidden ones; none where the folder does not exist."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
@@ -44,7 +44,11 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def find_object(object_dir: Path) -> Path:
-    """``object_dir`` if there is such a folder; an InputError names the nearest folder otherwise."""
+    """Return ``object_dir``, an existing folder.
+
+    Raises:
+        InputError: naming the nearest folder, where there is no such folder.
+    """
     if object_dir.is_dir():
         return object_dir
     parent = object_dir.parent
@@ -56,7 +60,7 @@ def find_object(object_dir: Path) -> Path:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file says; an InputError says why it cannot be read."""
+    """Read a JSON file; an InputError says why it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -64,7 +68,7 @@ def read_json(path: Path) -> Any:
 
 
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None) -> Iterable[Result]:
-    """``work`` of each item, in order, by threads; Ctrl-C and errors drop what has not begun."""
+    """Yield ``work`` of each item, in order, computed by threads; Ctrl-C and errors drop items not yet begun."""
     pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
     try:
         yield from pool.map(work, items)
@@ -73,7 +77,7 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item], workers: i
 
 
 def hash_of_files(root: Path, files: list[Path]) -> str:
-    """A hash of the files' contents and of their places under ``root``."""
+    """Return a hash of the files' contents and of their paths relative to ``root``."""
     digest = hashlib.blake2b(digest_size=16)
     contents = in_threads(lambda path: hashlib.blake2b(path.read_bytes(), digest_size=16).digest(), files)
     for path, content in zip(files, contents):

@@ -9,7 +9,7 @@ from data.folders import natural_key
 from data.import_options import make_parser, options_of, tell
 from data.import_transforms import find_picture
 from data.layout import Frame, Options, Source, Summary, sized, write_object
-from data.world import from_opencv
+from data.world import pose_from_opencv
 from utils.errors import InputError
 from utils.images import SUFFIXES
 
@@ -53,11 +53,11 @@ def posed_pictures(model: Model, pictures: Path, notes: list[str]) -> Source:
         if picture is None:
             skipped.append(f"{name} (no such picture in {pictures})")
             continue
-        frames.append(Frame(picture, from_opencv(pose), sized(model.cameras[camera], picture)))
+        frames.append(Frame(picture, pose_from_opencv(pose), sized(model.cameras[camera], picture)))
     taken = {frame.path for frame in frames}
     found = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in SUFFIXES)
     skipped += [f"{path.relative_to(pictures)} (no pose)" for path in found if path not in taken]
-    return Source(frames, skipped, model.points, turn=True, unit="units of COLMAP", notes=notes)
+    return Source(frames, skipped, model.points, free_axes=True, unit="units of COLMAP", notes=notes)
 
 
 def model_folders(source: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from data.folders import read_json
 from data.import_options import make_parser, options_of, tell
 from data.import_transforms import find_picture, read_lens
 from data.layout import Frame, Options, Source, Summary, sized, write_object
-from data.world import FLIP, rigid, rotation_of_quaternion
+from data.world import FLIP, rigid_pose, rotation_of_quaternion
 from utils.errors import InputError
 from utils.images import read_image_size
 
@@ -97,7 +97,7 @@ def read_poses(table: Path, convention: str, pose: str, metres: float) -> list[t
             continue
         where = f"line {number} of {table}"
         cells = {key: cell.strip() for key, cell in zip(header, row)}
-        matrix = rigid(_matrix(cells, where), where)
+        matrix = rigid_pose(_matrix(cells, where), where)
         matrix = np.linalg.inv(matrix) if pose == "w2c" else matrix
         matrix[:3, 3] *= metres
         result.append((cells.get("file", ""), matrix @ FLIP if convention == "opencv" else matrix))

@@ -17,7 +17,7 @@ from data.folders import read_json
 from data.import_options import make_parser, options_of, tell
 from data.layout import Frame, Options, Source, Summary, sized, write_object
 from data.lens import Lens
-from data.world import rigid
+from data.world import rigid_pose
 from utils.errors import InputError
 from utils.images import SUFFIXES, read_image_size
 
@@ -67,7 +67,7 @@ def read_transforms(source: Path, images: Path | None = None) -> Source:
         lens = sized(read_lens({**content, **entry}, read_image_size(picture), where), picture)
         mask = entry.get("mask_path")
         mask_path = find_picture(path.parent, mask, None) if isinstance(mask, str) else None
-        frames.append(Frame(picture, rigid(entry.get("transform_matrix"), where), lens, mask_path))
+        frames.append(Frame(picture, rigid_pose(entry.get("transform_matrix"), where), lens, mask_path))
     return Source(frames, skipped)
 
 

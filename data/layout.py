@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from data.folders import GOOD, folders_in, images_in, in_threads
-from data.lens import Lens, common_camera, rectify, shares_lost
+from data.lens import Lens, common_camera, cropped_and_filled, rectify
 from data.masks import cut_out, find_mask, find_query_mask, read_foreground
 from data.photos import OrientedPhotos
 from data.plain_background import PLAIN_COLOURS, plain_mask
-from data.world import fitting_similarity, moved
+from data.world import apply_similarity, centring_similarity
 from utils.camera import Intrinsics
 from utils.checkpoint import write_atomically, write_text
 from utils.errors import InputError
@@ -63,7 +63,7 @@ class Source:
     frames: Sequence[Frame]
     skipped: Sequence[str] = ()  # a sentence for each picture or pose that is left out
     points: np.ndarray | None = None  # (points, 3) sparse points in the poses' world
-    turn: bool = False  # whether the world's axes mean nothing
+    free_axes: bool = False  # whether the world's axes mean nothing
     unit: str = "source units"  # of the poses' world
     notes: Sequence[str] = ()
     photo_size: tuple[int, int] | None = None  # width and height of the photos, where the frames are smaller copies
@@ -136,8 +136,8 @@ def write_object(source: Source, options: Options) -> Summary:
         raise InputError(f"At least {FEWEST} posed pictures are needed, found {len(frames)}{lost}")
     camera = common_camera([frame.lens for frame in frames], options.image_size)
     poses = np.stack([frame.pose for frame in frames])
-    similarity = np.eye(4) if options.keep_world else fitting_similarity(poses, source.points, source.turn)
-    poses = moved(similarity, poses)
+    similarity = np.eye(4) if options.keep_world else centring_similarity(poses, source.points, source.free_axes)
+    poses = apply_similarity(similarity, poses)
     queries = find_queries(options)
     if options.masks is not None:
         for frame in frames:
@@ -156,7 +156,7 @@ def write_object(source: Source, options: Options) -> Summary:
         "frames": frame_entries(frames, names, poses),
     }
     write_text(options.out / "transforms.json", json.dumps(told, indent=1))
-    shares = [shares_lost(lens, camera) for lens in {frame.lens for frame in frames}]
+    shares = [cropped_and_filled(lens, camera) for lens in {frame.lens for frame in frames}]
     distance = np.linalg.norm(poses[:, :3, 3], axis=1)
     return Summary(
         out=options.out,

@@ -1,4 +1,4 @@
-"""Real lenses: taking pictures with OpenCV's distortion over into one pinhole camera with a centred principal point."""
+"""Real lenses: rectifies images with OpenCV's distortion to one pinhole camera with a centred principal point."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import numpy as np
 from utils.camera import Intrinsics
 from utils.errors import InputError
 
-EXACT = 0.05  # pixels by which a picture may be moved without being resampled
-DISTORTIONS = (0, 1, 2, 4, 5, 8)  # how many coefficients a lens may have
-MOST_PIXELS = 20_000  # a side; more is a damaged file
+MAX_SHIFT = 0.05  # pixels by which an image may be off without being resampled
+COEFFICIENT_COUNTS = (0, 1, 2, 4, 5, 8)  # how many distortion coefficients a lens may have
+MAX_SIDE = 20_000  # pixels; more is a damaged file
 
 
 @dataclass(frozen=True)
 class Lens:
-    """A pinhole camera with distortion, in pixels; pixel (0, 0) has its centre at (0.5, 0.5), as COLMAP has it.
+    """A pinhole camera with distortion, in pixels; pixel (0, 0) has its centre at (0.5, 0.5), as in COLMAP.
 
     ``distortion`` is in OpenCV's order: k1 k2 p1 p2 [k3 [k4 k5 k6]], or the four of its fisheye model.
     """
@@ -37,13 +37,17 @@ class Lens:
     fisheye: bool = False
 
     def checked(self, where: str) -> Lens:
-        """This lens; an InputError that names ``where`` it stands if it cannot be a camera."""
+        """Return this lens.
+
+        Raises:
+            InputError: naming ``where`` it was read, if it cannot be a camera.
+        """
         numbers = (self.focal_x, self.focal_y, self.centre_x, self.centre_y, *self.distortion)
         if not all(math.isfinite(number) and abs(number) < 1e7 for number in numbers):
             raise InputError(f"The camera of {where} must be finite numbers, found {numbers}; write it again.")
-        if not (0 < self.width <= MOST_PIXELS and 0 < self.height <= MOST_PIXELS):
+        if not (0 < self.width <= MAX_SIDE and 0 < self.height <= MAX_SIDE):
             raise InputError(
-                f"The camera of {where} must have 1 to {MOST_PIXELS} pixels a side, found {self.width}x{self.height}."
+                f"The camera of {where} must have 1 to {MAX_SIDE} pixels a side, found {self.width}x{self.height}."
             )
         if not 0.05 < min(self.focal_x, self.focal_y) / max(self.width, self.height) < 500:
             raise InputError(
@@ -53,7 +57,7 @@ class Lens:
         return self
 
     def entry(self) -> dict[str, Any]:
-        """The lens as ``transforms.json`` has it under ``photo_camera``."""
+        """Return the lens as ``transforms.json`` holds it under ``photo_camera``."""
         return {
             "w": self.width,
             "h": self.height,
@@ -66,8 +70,12 @@ class Lens:
         }
 
     @staticmethod
-    def of_entry(entry: Any, where: str) -> Lens:
-        """What ``entry`` wrote; an InputError that names ``where`` it stands if it is damaged."""
+    def from_entry(entry: Any, where: str) -> Lens:
+        """Return the lens that ``entry`` wrote.
+
+        Raises:
+            InputError: naming ``where`` it was read, if it is damaged.
+        """
         try:
             width, height = int(entry["w"]), int(entry["h"])
             focal_x, focal_y, centre_x, centre_y = (float(entry[key]) for key in ("fl_x", "fl_y", "cx", "cy"))
@@ -76,56 +84,48 @@ class Lens:
         except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise InputError(
                 f"photo_camera in {where} must hold w, h, fl_x, fl_y, cx, cy, distortion and fisheye, found "
-                f"{str(entry)[:80]} ({type(error).__name__}); take it out, or import the photos again."
+                f"{str(entry)[:80]} ({type(error).__name__}); remove it, or import the photos again."
             ) from None
-        if len(distortion) not in DISTORTIONS:
+        if len(distortion) not in COEFFICIENT_COUNTS:
             raise InputError(
-                f"distortion of photo_camera in {where} must have {', '.join(map(str, DISTORTIONS))} numbers, found "
-                f"{len(distortion)}; import the photos again."
+                f"distortion of photo_camera in {where} must have {', '.join(map(str, COEFFICIENT_COUNTS))} numbers, "
+                f"found {len(distortion)}; import the photos again."
             )
         return lens.checked(where)
 
     def resized(self, width: int, height: int) -> Lens:
-        """The same lens with its picture resampled to ``width`` x ``height``."""
+        """Return the same lens with its image resampled to ``width`` x ``height``."""
         if (width, height) == (self.width, self.height):
             return self
         x, y = width / self.width, height / self.height
-        return Lens(
-            width,
-            height,
-            self.focal_x * x,
-            self.focal_y * y,
-            self.centre_x * x,
-            self.centre_y * y,
-            self.distortion,
-            self.fisheye,
-        )
+        focal_x, focal_y, centre_x, centre_y = self.focal_x * x, self.focal_y * y, self.centre_x * x, self.centre_y * y
+        return Lens(width, height, focal_x, focal_y, centre_x, centre_y, self.distortion, self.fisheye)
 
 
 def common_camera(lenses: Sequence[Lens], image_size: int) -> Intrinsics:
-    """The pinhole camera into which all pictures are taken over: square pixels, centred principal point.
+    """Return the pinhole camera to which all images are rectified: square pixels, centred principal point.
 
-    It has the most frequent picture size and the median focal length, averaged down to ``image_size`` pixels on the
-    longer side; smaller pictures stay.
+    It has the most frequent image size and the median focal length, averaged down to ``image_size`` pixels on the
+    longer side; smaller images keep their size.
     """
     (width, height), _ = Counter((lens.width, lens.height) for lens in lenses).most_common(1)[0]
     focal = float(np.median([0.5 * (lens.focal_x + lens.focal_y) * width / lens.width for lens in lenses]))
     scale = min(1.0, image_size / max(width, height))
-    small, low = max(1, round(width * scale)), max(1, round(height * scale))
-    return Intrinsics(small, low, focal * small / width, focal * small / width, 0.5 * small, 0.5 * low)
+    columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
+    return Intrinsics(columns, rows, focal * columns / width, focal * columns / width, 0.5 * columns, 0.5 * rows)
 
 
-def rectify(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
-    """A picture of ``lens`` as ``camera`` would have taken it from the same place.
+def rectify(image: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
+    """Return an image of ``lens`` as ``camera`` would have taken it from the same place.
 
     Args:
-        picture: (lens.height, lens.width, 3 or 4) uint8; a fourth channel is alpha.
-        fill: 8-bit grey that stands where the lens did not look; alpha is 0 there.
+        image: (lens.height, lens.width, 3 or 4) uint8; a fourth channel is alpha.
+        fill: 8-bit grey of pixels that the lens did not see; their alpha is 0.
     Returns:
-        (camera.height, camera.width, channels) uint8, averaged where the picture is finer than the camera.
+        (camera.height, camera.width, channels) uint8, averaged where the image is finer than the camera.
     """
     finer, outside, exact = _maps(lens, camera)
-    values: np.ndarray = picture.astype(np.float32)
+    values: np.ndarray = image.astype(np.float32)
     if values.shape[2] == 4:  # colour times alpha is what may be averaged
         values[..., :3] = fill + (values[..., :3] - fill) * values[..., 3:] / 255.0
     if not exact:
@@ -139,20 +139,20 @@ def rectify(picture: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> n
     return values.round().clip(0, 255).astype(np.uint8)
 
 
-def shares_lost(lens: Lens, camera: Intrinsics) -> tuple[float, float]:
-    """Shares in [0, 1] of the lens's picture that ``camera`` crops, and of the camera's that the lens did not see."""
+def cropped_and_filled(lens: Lens, camera: Intrinsics) -> tuple[float, float]:
+    """Return the shares in [0, 1] of the lens's image that ``camera`` crops, and of the camera's that it fills."""
     _, outside, exact = _maps(lens, camera)
     if exact:
         return 0.0, 0.0
     x, y = np.meshgrid((np.arange(32) + 0.5) / 32 * lens.width, (np.arange(32) + 0.5) / 32 * lens.height)
-    seen = undistorted(np.stack([x, y], axis=-1).reshape(-1, 2), lens)
+    seen = undistort(np.stack([x, y], axis=-1).reshape(-1, 2), lens)
     column, row = seen[:, 0] * camera.focal_x + camera.centre_x, seen[:, 1] * camera.focal_y + camera.centre_y
     inside = (column >= 0) & (row >= 0) & (column <= camera.width) & (row <= camera.height)
     return 1.0 - float(inside.mean()), float(outside.mean())
 
 
-def undistorted(pixels: np.ndarray, lens: Lens) -> np.ndarray:
-    """Where the rays through ``pixels`` (points, 2) cut the plane at depth 1, y down: (points, 2)."""
+def undistort(pixels: np.ndarray, lens: Lens) -> np.ndarray:
+    """Return where the rays through ``pixels`` (points, 2) meet the plane at depth 1, y down: (points, 2)."""
     matrix, coefficients = _opencv(lens)
     points = (pixels - 0.5).astype(np.float64)[:, None]  # OpenCV counts from the first pixel's centre
     method = cv2.fisheye.undistortPoints if lens.fisheye else cv2.undistortPoints
@@ -160,7 +160,7 @@ def undistorted(pixels: np.ndarray, lens: Lens) -> np.ndarray:
 
 
 def _opencv(lens: Lens) -> tuple[np.ndarray, np.ndarray]:
-    """Camera matrix (3, 3) and coefficients as OpenCV takes them."""
+    """Return the camera matrix (3, 3) and the distortion coefficients of OpenCV."""
     matrix = np.array(
         [[lens.focal_x, 0, lens.centre_x - 0.5], [0, lens.focal_y, lens.centre_y - 0.5], [0, 0, 1]], dtype=np.float64
     )
@@ -170,11 +170,11 @@ def _opencv(lens: Lens) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.lru_cache(maxsize=4)
 def _maps(lens: Lens, camera: Intrinsics) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, bool]:
-    """Where the pixels of ``camera``, split until they are as fine as the lens's, lie in the lens's picture.
+    """Map the pixels of ``camera``, split until they are as fine as the lens's, to the lens's image.
 
     Returns:
-        x and y (height, width) float32 as cv2.remap takes them, which pixels lie outside (height, width) bool, and
-        whether the picture may be left as it is.
+        x and y (height, width) float32 for cv2.remap, which pixels lie outside (height, width) bool, and whether the
+        map is so close to the identity that the image needs no resampling.
     """
     finer = max(1, math.ceil(lens.width / camera.width - 0.01))
     size = (finer * camera.width, finer * camera.height)
@@ -190,6 +190,5 @@ def _maps(lens: Lens, camera: Intrinsics) -> tuple[tuple[np.ndarray, np.ndarray]
     x, y = method(matrix, coefficients, np.eye(3), target, size, cv2.CV_32FC1)
     x, y = np.nan_to_num(x, nan=-1e6), np.nan_to_num(y, nan=-1e6)
     outside = (x < -1) | (y < -1) | (x > lens.width) | (y > lens.height)
-    same = size == (lens.width, lens.height)
-    exact = same and max(np.abs(x - np.arange(size[0])).max(), np.abs(y - np.arange(size[1])[:, None]).max()) < EXACT
-    return (x, y), outside, bool(exact)
+    shift = max(np.abs(x - np.arange(size[0])).max(), np.abs(y - np.arange(size[1])[:, None]).max())
+    return (x, y), outside, size == (lens.width, lens.height) and bool(shift < MAX_SHIFT)

@@ -1,4 +1,4 @@
-"""Poses brought into the world that training expects: the object at the origin, the cameras four units away."""
+"""Brings poses into the world that training expects: the object at the origin, the cameras four units away."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from scipy.spatial.transform import Rotation
 from utils.errors import InputError
 from utils.geometry import common_point, shortest_rotation
 
-DISTANCE = 4.0  # mean distance of the cameras from the object, so that the paper's near 2 and far 6 enclose it
-FITS = (2.5, 4.5)  # mean distances that are left as they are: MAD's own are 3 to 4
-OFF_CENTRE = 0.1  # share of that distance by which the object may lie beside the origin and be left there
+MEAN_DISTANCE = 4.0  # mean distance of the cameras from the object, so that the paper's near 2 and far 6 enclose it
+ACCEPTED_DISTANCES = (2.5, 4.5)  # mean distances that are kept: MAD's own are 3 to 4
+MAX_OFF_CENTRE = 0.1  # share of that distance by which a kept object may be off the origin
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenCV's camera axes (x right, y down, z forward) to OpenGL's, and back
 
 
-def rigid(pose: object, where: str) -> np.ndarray:
-    """A rotation and translation (4, 4) float64 from a matrix (3 or 4, 4); a uniform scale and rounding are taken out.
+def rigid_pose(pose: object, where: str) -> np.ndarray:
+    """Return the rotation and translation (4, 4) float64 of a matrix (3 or 4, 4), without uniform scale and rounding.
 
-    Errors:
-        InputError naming ``where`` for anything else: not numbers, not finite, sheared, mirrored.
+    Raises:
+        InputError: naming ``where``, for anything else: not numbers, not finite, sheared, mirrored.
     """
     try:
         matrix = np.array(pose, dtype=np.float64)
@@ -39,13 +39,13 @@ def rigid(pose: object, where: str) -> np.ndarray:
     return result
 
 
-def from_opencv(world_to_camera: np.ndarray) -> np.ndarray:
-    """``camera_to_world`` (4, 4), OpenGL axes, of OpenCV's and COLMAP's world_to_camera (4, 4)."""
+def pose_from_opencv(world_to_camera: np.ndarray) -> np.ndarray:
+    """Return camera_to_world (4, 4), OpenGL axes, of a world_to_camera (4, 4) of OpenCV or COLMAP."""
     return np.linalg.inv(world_to_camera) @ FLIP
 
 
 def rotation_of_quaternion(quaternion: object, where: str) -> np.ndarray:
-    """The rotation (3, 3) of a quaternion w, x, y, z of any length but zero."""
+    """Return the rotation (3, 3) of a quaternion w, x, y, z of any length but zero."""
     numbers = np.array(quaternion, dtype=np.float64)
     largest = np.abs(numbers).max()
     if not 1e-6 < largest < 1e6:
@@ -53,33 +53,34 @@ def rotation_of_quaternion(quaternion: object, where: str) -> np.ndarray:
     return Rotation.from_quat(numbers, scalar_first=True).as_matrix()
 
 
-def moved(similarity: np.ndarray, poses: np.ndarray) -> np.ndarray:
-    """Poses (views, 4, 4) after their world went through ``similarity`` (4, 4): rotation, uniform scale, offset."""
+def apply_similarity(similarity: np.ndarray, poses: np.ndarray) -> np.ndarray:
+    """Return poses (views, 4, 4) after a ``similarity`` (4, 4) of their world: rotation, uniform scale, offset."""
     scale = np.cbrt(np.linalg.det(similarity[:3, :3]))
     result = similarity @ poses
     result[:, :3, :3] /= scale
     return result
 
 
-def fitting_similarity(poses: np.ndarray, points: np.ndarray | None = None, turn: bool = False) -> np.ndarray:
-    """The similarity (4, 4) that puts the object at the origin and the cameras ``DISTANCE`` away on average.
+def centring_similarity(poses: np.ndarray, points: np.ndarray | None = None, free_axes: bool = False) -> np.ndarray:
+    """Return the similarity (4, 4) that puts the object at the origin and the cameras ``MEAN_DISTANCE`` away.
 
-    The object is where the cameras look, or, where sparse points lie there, in their middle. A world that fits already
-    is left as it is.
+    The object is where the cameras look or, where there are enough sparse points nearby, at their median. A world that
+    fits already is kept.
 
     Args:
         poses: (views, 4, 4) camera_to_world, OpenGL axes.
-        points: (points, 3) sparse points of the object and of what is around it, or None.
-        turn: whether the world's axes mean nothing; then the cameras' mean up becomes z.
-    Errors:
-        InputError where all cameras look the same way, or stand in one place.
+        points: (points, 3) sparse points of the object and of its surroundings, or None.
+        free_axes: whether the world's axes mean nothing; then the cameras' mean up direction becomes z.
+    Raises:
+        InputError: where all cameras look the same way, or are in one place.
     """
     centre = _object_centre(poses, points)
     distance = float(np.linalg.norm(poses[:, :3, 3] - centre, axis=1).mean())
-    if not turn and FITS[0] <= distance <= FITS[1] and np.linalg.norm(centre) < OFF_CENTRE * distance:
+    accepted = ACCEPTED_DISTANCES[0] <= distance <= ACCEPTED_DISTANCES[1]
+    if not free_axes and accepted and np.linalg.norm(centre) < MAX_OFF_CENTRE * distance:
         return np.eye(4)
-    rotation = _upright(poses[:, :3, 1].mean(0)) if turn else np.eye(3)
-    scale = DISTANCE / distance
+    rotation = _upright(poses[:, :3, 1].mean(0)) if free_axes else np.eye(3)
+    scale = MEAN_DISTANCE / distance
     similarity = np.eye(4)
     similarity[:3, :3], similarity[:3, 3] = scale * rotation, -scale * rotation @ centre
     return similarity
@@ -91,12 +92,12 @@ def _object_centre(poses: np.ndarray, points: np.ndarray | None) -> np.ndarray:
     if len(poses) < 2 or spread[1] < 1e-3 * spread[0]:
         raise InputError(
             f"The {len(poses)} cameras must look at the object from several sides, found one direction; check that "
-            f"the poses belong to different pictures, or keep the world as it is with --keep_world."
+            f"the poses belong to different images, or keep the world with --keep_world."
         )
     centre = common_point(torch.from_numpy(poses)).double().numpy()
     distance = np.linalg.norm(poses[:, :3, 3] - centre, axis=1)
     if not np.isfinite(centre).all() or distance.mean() < 1e-9:
-        raise InputError("The cameras must stand around the object, found all in one place; check the poses.")
+        raise InputError("The cameras must be around the object, found all in one place; check the poses.")
     if points is not None:
         near = points[np.linalg.norm(points - centre, axis=1) < 0.3 * np.median(distance)]
         if len(near) >= 30:

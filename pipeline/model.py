@@ -168,7 +168,7 @@ class Model(ReferenceModel):
     def photos(self) -> PhotoReader:
         """Reads images as the camera of the training views would have taken them."""
         entry = self.record.photo_camera
-        lens = None if entry is None else Lens.of_entry(entry, str(self.config.checkpoint_dir / FILE))
+        lens = None if entry is None else Lens.from_entry(entry, str(self.config.checkpoint_dir / FILE))
         return PhotoReader(self.config, self.intrinsics, lens)
 
     @staticmethod

@@ -17,7 +17,7 @@ from data.capture import Search, capture, gather, sharpest_frames
 from data.layout import Options
 from data.mad import load_views
 from data.photos import ORIENTATION
-from data.world import moved
+from data.world import apply_similarity
 from tests.data.sources import FLIP, write_photo, write_pictures
 from tests.mad_folder import write_picture
 from utils.camera import look_at
@@ -172,7 +172,7 @@ def test_the_poses_of_a_box_are_found(tmp_path: Path) -> None:
     assert summary.pictures == 10 and summary.distance[1] == pytest.approx(4.0, abs=0.01)
     assert summary.camera.focal_x == pytest.approx(FOCAL, rel=0.08)
     found = load_views(tmp_path / "out", 800, (1.0, 1.0, 1.0)).camera_to_world.double().numpy()
-    aligned = moved(alignment(found[:, :3, 3], poses[:, :3, 3]), found)
+    aligned = apply_similarity(alignment(found[:, :3, 3], poses[:, :3, 3]), found)
     assert np.linalg.norm(aligned[:, :3, 3] - poses[:, :3, 3], axis=1).max() < 0.04
     assert np.abs(aligned[:, :3, :3] - poses[:, :3, :3]).max() < 0.02
     again = ["import-colmap", str(tmp_path / "out/capture"), "--out", str(tmp_path / "again"), "--quiet"]

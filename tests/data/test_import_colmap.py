@@ -15,7 +15,7 @@ from data.colmap_files import MODELS, lens_of, read_model
 from data.import_colmap import import_colmap
 from data.layout import Options
 from data.mad import load_views
-from data.world import moved
+from data.world import apply_similarity
 from tests.data.sources import ring, write_colmap, write_pictures
 from utils.errors import InputError
 
@@ -37,7 +37,7 @@ def test_poses_come_over_up_to_a_similarity_and_pictures_exactly(tmp_path: Path,
     views = load_views(tmp_path / "out", 800, (1.0, 1.0, 1.0))
     content = json.loads((tmp_path / "out/transforms.json").read_text())
     similarity = np.array(content["source_to_world"])
-    assert np.allclose(views.camera_to_world.numpy(), moved(similarity, poses), atol=1e-5)
+    assert np.allclose(views.camera_to_world.numpy(), apply_similarity(similarity, poses), atol=1e-5)
     assert summary.distance[1] == pytest.approx(4.0, abs=1e-3) and views.intrinsics.focal_x == pytest.approx(33.0)
     assert views.camera_to_world[:, :3, 1].mean(0).numpy() @ [0, 0, 1] > 0.8  # z is up
     for name in ("0.png", "7.png"):

@@ -15,7 +15,7 @@ from data.import_transforms import import_transforms, read_transforms
 from data.layout import Options
 from data.lens import Lens
 from data.mad import load_views
-from data.world import moved
+from data.world import apply_similarity
 from tests.data.sources import ring, write_json, write_photo, write_pictures
 from tests.mad_folder import read_transforms as frames_of
 from tests.mad_folder import write_picture
@@ -80,7 +80,7 @@ def test_a_world_elsewhere_is_centred_and_scaled_and_the_way_back_is_written(tmp
     assert np.allclose(views.camera_to_world.numpy(), ring(radius=4.0), atol=1e-5)
     assert summary.scale == pytest.approx(4.0 / 55.0) and summary.distance == pytest.approx((4.0, 4.0, 4.0))
     content = json.loads((tmp_path / "out/transforms.json").read_text())
-    back = moved(np.linalg.inv(content["source_to_world"]), views.camera_to_world.double().numpy())
+    back = apply_similarity(np.linalg.inv(content["source_to_world"]), views.camera_to_world.double().numpy())
     assert np.allclose(back, poses, atol=1e-4)
 
 
@@ -178,7 +178,7 @@ def test_queries_are_turned_and_cut_out_by_their_masks(tmp_path: Path) -> None:
 def test_the_lens_of_the_photos_is_kept(tmp_path: Path) -> None:
     import_transforms(source(tmp_path / "in", {**NERFSTUDIO, "k1": 0.1}), None, Options(tmp_path / "out"))
     entry = json.loads((tmp_path / "out/transforms.json").read_text())["photo_camera"]
-    lens = Lens.of_entry(entry, "here")
+    lens = Lens.from_entry(entry, "here")
     assert (lens.width, lens.height) == (24, 16) and lens.distortion[0] == 0.1 and lens.entry() == entry
 
 
@@ -189,7 +189,7 @@ def test_the_lens_of_the_photos_is_kept(tmp_path: Path) -> None:
 def test_a_damaged_lens_is_told(damage: dict[str, object]) -> None:
     entry = {**Lens(24, 16, 30.0, 30.0, 12.0, 8.0, (0.1,)).entry(), **damage}
     with pytest.raises(InputError, match=r"of here|in here"):
-        Lens.of_entry(entry, "here")
+        Lens.from_entry(entry, "here")
 
 
 def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.lens import Lens, common_camera, rectify, shares_lost, undistorted
+from data.lens import Lens, common_camera, cropped_and_filled, rectify, undistort
 from pipeline.config import Config
 from pipeline.photos import PhotoReader
 from tests.data.sources import write_photo
@@ -79,14 +79,14 @@ def test_leaving_the_distortion_in_would_be_seen() -> None:
 @pytest.mark.parametrize("lens", [BENT, FISH], ids=["opencv", "fisheye"])
 def test_undistorted_reverses_the_formulas(lens: Lens) -> None:
     points = np.array([[0.0, 0.0], [0.2, -0.1], [-0.3, 0.25]])
-    assert np.allclose(undistorted(distorted(points, lens), lens), points, atol=1e-4)
+    assert np.allclose(undistort(distorted(points, lens), lens), points, atol=1e-4)
 
 
 def test_a_picture_of_the_common_camera_is_left_bit_for_bit() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     lens = Lens(96, 64, 90.0, 90.0, 48.0, 32.0)
     assert np.array_equal(rectify(picture, lens, common_camera([lens], 800), 255), picture)
-    assert shares_lost(lens, common_camera([lens], 800)) == (0.0, 0.0)
+    assert cropped_and_filled(lens, common_camera([lens], 800)) == (0.0, 0.0)
 
 
 def test_halving_averages_four_pixels() -> None:
@@ -104,7 +104,7 @@ def test_where_the_lens_did_not_look_is_filled_and_transparent() -> None:
     picture[..., 3] = 255
     result = rectify(picture, lens, common_camera([lens], 40), 255)
     assert (result[:, :29, 3] == 255).all() and (result[:, 31:] == [255, 255, 255, 0]).all()
-    cropped, filled = shares_lost(lens, common_camera([lens], 40))
+    cropped, filled = cropped_and_filled(lens, common_camera([lens], 40))
     assert cropped == pytest.approx(0.25, abs=0.05) and filled == pytest.approx(0.25, abs=0.03)
 
 
