@@ -24,7 +24,7 @@ from bench.runs import RunResult
 from bench.tables import NOTES, RANDOM_MARK
 from bench.typeset import Table, as_markdown
 from data.attributes import Contrast, attributes, measure_contrast, read_published_attributes, triangles_of
-from data.mad import fingerprint
+from data.mad import views_fingerprint
 from utils.checkpoint import write_text
 from utils.errors import InputError
 from utils.progress import Progress
@@ -179,7 +179,7 @@ def measured_attributes(objects: Mapping[str, BenchmarkConfig], output_dir: Path
 
 def kept_contrast(folder: Path, config: BenchmarkConfig, output_dir: Path) -> Contrast:
     """Return an object's contrast, measured where it is not kept for the same images."""
-    path, images = output_dir / "attributes.json", f"{fingerprint(folder)} on {config.background}"
+    path, images = output_dir / "attributes.json", f"{views_fingerprint(folder)} on {config.background}"
     kept = read_kept(path)
     if kept.get(folder.name, {}).get("images") != images:
         contrast = measure_contrast(folder, config.background_rgb, Progress(config.quiet))

@@ -17,7 +17,7 @@ from baselines.protocol import Method
 from baselines.registry import make_method
 from bench.memory import PeakMemory
 from bench.runs import FAILURE, RESULTS, VERSION, Run, RunResult, lock_of, read_result, record_failure
-from data.mad import Query, check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
+from data.mad import Query, check_ground_truth, list_queries, load_views, query_fingerprint, views_fingerprint
 from data.masks import read_object_image
 from evaluation.metrics import evaluate
 from evaluation.results import RANDOM_WEIGHTS, Evaluation, ObjectReport, QueryResult, verdict_at, write_results
@@ -115,7 +115,7 @@ def settings_of(run: Run, method: Method) -> dict[str, Any]:
 
 def fingerprints(run: Run, settings: dict[str, Any], queries: list[Query]) -> tuple[str, str]:
     """Return the hash of all that the training depends on, and of all that the result depends on."""
-    data = hash_of([VERSION, settings, fingerprint(run.object_dir)])
+    data = hash_of([VERSION, settings, views_fingerprint(run.object_dir)])
     return data, hash_of([data, query_fingerprint(run.object_dir, queries)])
 
 

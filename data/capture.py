@@ -1,7 +1,7 @@
-"""``python -m data capture``: the poses of photos or of a video by COLMAP, and the object that they show.
+"""Captures an object from photos or a video: COLMAP finds the poses.
 
-What is found on the way stays in ``<out>/capture``: upright, scaled-down pictures, matches, and COLMAP's model, which
-``import-colmap <out>/capture`` takes over again, for example with masks that were made later.
+Upright, scaled-down images, matches, and COLMAP's model stay in ``<out>/capture``, and ``import-colmap <out>/capture``
+imports them again, for example with masks that were made later.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from PIL import Image
 
 from data.colmap_files import read_model
 from data.folders import images_in
-from data.import_colmap import model_folders, posed_pictures
-from data.import_options import make_parser, options_of, tell
-from data.layout import Options, Summary, find_queries, refuse_what_is_there, write_object, write_picture
+from data.import_colmap import model_folders, posed_images
+from data.import_options import CaptureOptions, ImportOptions
+from data.layout import ImportSummary, existing_parts, find_queries, write_image, write_object
 from data.photos import ORIENTATION, OrientedPhotos
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
@@ -29,92 +29,51 @@ from utils.progress import Progress
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 EXIF_IFD = 0x8769
-FEWEST = 8  # posed pictures below which the result is worth nothing
-EXHAUSTIVE = 80  # pictures up to which each is matched with each
-OVERLAP = 10  # pictures after each with which it is matched otherwise
-CHUNK = 5  # pictures whose features are found between two moves of the bar
-LENSES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+MIN_POSED = 8  # posed images below which the result is worthless
+MAX_EXHAUSTIVE = 80  # images up to which each is matched with each
+OVERLAP = 10  # images after each with which it is matched otherwise
+CHUNK = 5  # images whose features are found between two updates of the progress bar
+SHARPNESS_SIZE = 480  # longer side in pixels at which the sharpness of a frame is measured
 
 
-@dataclass(frozen=True)
-class Search:
-    """How poses are looked for."""
-
-    frames: int = 80  # pictures taken from a video
-    pixels: int = 1200  # longer side of the pictures in which points are looked for
-    features: int = 4096  # points a picture, at most
-    matching: str = "auto"  # "exhaustive", "sequential", or by the number of pictures
-    lens: str = "RADIAL"  # COLMAP's camera model
-    turntable: bool = False  # the object turns before a camera that stands: only points on it count
-    seed: int = 0
-    threads: int = -1  # of COLMAP; with 1 a run can be repeated exactly
-
-
-def main(arguments: list[str]) -> int:
-    """The command line."""
-    parser = make_parser("capture", "Find the poses of photos or a video with COLMAP and write the object.")
-    default = Search()
-    parser.add_argument("source", type=Path, help="a folder of photos (PNG, JPEG), or a video")
-    parser.add_argument("--frames", type=int, default=default.frames, help="pictures taken from a video")
-    parser.add_argument("--sfm_size", type=int, default=default.pixels, help="longer side on which poses are found")
-    parser.add_argument("--features", type=int, default=default.features, help="points a picture, at most")
-    parser.add_argument("--matching", choices=("auto", "exhaustive", "sequential"), default=default.matching)
-    parser.add_argument("--lens", choices=LENSES, default=default.lens, help="COLMAP's camera model")
-    parser.add_argument("--turntable", action="store_true", help="the object turns, the camera stands; needs --masks")
-    parser.add_argument("--seed", type=int, default=default.seed)
-    parser.add_argument("--threads", type=int, default=default.threads, help="1 makes a run repeatable bit for bit")
-    found = parser.parse_args(arguments)
-    search = Search(
-        found.frames,
-        found.sfm_size,
-        found.features,
-        found.matching,
-        found.lens,
-        found.turntable,
-        found.seed,
-        found.threads,
-    )
-    return tell(capture(found.source, search, options_of(found)))
-
-
-def capture(source: Path, search: Search, options: Options) -> Summary:
+def capture(source: Path, search: CaptureOptions, options: ImportOptions, quiet: bool = True) -> ImportSummary:
     """Find the poses of the photos or video ``source`` and write the object.
 
-    Errors:
-        InputError where there are too few pictures, or COLMAP poses fewer than ``FEWEST`` or than half of them.
+    Raises:
+        InputError: where there are too few images, or COLMAP poses fewer than ``MIN_POSED`` or than half of them.
     """
-    colmap = _colmap()
-    refuse_what_is_there(options)
+    colmap, progress = _colmap(), Progress(quiet)
+    existing_parts(options)
     if search.turntable and options.masks is None:
-        raise InputError("--turntable needs --masks, for the background stands while the object turns; add them.")
-    find_queries(options)  # what is missing is told now, not after minutes
+        raise InputError("--turntable needs --masks, for the background is fixed while the object turns; add them.")
+    find_queries(options)  # missing files are reported now, not after minutes
     work = options.out / "capture"
     if work.exists():
         shutil.rmtree(work)
-    gathered = gather(source, work, search, options)
+    gathered = gather(source, work, search, options, progress)
     count = gathered.count
-    if count < FEWEST:
-        raise InputError(f"At least {FEWEST} pictures are needed, found {count} in {source}; take some 50 all around.")
-    find_poses(colmap, work, search, options.progress)
+    if count < MIN_POSED:
+        raise InputError(f"At least {MIN_POSED} images are needed, found {count} in {source}; take some 50 all around.")
+    find_poses(colmap, work, search, progress)
     models = {folder: read_model(folder) for folder in model_folders(work)} if any(work.glob("sparse/*/*.bin")) else {}
     folder = max(models, key=lambda place: len(models[place].images), default=None)
     posed = len(models[folder].images) if folder is not None else 0
-    if folder is None or posed < max(FEWEST, count / 2):
+    if folder is None or posed < max(MIN_POSED, count / 2):
         raise InputError(
-            f"COLMAP found the poses of only {posed} of {count} pictures; take more, ten degrees apart at "
-            f"most, sharp, in even light, with a patterned cloth or newspaper under the object (and --matching "
-            f"exhaustive), then run this again."
+            f"COLMAP found the poses of only {posed} of {count} images; take more, ten degrees apart at most, sharp, "
+            f"in even light, with a patterned cloth or newspaper under the object (and --matching exhaustive), then "
+            f"run this again."
         )
-    notes = [f"{len(models)} models, the largest has {posed} of {count} pictures"] if len(models) > 1 else []
-    found = posed_pictures(models[folder], work / "images", [*gathered.notes, *notes])
+    notes = [f"{len(models)} models, the largest has {posed} of {count} images"] if len(models) > 1 else []
+    found = posed_images(models[folder], work / "images", [*gathered.notes, *notes])
     if options.masks is not None:
         options = replace(options, masks=work / "masks", test_masks=options.test_masks or options.masks)
-    return write_object(replace(found, photo_size=gathered.photo_size), options)
+    return write_object(replace(found, photo_size=gathered.photo_size), options, progress)
 
 
 def _colmap() -> Any:
     try:
-        import pycolmap
+        import pycolmap  # noqa: PLC0415  optional
     except ImportError:
         raise InputError('capture needs pycolmap, which is not installed; run: pip install -e ".[data]"') from None
     pycolmap.logging.minloglevel = int(pycolmap.logging.ERROR)
@@ -122,7 +81,7 @@ def _colmap() -> Any:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class GatheredImages:
     """What was put into ``images``, and into ``masks`` where there are any."""
 
     count: int
@@ -130,65 +89,71 @@ class Gathered:
     notes: tuple[str, ...] = ()
 
 
-def gather(source: Path, work: Path, search: Search, options: Options) -> Gathered:
-    """Put pictures of at most ``search.pixels`` into ``work/images``, all upright but for those held across.
+def gather(
+    source: Path, work: Path, search: CaptureOptions, options: ImportOptions, progress: Progress
+) -> GatheredImages:
+    """Put images of at most ``search.sfm_size`` pixels into ``work/images``, in the orientation of ``OrientedPhotos``.
 
     Masks go to ``work/masks`` under the names that COLMAP looks for, NAME.png.png.
     """
-    folder, progress = work / "images", options.progress
+    folder = work / "images"
     if source.is_file() and source.suffix.lower() in VIDEOS:
         sharpest_frames(source, folder, search, progress)
-        written = {path: path for path in images_in(folder)}
+        targets = {path: path for path in images_in(folder)}
     elif not source.is_dir():
         raise InputError(f"There is no folder of photos or video ({', '.join(VIDEOS)}) {source}; correct it.")
     else:
         paths = images_in(source)
         if not paths:
-            raise InputError(f"There are no PNG or JPEG pictures in {source}; convert them (HEIC is not read).")
+            raise InputError(f"There are no PNG or JPEG images in {source}; convert them (HEIC is not read).")
         stems = [path.stem.casefold() for path in paths]
         names = [path.name if stems.count(stem) > 1 else path.stem for path, stem in zip(paths, stems)]
-        written = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
-    photos = OrientedPhotos.of(list(written), options.masks)
-    for path, target in progress.track(written.items(), "photos", len(written)):
+        targets = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
+    photos = OrientedPhotos.of(list(targets), options.masks)
+    for path, target in progress.track(targets.items(), "photos", len(targets)):
         if target != path:
-            _write_photo(target, _scaled(photos.read(path), search.pixels), path)
+            _write_photo(target, _scaled(photos.read(path), search.sfm_size), path)
         if options.masks is not None:
-            write_picture(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.pixels))
-    sizes = {photos.size(path) for path in written}
-    rotated = sum(photos.is_rotated(path) for path in written)
-    notes = (f"{rotated} of {len(written)} photos are rotated by a quarter turn to the shape of the others",)
-    return Gathered(len(written), sizes.pop() if len(sizes) == 1 else None, notes if rotated else ())
+            write_image(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.sfm_size))
+    sizes = {photos.size(path) for path in targets}
+    rotated = sum(photos.is_rotated(path) for path in targets)
+    notes = (f"{rotated} of {len(targets)} photos are rotated by a quarter turn to the shape of the others",)
+    return GatheredImages(len(targets), sizes.pop() if len(sizes) == 1 else None, notes if rotated else ())
 
 
-def _write_photo(target: Path, picture: np.ndarray, source: Path) -> None:
-    """Write ``picture`` with what the EXIF of its photo says of the focal length, which COLMAP starts from."""
+def _write_photo(target: Path, image: np.ndarray, source: Path) -> None:
+    """Write ``image`` with the EXIF data of its photo, whose focal length COLMAP starts from."""
     with Image.open(source) as photo:
-        kept = photo.getexif()
-        kept.get_ifd(EXIF_IFD)  # read while the file is open
-    kept.pop(ORIENTATION, None)
+        exif = photo.getexif()
+        exif.get_ifd(EXIF_IFD)  # read while the file is open
+    exif.pop(ORIENTATION, None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG", exif=kept))
+    write_atomically(target, lambda temporary: Image.fromarray(image).save(temporary, format="PNG", exif=exif))
 
 
-def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progress) -> int:
-    """Cut a video into ``search.frames`` windows of equal length and keep the sharpest frame of each."""
+def sharpest_frames(video: Path, folder: Path, search: CaptureOptions, progress: Progress) -> int:
+    """Cut a video into ``search.frames`` windows of equal length and write the sharpest frame of each.
+
+    Returns:
+        The number of images written.
+    """
     stream = cv2.VideoCapture(str(video))
     total = int(stream.get(cv2.CAP_PROP_FRAME_COUNT))
     window = max(1, total // max(1, search.frames))
-    best, sharpest, written, number = None, -1.0, 0, 0
+    best, best_sharpness, written, number = None, -1.0, 0, 0
     with progress.bar("video", total if total > 0 else None) as bar:
         while True:
-            whole, frame = stream.read()
-            if whole:
+            success, frame = stream.read()
+            if success:
                 sharpness = _sharpness(frame)
-                if sharpness > sharpest:
-                    best, sharpest = frame, sharpness
+                if sharpness > best_sharpness:
+                    best, best_sharpness = frame, sharpness
                 number += 1
                 bar.update()
-            if best is not None and (not whole or number % window == 0):
-                write_picture(folder / f"{written:04d}.png", _scaled(best[..., ::-1], search.pixels))
-                best, sharpest, written = None, -1.0, written + 1
-            if not whole:
+            if best is not None and (not success or number % window == 0):
+                write_image(folder / f"{written:04d}.png", _scaled(best[..., ::-1], search.sfm_size))
+                best, best_sharpness, written = None, -1.0, written + 1
+            if not success:
                 break
     stream.release()
     if written == 0:
@@ -197,22 +162,23 @@ def sharpest_frames(video: Path, folder: Path, search: Search, progress: Progres
 
 
 def _sharpness(frame: np.ndarray) -> float:
-    """Variance of the Laplacian of a frame, at 480 pixels: blur lowers it."""
-    grey = cv2.cvtColor(_scaled(frame, 480), cv2.COLOR_BGR2GRAY)
+    """Return the variance of the Laplacian of a frame, which blur lowers."""
+    grey = cv2.cvtColor(_scaled(frame, SHARPNESS_SIZE), cv2.COLOR_BGR2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
-def _scaled(picture: np.ndarray, pixels: int) -> np.ndarray:
-    scale = min(1.0, pixels / max(picture.shape[:2]))
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_AREA)
+def _scaled(image: np.ndarray, side: int) -> np.ndarray:
+    """Average an image down so that its longer side is ``side`` pixels at most."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
 
 
-def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> None:
-    """COLMAP's pipeline on ``work/images``: features, matches, and models in ``work/sparse/0``, ``1``, ...
+def find_poses(colmap: Any, work: Path, search: CaptureOptions, progress: Progress) -> None:
+    """Run COLMAP on ``work/images``: features, matches, and models in ``work/sparse/0``, ``1``, ...
 
-    Features and matches are found some pictures at a time, so that a bar can tell how far it is: COLMAP's database
-    must not be read meanwhile, for a lock on it ends the process.
+    Features and matches are found some images at a time, for the progress bar: COLMAP's database must not be read
+    meanwhile, because a lock on it ends the process.
     """
     colmap.set_random_seed(search.seed)
     paths = images_in(work / "images")
@@ -222,27 +188,29 @@ def find_poses(colmap: Any, work: Path, search: Search, progress: Progress) -> N
     verification.ransac.random_seed = search.seed
     imported = colmap.ImportedPairingOptions()
     imported.match_list_path = str(work / "pairs.txt")
-    exhaustive = search.matching == "exhaustive" or (search.matching == "auto" and len(paths) <= EXHAUSTIVE)
-    pairs = [f"{paths[i].name} {paths[j].name}\n" for i, j in pairs_of(len(paths), exhaustive)]
+    exhaustive = search.matching == "exhaustive" or (search.matching == "auto" and len(paths) <= MAX_EXHAUSTIVE)
+    pairs = [f"{paths[i].name} {paths[j].name}\n" for i, j in image_pairs(len(paths), exhaustive)]
     with progress.bar("matches", len(pairs)) as bar:
         for chunk in chunks(pairs, 5 * CHUNK):
             Path(imported.match_list_path).write_text("".join(chunk), encoding="utf-8")
             colmap.match_image_pairs(work / "database.db", matching, imported, verification)
             bar.update(len(chunk))
     if build_models(colmap, work, len(paths), search, progress) < len(paths) / 2:
-        build_models(colmap, work, len(paths), replace(search, lens=""), progress)
+        build_models(colmap, work, len(paths), search, progress, refine_distortion=False)
 
 
-def build_models(colmap: Any, work: Path, count: int, search: Search, progress: Progress) -> int:
-    """COLMAP's models from its matches; returns the number of pictures posed in the largest one.
+def build_models(
+    colmap: Any, work: Path, count: int, search: CaptureOptions, progress: Progress, refine_distortion: bool = True
+) -> int:
+    """Build COLMAP's models from its matches; return the number of images posed in the largest one.
 
-    Without a ``search.lens`` the lens stays without distortion: long lenses have none to speak of, and COLMAP then
-    fits nonsense to the first pictures and loses the others.
+    Without ``refine_distortion`` the lens stays without distortion: long lenses have hardly any, and COLMAP then fits
+    nonsense to the first images and loses the others.
     """
     mapping = colmap.IncrementalPipelineOptions()
     mapping.random_seed, mapping.num_threads = search.seed, search.threads
-    mapping.min_model_size = FEWEST
-    mapping.ba_refine_extra_params = mapping.mapper.abs_pose_refine_extra_params = bool(search.lens)
+    mapping.min_model_size = MIN_POSED
+    mapping.ba_refine_extra_params = mapping.mapper.abs_pose_refine_extra_params = refine_distortion
     sparse = work / "sparse"
     if sparse.exists():
         shutil.rmtree(sparse)
@@ -254,10 +222,10 @@ def build_models(colmap: Any, work: Path, count: int, search: Search, progress: 
     return max((model.num_reg_images() for model in models.values()), default=0)
 
 
-def find_features(colmap: Any, work: Path, paths: list[Path], search: Search, progress: Progress) -> None:
-    """Points of interest of all pictures; pictures of one size are taken for one camera's."""
+def find_features(colmap: Any, work: Path, paths: list[Path], search: CaptureOptions, progress: Progress) -> None:
+    """Find the feature points of all images; images of one size are taken for one camera's."""
     extraction, reader = colmap.FeatureExtractionOptions(), colmap.ImageReaderOptions()
-    extraction.max_image_size, extraction.sift.max_num_features = search.pixels, search.features
+    extraction.max_image_size, extraction.sift.max_num_features = search.sfm_size, search.features
     extraction.use_gpu, extraction.num_threads = False, search.threads
     reader.camera_model = search.lens
     if search.turntable:
@@ -272,17 +240,17 @@ def find_features(colmap: Any, work: Path, paths: list[Path], search: Search, pr
 
 
 def chunks(items: list[str], size: int) -> Iterator[list[str]]:
-    """``items`` in lists of ``size``."""
+    """Yield ``items`` in lists of ``size``."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
-def pairs_of(count: int, exhaustive: bool) -> list[tuple[int, int]]:
-    """Which pictures are matched: all with all, or each with the next ten and those 16, 32, ... further on.
+def image_pairs(count: int, exhaustive: bool) -> list[tuple[int, int]]:
+    """Return the pairs of images to match: all with all, or each with the next ten and the 16th, 32nd, ... after it.
 
-    The last picture is followed by the first: who walks around an object comes back to where the walk began.
+    The last image is followed by the first, because a walk around an object ends where it began.
 
-    >>> len(pairs_of(50, exhaustive=True)), len(pairs_of(50, exhaustive=False)), (0, 49) in pairs_of(50, False)
+    >>> len(image_pairs(50, exhaustive=True)), len(image_pairs(50, exhaustive=False)), (0, 49) in image_pairs(50, False)
     (1225, 600, True)
     """
     if exhaustive:

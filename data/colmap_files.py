@@ -1,7 +1,7 @@
-"""COLMAP's model files, binary and text: cameras, images, points3D.
+"""Reads COLMAP's model files, binary and text: cameras, images, points3D.
 
-They are read here and not by COLMAP's library, which ends the whole process on a damaged file. Counts in a file are
-never trusted: each record is read from the bytes that are there, and a file that ends early is an InputError.
+COLMAP's own library is not used, because it ends or hangs the whole process on damaged files. Counts in a file are
+never trusted: each record is read from the bytes that exist, and a file that ends early is an InputError.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data.lens import Lens
 from data.world import rotation_of_quaternion
 from utils.errors import InputError
 
-MODELS = (
+CAMERA_MODELS = (
     "SIMPLE_PINHOLE",
     "PINHOLE",
     "SIMPLE_RADIAL",
@@ -30,13 +30,13 @@ MODELS = (
     "RADIAL_FISHEYE",
     "THIN_PRISM_FISHEYE",
 )
-PARAMETERS = dict(zip(MODELS, (3, 4, 4, 5, 8, 8, 12, 5, 4, 5, 12)))
-NOT_READ = ("FOV", "THIN_PRISM_FISHEYE")
+PARAMETER_COUNTS = dict(zip(CAMERA_MODELS, (3, 4, 4, 5, 8, 8, 12, 5, 4, 5, 12)))
+UNSUPPORTED = ("FOV", "THIN_PRISM_FISHEYE")
 ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 
 
 @dataclass(frozen=True)
-class Model:
+class ColmapModel:
     """A reconstruction."""
 
     cameras: dict[int, Lens]
@@ -45,15 +45,15 @@ class Model:
 
 
 def has_model(folder: Path) -> bool:
-    """Whether a folder holds cameras and images, binary or text."""
+    """Whether a folder holds cameras and images of a model, binary or text."""
     return any(all((folder / f"{name}{end}").is_file() for name in ("cameras", "images")) for end in (".bin", ".txt"))
 
 
-def read_model(folder: Path) -> Model:
-    """The model in ``folder``; points may be missing.
+def read_model(folder: Path) -> ColmapModel:
+    """Read the model in ``folder``; its points may be missing.
 
-    Errors:
-        InputError naming the file that ends early, is not of this format, or has a camera that is not supported.
+    Raises:
+        InputError: naming the file that ends early, is not of this format, or has a camera that is not supported.
     """
     binary = (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file()
     end = ".bin" if binary else ".txt"
@@ -73,79 +73,80 @@ def read_model(folder: Path) -> Model:
         if camera not in lenses:
             raise InputError(f"{images} gives {name} the camera {camera}, which {cameras} lacks; export it again.")
     xyz = np.array(cloud, dtype=np.float64).reshape(-1, 3)
-    return Model(lenses, poses, xyz[np.isfinite(xyz).all(axis=1)])
+    return ColmapModel(lenses, poses, xyz[np.isfinite(xyz).all(axis=1)])
 
 
-def lens_of(model: str, width: int, height: int, parameters: tuple[float, ...], where: str) -> Lens:
-    """The lens of a COLMAP camera."""
-    if model in NOT_READ or model not in PARAMETERS:
-        raise InputError(f"The camera model {model} of {where} is not supported; undistort the pictures with COLMAP.")
-    if len(parameters) != PARAMETERS[model]:
-        raise InputError(f"{where} must have {PARAMETERS[model]} parameters for {model}, found {len(parameters)}.")
+def colmap_lens(model: str, width: int, height: int, parameters: tuple[float, ...], where: str) -> Lens:
+    """Return the lens of a COLMAP camera; an InputError names ``where`` it was read if it is not supported."""
+    if model in UNSUPPORTED or model not in PARAMETER_COUNTS:
+        raise InputError(f"The camera model {model} of {where} is not supported; undistort the images with COLMAP.")
+    count = PARAMETER_COUNTS[model]
+    if len(parameters) != count:
+        raise InputError(f"{where} must have {count} parameters for {model}, found {len(parameters)}.")
     focal, rest = (parameters[:1] * 2, parameters[1:]) if model in ONE_FOCAL else (parameters[:2], parameters[2:])
     lens = Lens(width, height, focal[0], focal[1], rest[0], rest[1], rest[2:], fisheye="FISHEYE" in model)
     return lens.checked(where)
 
 
-class _Bytes:
+class _ByteReader:
     """A file's bytes, read record by record."""
 
     def __init__(self, path: Path) -> None:
         self.content = path.read_bytes()
-        self.at = 0
+        self.offset = 0
 
     def take(self, form: str) -> tuple:
-        """The next numbers, little-endian; struct.error where the file ends."""
-        values = struct.unpack_from("<" + form, self.content, self.at)
-        self.at += struct.calcsize("<" + form)
+        """Read the next numbers, little-endian; struct.error where the file ends."""
+        values = struct.unpack_from("<" + form, self.content, self.offset)
+        self.offset += struct.calcsize("<" + form)
         return values
 
     def skip(self, count: int) -> None:
-        """Leave out ``count`` bytes; struct.error where the file ends."""
-        self.at += count
-        if self.at > len(self.content):
-            raise struct.error(f"{self.at - len(self.content)} bytes are missing")
+        """Skip ``count`` bytes; struct.error where the file ends."""
+        self.offset += count
+        if self.offset > len(self.content):
+            raise struct.error(f"{self.offset - len(self.content)} bytes are missing")
 
     def name(self) -> str:
-        """The next text, up to a zero byte."""
-        end = self.content.find(b"\0", self.at)
+        """Read the next text, up to a zero byte."""
+        end = self.content.find(b"\0", self.offset)
         if end < 0:
             raise struct.error("a name does not end")
-        text = self.content[self.at : end].decode("utf-8")
-        self.at = end + 1
+        text = self.content[self.offset : end].decode("utf-8")
+        self.offset = end + 1
         return text
 
 
 def _binary_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
-    file = _Bytes(path)
+    file = _ByteReader(path)
     for _ in range(file.take("Q")[0]):
         number, model, width, height = file.take("iiQQ")
-        if not 0 <= model < len(MODELS):
+        if not 0 <= model < len(CAMERA_MODELS):
             raise InputError(f"Camera {number} of {path} has the unknown model {model}; export the model again.")
-        name = MODELS[model]
-        parameters = file.take(f"{PARAMETERS[name]}d")
-        yield number, lens_of(name, width, height, parameters, f"camera {number} of {path}")
+        name = CAMERA_MODELS[model]
+        parameters = file.take(f"{PARAMETER_COUNTS[name]}d")
+        yield number, colmap_lens(name, width, height, parameters, f"camera {number} of {path}")
 
 
 def _binary_images(path: Path) -> Iterator[tuple[str, tuple[int, np.ndarray]]]:
-    file = _Bytes(path)
+    file = _ByteReader(path)
     for _ in range(file.take("Q")[0]):
         values = file.take("i7di")
         name = file.name()
-        file.skip(24 * file.take("Q")[0])  # the points that it sees: x, y and the point's number
+        file.skip(24 * file.take("Q")[0])  # the points in it: x, y and the point's number
         yield name, (values[8], _pose(values[1:8], f"{name!r} in {path}"))
 
 
 def _binary_points(path: Path) -> Iterator[tuple[float, float, float]]:
-    file = _Bytes(path)
+    file = _ByteReader(path)
     for _ in range(file.take("Q")[0]):
         values = file.take("Q3d3BdQ")
-        file.skip(8 * values[8])  # its track: pictures and their points
+        file.skip(8 * values[8])  # its track: images and their points
         yield values[1:4]
 
 
 def _text_lines(path: Path) -> list[str]:
-    """All lines but comments; empty ones stay, for they may stand for an image without points."""
+    """Return all lines but comments; empty ones too, which may belong to an image without points."""
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
 
 
@@ -153,7 +154,7 @@ def _text_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
     for line in filter(str.strip, _text_lines(path)):
         number, model, width, height, *parameters = line.split()
         where = f"camera {number} of {path}"
-        yield int(number), lens_of(model, int(width), int(height), tuple(map(float, parameters)), where)
+        yield int(number), colmap_lens(model, int(width), int(height), tuple(map(float, parameters)), where)
 
 
 def _text_images(path: Path) -> Iterator[tuple[str, tuple[int, np.ndarray]]]:
@@ -171,7 +172,7 @@ def _text_points(path: Path) -> Iterator[tuple[float, float, float]]:
 
 
 def _pose(values: list[float] | tuple[float, ...], where: str) -> np.ndarray:
-    """world_to_camera (4, 4) of a quaternion w, x, y, z and a translation."""
+    """Return world_to_camera (4, 4) of a quaternion w, x, y, z and a translation."""
     pose = np.eye(4)
     pose[:3, :3] = rotation_of_quaternion(values[:4], where)
     pose[:3, 3] = values[4:7]

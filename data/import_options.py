@@ -1,61 +1,69 @@
-"""The command line that all importers share."""
+"""Settings of the importers and of capture. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from data.command import command_parser
-from data.layout import Options, Summary
+from utils.config import require
 from utils.errors import InputError
-from utils.progress import Progress
 
 
-def make_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """A parser with what all importers understand; an importer adds its own to it."""
-    parser = command_parser(command, description)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the new object, as data/objects/NAME")
-    parser.add_argument("--image_size", type=_pixels, default=800, help="longer side of the pictures written, at most")
-    parser.add_argument("--masks", type=Path, help="folder of masks, NAME.png for NAME.jpg, 255 = object")
-    parser.add_argument("--plain", choices=("white", "black"), default="", help="cut out a background of this colour")
-    parser.add_argument("--tolerance", type=int, default=24, help="8-bit steps that count as the plain background")
-    parser.add_argument("--test", type=Path, help="folder of query pictures of the same camera, or of folders by kind")
-    parser.add_argument("--test_masks", type=Path, help="folder of the queries' masks, or of folders by kind [--masks]")
-    parser.add_argument("--fill", choices=("white", "black"), default="white", help="colour where a lens did not look")
-    parser.add_argument("--keep_world", action="store_true", help="neither centre nor scale the poses")
-    parser.add_argument("--overwrite", action="store_true", help="replace an object that is there")
-    return parser
+@dataclass(frozen=True)
+class ImportOptions:
+    """What all importers have in common."""
+
+    out: Path  # folder of the new object, as data/objects/NAME
+    image_size: int = 800  # longer side in pixels of the images written, at most
+    masks: Path | None = None  # folder of masks, NAME.png for NAME.jpg, 255 = object
+    plain: Literal["none", "white", "black"] = "none"  # colour of a plain background that is cut out
+    tolerance: int = 24  # 8-bit steps by which a plain background may differ from its colour
+    test: Path | None = None  # folder of query images of the same camera, or of folders of them by defect type
+    test_masks: Path | None = None  # folder of the queries' masks, or of folders by defect type; none for masks
+    fill: Literal["white", "black"] = "white"  # colour of pixels that a lens did not see
+    keep_world: bool = False  # neither centre nor scale the poses
+    overwrite: bool = False  # replace an existing object
+
+    def __post_init__(self) -> None:
+        require(16 <= self.image_size <= 8192, "image_size", "16 to 8192 pixels", self.image_size)
+
+    def check_folders(self) -> None:
+        """Raise an InputError that names the option of a folder that does not exist."""
+        for name in ("masks", "test", "test_masks"):
+            folder = getattr(self, name)
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"There is no folder {folder}; correct --{name}.")
 
 
-def options_of(found: argparse.Namespace) -> Options:
-    """The common options of a parsed command line."""
-    for name in ("masks", "test", "test_masks"):
-        folder = getattr(found, name)
-        if folder is not None and not folder.is_dir():
-            raise InputError(f"There is no folder {folder}; correct --{name}.")
-    return Options(
-        out=found.out,
-        image_size=found.image_size,
-        masks=found.masks,
-        plain=found.plain,
-        tolerance=found.tolerance,
-        test=found.test,
-        test_masks=found.test_masks,
-        keep_world=found.keep_world,
-        fill=found.fill,
-        overwrite=found.overwrite,
-        progress=Progress(found.quiet),
-    )
+@dataclass(frozen=True)
+class PoseTableOptions:
+    """How a table of camera poses is read."""
+
+    images: Path  # folder of the images
+    convention: Literal["opencv", "opengl"]  # the camera's axes: x right, y down, z forward, or x right, y up, z back
+    pose: Literal["c2w", "w2c"]  # camera to world, or world to camera
+    units: Literal["m", "dm", "cm", "mm", "in", "ft"] = "m"  # of the positions
+    focal: float | None = None  # focal length in pixels
+    camera_angle_x: float | None = None  # horizontal field of view in radians
+    intrinsics: Path | None = None  # JSON file with fl_x, cx, w, k1 ... as in transforms.json
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("focal", "camera_angle_x", "intrinsics") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"--{name}" for name in given) or "none of them"
+            raise InputError(f"One of --focal, --camera_angle_x and --intrinsics is needed, found {found}.")
 
 
-def tell(summary: Summary) -> int:
-    """Print what was written; returns the exit code."""
-    print("\n".join(summary.lines()))
-    return 0
+@dataclass(frozen=True)
+class CaptureOptions:
+    """How capture finds poses."""
 
-
-def _pixels(text: str) -> int:
-    value = int(text) if text.isdecimal() else 0
-    if not 16 <= value <= 8192:
-        raise argparse.ArgumentTypeError(f"must be 16 to 8192 pixels, found {text}")
-    return value
+    frames: int = 80  # images taken from a video
+    sfm_size: int = 1200  # longer side in pixels of the images in which poses are found
+    features: int = 4096  # feature points an image, at most
+    matching: Literal["auto", "exhaustive", "sequential"] = "auto"  # which images are matched; auto: by their number
+    lens: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "RADIAL"  # COLMAP's camera model
+    turntable: bool = False  # the object turns in front of a fixed camera; needs --masks
+    seed: int = 0  # of COLMAP's random choices
+    threads: int = -1  # of COLMAP; 1 makes a run repeatable bit for bit

@@ -1,10 +1,10 @@
-"""``python -m data import-transforms``: objects with a transforms.json of nerfstudio, instant-ngp or Blender.
+"""Imports objects with a transforms.json of nerfstudio, instant-ngp or Blender.
 
-What differs between them: the field of view stands as ``camera_angle_x`` (Blender), or as ``fl_x``, ``fl_y``, ``cx``,
+What differs between them: the field of view is given as ``camera_angle_x`` (Blender), or as ``fl_x``, ``fl_y``, ``cx``,
 ``cy``, ``w``, ``h`` with OpenCV's distortion ``k1`` ... (the others), for all frames or for each; names come with or
 without a suffix. All give camera_to_world with OpenGL axes. instant-ngp's ``aabb_scale``, ``scale`` and ``offset``
 and nerfstudio's ``applied_transform`` and ``applied_scale`` say how the world lies in its cube, not how it looks; as
-the object is centred here, they change nothing and are left alone.
+the object is centred here, they are ignored.
 """
 
 from __future__ import annotations
@@ -14,40 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from data.folders import read_json
-from data.import_options import make_parser, options_of, tell
-from data.layout import Frame, Options, Source, Summary, sized, write_object
+from data.import_options import ImportOptions
+from data.layout import ImportSummary, PosedImage, PosedImages, scale_to_file, write_object
 from data.lens import Lens
 from data.world import rigid_pose
 from utils.errors import InputError
 from utils.images import SUFFIXES, read_image_size
+from utils.progress import Progress
 
-NAMES = ("transforms.json", "transforms_train.json")
-PINHOLES = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
-ROLLING = ("transform_matrix_start", "transform_matrix_end")
-
-
-def main(arguments: list[str]) -> int:
-    """The command line."""
-    parser = make_parser("import-transforms", "Take over a nerfstudio, instant-ngp or Blender transforms.json.")
-    parser.add_argument("source", type=Path, help="the transforms.json, or the folder that holds it")
-    parser.add_argument("--images", type=Path, help="folder of the pictures, if they are not where the file says")
-    found = parser.parse_args(arguments)
-    return tell(import_transforms(found.source, found.images, options_of(found)))
+FILE_NAMES = ("transforms.json", "transforms_train.json")
+CAMERA_MODELS = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+ROLLING_SHUTTER = ("transform_matrix_start", "transform_matrix_end")
 
 
-def import_transforms(source: Path, images: Path | None, options: Options) -> Summary:
+def import_transforms(source: Path, images: Path | None, options: ImportOptions, quiet: bool = True) -> ImportSummary:
     """Write the object of the transforms file ``source``; see ``read_transforms`` and ``layout.write_object``."""
-    return write_object(read_transforms(source, images), options)
+    return write_object(read_transforms(source, images), options, Progress(quiet))
 
 
-def read_transforms(source: Path, images: Path | None = None) -> Source:
-    """The frames of a transforms file whose pictures exist.
+def read_transforms(source: Path, images: Path | None = None) -> PosedImages:
+    """Read the frames of a transforms file whose images exist.
 
     Args:
         source: the file, or the folder of transforms.json or transforms_train.json.
-        images: folder in which pictures are looked for by name where they are not beside the file.
-    Errors:
-        InputError for a file, frame or camera that means nothing.
+        images: folder in which images are searched by name where they are not beside the file.
+    Raises:
+        InputError: for a file, frame or camera that cannot be understood.
     """
     path = _transforms_file(source)
     content = read_json(path)
@@ -57,32 +49,32 @@ def read_transforms(source: Path, images: Path | None = None) -> Source:
     for index, entry in enumerate(content["frames"]):
         where = f"frame {index} of {path}"
         if not isinstance(entry, dict) or not isinstance(entry.get("file_path"), str):
-            raise InputError(f"file_path of {where} must name a picture, found none; write the frame again.")
-        if any(key in entry for key in ROLLING):
+            raise InputError(f"file_path of {where} must name an image, found none; write the frame again.")
+        if any(key in entry for key in ROLLING_SHUTTER):
             raise InputError(f"{where} has a pose for its first and last row; rolling shutters are not supported.")
-        picture = find_picture(path.parent, entry["file_path"], images)
-        if picture is None:
-            skipped.append(f"{entry['file_path']} (no such picture)")
+        image = find_image(path.parent, entry["file_path"], images)
+        if image is None:
+            skipped.append(f"{entry['file_path']} (no such image)")
             continue
-        lens = sized(read_lens({**content, **entry}, read_image_size(picture), where), picture)
+        lens = scale_to_file(read_lens({**content, **entry}, read_image_size(image), where), image)
         mask = entry.get("mask_path")
-        mask_path = find_picture(path.parent, mask, None) if isinstance(mask, str) else None
-        frames.append(Frame(picture, rigid_pose(entry.get("transform_matrix"), where), lens, mask_path))
-    return Source(frames, skipped)
+        mask_path = find_image(path.parent, mask, None) if isinstance(mask, str) else None
+        frames.append(PosedImage(image, rigid_pose(entry.get("transform_matrix"), where), lens, mask_path))
+    return PosedImages(frames, skipped)
 
 
 def _transforms_file(source: Path) -> Path:
     if source.is_dir():
-        for name in NAMES:
+        for name in FILE_NAMES:
             if (source / name).is_file():
                 return source / name
     if not source.is_file():
-        raise InputError(f"There is no {source / NAMES[0]}; name the folder of the file, or the file.")
+        raise InputError(f"There is no {source / FILE_NAMES[0]}; name the folder of the file, or the file.")
     return source
 
 
-def find_picture(folder: Path, name: str, images: Path | None) -> Path | None:
-    """The picture ``name`` below ``folder``, or by its last part in ``images``; None if there is none.
+def find_image(folder: Path, name: str, images: Path | None) -> Path | None:
+    """Find the image ``name`` in ``folder``, or by its last part in ``images``; None if there is none.
 
     A name without a suffix may be a PNG or a JPEG. Names that leave the folder are not followed.
     """
@@ -102,16 +94,18 @@ def find_picture(folder: Path, name: str, images: Path | None) -> Path | None:
 
 
 def read_lens(keys: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
-    """The lens that a transforms file's keys describe.
+    """Return the lens that a transforms file's keys describe.
 
     Args:
-        keys: those of the file, overlaid by those of the frame.
-        size: width and height of the picture, which hold where ``w`` and ``h`` are not given.
-        where: for errors.
+        keys: those of the file, overridden by those of the frame.
+        size: width and height of the image, which hold where ``w`` and ``h`` are not given.
+        where: the file and frame, for errors.
+    Raises:
+        InputError: for a camera model that is not supported, or a value that is not a number.
     """
     model = str(keys.get("camera_model") or "").upper()
     fisheye = model == "OPENCV_FISHEYE" or keys.get("is_fisheye") is True
-    if not fisheye and model not in PINHOLES:
+    if not fisheye and model not in CAMERA_MODELS:
         raise InputError(f"camera_model of {where} must be OPENCV, OPENCV_FISHEYE or PINHOLE, found {model!r}.")
 
     def number(key: str) -> float | None:
@@ -138,5 +132,5 @@ def read_lens(keys: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
 
 
 def _focal(pixels: int, angle: float | None) -> float | None:
-    """Focal length in pixels of a field of view in radians that is ``pixels`` wide."""
+    """Return the focal length in pixels of a field of view in radians that is ``pixels`` wide."""
     return 0.5 * pixels / math.tan(0.5 * angle) if angle is not None and 0.0 < angle < math.pi else None

@@ -141,7 +141,7 @@ def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
         raise InputError(f"{path} must give a 4x4 pose by query name ({error}); write it again or delete it.") from None
 
 
-def fingerprint(object_dir: Path) -> str:
+def views_fingerprint(object_dir: Path) -> str:
     """Return a hash of all that training reads: poses, views and their foreground masks."""
     images = good_images(object_dir)
     return hash_of_files(object_dir, [transforms_path(object_dir), *images, *existing_masks(object_dir, images)])

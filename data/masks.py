@@ -92,7 +92,7 @@ def read_cut_out(path: Path, object_dir: Path) -> np.ndarray:
         raise InputError(
             f"The image {path} has no foreground mask, expected {mask}; add it, or remove the folder {mask.parent}."
         )
-    return cut_out(image, read_foreground(mask))
+    return apply_mask(image, read_foreground(mask))
 
 
 def read_object_image(path: Path, object_dir: Path, image_size: int, background: tuple[float, float, float]) -> Tensor:
@@ -100,7 +100,7 @@ def read_object_image(path: Path, object_dir: Path, image_size: int, background:
     return torch.from_numpy(prepare(read_cut_out(path, object_dir), image_size, background)[0])
 
 
-def cut_out(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+def apply_mask(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Return an image with a mask as its alpha.
 
     Args:

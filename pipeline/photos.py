@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.folders import images_in
 from data.lens import Lens, rectify
-from data.masks import cut_out, read_object_image
+from data.masks import apply_mask, read_object_image
 from data.photos import OrientedPhotos
 from pipeline.config import Config
 from utils.camera import Intrinsics
@@ -50,11 +50,11 @@ class PhotoReader:
         photos = OrientedPhotos.of([path], folder, landscape=self.intrinsics.width > self.intrinsics.height)
         picture = photos.read(path)
         if folder is not None:
-            picture = cut_out(picture, photos.foreground(path))
+            picture = apply_mask(picture, photos.foreground(path))
         elif isinstance(mask, (str, Path)):
-            picture = cut_out(picture, photos.read_mask_file(Path(mask), path))
+            picture = apply_mask(picture, photos.read_mask_file(Path(mask), path))
         elif mask is not None:
-            picture = cut_out(picture, _as_mask(mask))
+            picture = apply_mask(picture, _as_mask(mask))
         return self._as_seen_by_the_views(picture, str(path))
 
     def prepare(self, picture: np.ndarray, mask: Mask = None, name: str = "the image") -> Tensor:
@@ -76,7 +76,7 @@ class PhotoReader:
                 )
             picture = (255.0 * picture).round().astype(np.uint8)
         if mask is not None:
-            picture = cut_out(picture, _as_mask(np.asarray(mask)))
+            picture = apply_mask(picture, _as_mask(np.asarray(mask)))
         return self._as_seen_by_the_views(picture, name)
 
     def _as_seen_by_the_views(self, picture: np.ndarray, name: str) -> Tensor:

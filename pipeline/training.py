@@ -12,7 +12,7 @@ import torch
 
 from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
-from data.mad import fingerprint, read_views
+from data.mad import read_views, views_fingerprint
 from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
@@ -97,7 +97,7 @@ def train_object(config: Config) -> Model:
     """
     config = replace(config, inerf=replace(config.inerf, save_video=False))  # videos are of queries
     progress, folder = Progress(config.quiet), config.checkpoint_dir
-    data = fingerprint(find_object(config.object_dir))
+    data = views_fingerprint(find_object(config.object_dir))
     prints = step_fingerprints(config, data)
     record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
     if all(record.done(step, prints[step], folder) for step in prints):

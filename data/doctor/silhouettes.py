@@ -11,7 +11,7 @@ import torch
 from data.doctor.frames import FrameTable
 from data.doctor.quick import Check
 from data.folders import in_threads
-from data.masks import cut_out, find_mask, read_cut_out, read_foreground
+from data.masks import apply_mask, find_mask, read_cut_out, read_foreground
 from utils.camera import Intrinsics
 from utils.hull import silhouette
 from utils.images import prepare, working_size
@@ -48,7 +48,7 @@ def read_pictures(sheet: FrameTable, masks: Path | None, background: str, progre
         picture = read_cut_out(path, sheet.folder)
         if masks is not None:
             foreground = read_foreground(find_mask(masks, path), (picture.shape[1], picture.shape[0]))
-            picture = cut_out(picture[..., :3], foreground)
+            picture = apply_mask(picture[..., :3], foreground)
         colour, alpha = prepare(picture, LOOK_SIZE, BACKGROUNDS[background])
         return (colour * 255.0).round().astype(np.uint8), alpha
 

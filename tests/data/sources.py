@@ -1,4 +1,4 @@
-"""Posed pictures in the forms that the importers read."""
+"""Posed images in the forms that the importers read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from data.photos import ORIENTATION
@@ -18,9 +20,7 @@ FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def ring(count: int = 6, radius: float = 4.0, centre: tuple[float, float, float] = (0, 0, 0)) -> np.ndarray:
-    """Poses (count, 4, 4) of cameras, some higher than others, that look at ``centre``."""
-    import torch
-
+    """Return poses (count, 4, 4) of cameras, some higher than others, that look at ``centre``."""
     target = torch.tensor(centre, dtype=torch.float64)
     poses = []
     for index in range(count):
@@ -34,7 +34,7 @@ def ring(count: int = 6, radius: float = 4.0, centre: tuple[float, float, float]
 
 
 def write_pictures(folder: Path, count: int = 6, width: int = 24, height: int = 16, alpha: bool = False) -> list[str]:
-    """Random pictures 0.png, 1.png, ... in ``folder``; returns their names."""
+    """Write random images 0.png, 1.png, ... to ``folder``; return their names."""
     noise = np.random.default_rng(0)
     for index in range(count):
         write_picture(folder / f"{index}.png", noise.integers(0, 256, (height, width, 3 + alpha), dtype=np.uint8))
@@ -42,9 +42,7 @@ def write_pictures(folder: Path, count: int = 6, width: int = 24, height: int = 
 
 
 def write_photo(path: Path, flag: int, picture: np.ndarray) -> Path:
-    """A photo stored as its sensor lies, with an EXIF flag that says how it is to be turned."""
-    from PIL import Image
-
+    """Write a photo in the sensor's orientation with an EXIF flag that says how to turn it."""
     exif = Image.Exif()
     exif[ORIENTATION] = flag
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +57,7 @@ def write_json(path: Path, content: object) -> Path:
 
 
 def world_to_camera(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quaternion w, x, y, z and translation, OpenCV axes, of a camera_to_world with OpenGL axes."""
+    """Return quaternion w, x, y, z and translation, OpenCV axes, of a camera_to_world with OpenGL axes."""
     matrix = np.linalg.inv(pose @ FLIP)
     x, y, z, w = Rotation.from_matrix(matrix[:3, :3]).as_quat()
     return np.array([w, x, y, z]), matrix[:3, 3]
@@ -68,7 +66,7 @@ def world_to_camera(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def write_colmap(
     folder: Path, names: list[str], poses: np.ndarray, camera: tuple[int, str, int, int, list[float]], binary: bool
 ) -> None:
-    """A model with one camera and, as COLMAP writes them, points seen by the pictures."""
+    """Write a model with one camera and, as COLMAP does, points seen by the images."""
     number, model, width, height, parameters = camera
     folder.mkdir(parents=True, exist_ok=True)
     records = [(index + 1, *world_to_camera(pose), name) for index, (name, pose) in enumerate(zip(names, poses))]

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from data.__main__ import main
-from data.capture import Search, capture, gather, sharpest_frames
-from data.layout import Options
+from data.capture import capture, gather, sharpest_frames
+from data.import_options import CaptureOptions, ImportOptions
 from data.mad import load_views
 from data.photos import ORIENTATION
 from data.world import apply_similarity
@@ -43,7 +43,7 @@ def test_the_sharpest_frame_of_each_window_is_taken(tmp_path: Path) -> None:
         tinted = noise // 2 + np.uint8(10 * index)
         frames.append(tinted if index in sharp else cv2.GaussianBlur(tinted, (0, 0), 3))
     video = write_video(tmp_path / "walk.avi", frames)
-    assert sharpest_frames(video, tmp_path / "images", Search(frames=3), QUIET) == 3
+    assert sharpest_frames(video, tmp_path / "images", CaptureOptions(frames=3), QUIET) == 3
     for number, index in enumerate(sorted(sharp)):
         found = np.asarray(Image.open(tmp_path / f"images/{number:04d}.png")).astype(int)
         assert abs(found.mean() - frames[index].mean()) < 3  # each frame is ten steps brighter than the last
@@ -51,11 +51,11 @@ def test_the_sharpest_frame_of_each_window_is_taken(tmp_path: Path) -> None:
 
 def test_photos_are_brought_to_one_shape_and_scaled_down_with_their_masks(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    for name, flag in {"a": 6, "b": 8, "c": 1}.items():  # two upright ones, one held across; all stored alike
+    for name, flag in {"a": 6, "b": 8, "c": 1}.items():  # two portraits, one landscape; all stored alike
         write_photo(tmp_path / f"in/{name}.png", flag, noise)
         write_picture(tmp_path / f"masks/{name}.png", (noise[..., :1] > 127).astype(np.uint8).repeat(3, 2) * 255)
-    options = Options(tmp_path / "out", masks=tmp_path / "masks")
-    gathered = gather(tmp_path / "in", tmp_path / "out", Search(pixels=60), options)
+    options = ImportOptions(tmp_path / "out", masks=tmp_path / "masks")
+    gathered = gather(tmp_path / "in", tmp_path / "out", CaptureOptions(sfm_size=60), options, QUIET)
     assert gathered.count == 3 and gathered.photo_size == (40, 60) and gathered.notes[0].startswith("1 of 3 photos")
     for name in "abc":
         with Image.open(tmp_path / f"out/images/{name}.png") as picture:
@@ -63,7 +63,8 @@ def test_photos_are_brought_to_one_shape_and_scaled_down_with_their_masks(tmp_pa
             red = np.asarray(picture)[..., 0]
         mask = np.asarray(Image.open(tmp_path / f"out/masks/{name}.png.png"))
         assert np.array_equal(mask > 127, red > 127)
-    small = gather(tmp_path / "in", tmp_path / "small", Search(pixels=30), Options(tmp_path / "small"))
+    options = ImportOptions(tmp_path / "small")
+    small = gather(tmp_path / "in", tmp_path / "small", CaptureOptions(sfm_size=30), options, QUIET)
     assert small.photo_size == (40, 60) and not (tmp_path / "small/masks").exists()
     assert Image.open(tmp_path / "small/images/a.png").size == (20, 30)
 
@@ -73,7 +74,7 @@ def test_what_a_photo_says_of_its_focal_length_is_kept(tmp_path: Path) -> None:
     exif.get_ifd(0x8769)[0xA405] = 35  # FocalLengthIn35mmFilm
     (tmp_path / "in").mkdir()
     Image.new("RGB", (60, 40)).save(tmp_path / "in/a.jpg", exif=exif)
-    gather(tmp_path / "in", tmp_path / "out", Search(), Options(tmp_path / "out"))
+    gather(tmp_path / "in", tmp_path / "out", CaptureOptions(), ImportOptions(tmp_path / "out"), QUIET)
     with Image.open(tmp_path / "out/images/a.png") as picture:
         assert picture.getexif().get_ifd(0x8769)[0xA405] == 35
 
@@ -97,21 +98,21 @@ def test_too_little_is_said_before_any_work(tmp_path: Path, make, told: str) -> 
     pytest.importorskip("pycolmap")
     make(tmp_path / "in")
     with pytest.raises(InputError, match=told):
-        capture(tmp_path / "in", Search(), Options(tmp_path / "out"))
+        capture(tmp_path / "in", CaptureOptions(), ImportOptions(tmp_path / "out"))
 
 
 def test_a_video_that_is_none_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "in.mp4").write_bytes(b"no video")
     with pytest.raises(InputError, match=r"cannot be read"):
-        gather(tmp_path / "in.mp4", tmp_path / "out", Search(), Options(tmp_path / "out"))
+        gather(tmp_path / "in.mp4", tmp_path / "out", CaptureOptions(), ImportOptions(tmp_path / "out"), QUIET)
 
 
 def test_pictures_without_anything_in_common_end_in_advice(tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     for index in range(9):
         write_picture(tmp_path / f"in/{index}.png", np.full((48, 64, 3), 20 * index, dtype=np.uint8))
-    with pytest.raises(InputError, match=r"0 of 9 pictures; take more"):
-        capture(tmp_path / "in", Search(threads=1), Options(tmp_path / "out"))
+    with pytest.raises(InputError, match=r"0 of 9 images; take more"):
+        capture(tmp_path / "in", CaptureOptions(threads=1), ImportOptions(tmp_path / "out"))
     assert not (tmp_path / "out/transforms.json").exists()
 
 
@@ -119,7 +120,7 @@ def test_a_turntable_needs_masks(tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     write_pictures(tmp_path / "in", 9)
     with pytest.raises(InputError, match=r"--masks"):
-        capture(tmp_path / "in", Search(turntable=True), Options(tmp_path / "out"))
+        capture(tmp_path / "in", CaptureOptions(turntable=True), ImportOptions(tmp_path / "out"))
 
 
 def box_picture(pose: np.ndarray, textures: list[np.ndarray]) -> np.ndarray:
@@ -167,9 +168,9 @@ def test_the_poses_of_a_box_are_found(tmp_path: Path) -> None:
     textures = [blotches(noise) for _ in range(6)]
     for index, pose in enumerate(poses):
         write_picture(tmp_path / f"in/{index:02d}.png", box_picture(pose, textures))
-    search = Search(threads=1, lens="SIMPLE_PINHOLE", features=1000)
-    summary = capture(tmp_path / "in", search, Options(tmp_path / "out"))
-    assert summary.pictures == 10 and summary.distance[1] == pytest.approx(4.0, abs=0.01)
+    search = CaptureOptions(threads=1, lens="SIMPLE_PINHOLE", features=1000)
+    summary = capture(tmp_path / "in", search, ImportOptions(tmp_path / "out"))
+    assert summary.images == 10 and summary.distances.mean() == pytest.approx(4.0, abs=0.01)
     assert summary.camera.focal_x == pytest.approx(FOCAL, rel=0.08)
     found = load_views(tmp_path / "out", 800, (1.0, 1.0, 1.0)).camera_to_world.double().numpy()
     aligned = apply_similarity(alignment(found[:, :3, 3], poses[:, :3, 3]), found)

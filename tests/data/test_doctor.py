@@ -16,7 +16,7 @@ from PIL import Image
 
 from data.doctor.examine import examine, main
 from data.doctor.quick import BAD_VERDICT, Check, quick_checks
-from data.mad import fingerprint, load_views
+from data.mad import load_views, views_fingerprint
 from data.transforms_file import TransformsFile
 from tests import hostile
 from tests.data.test_doctor_fit import QUIET, quickly  # noqa: F401 - a fixture
@@ -65,10 +65,10 @@ def bad(checks: list[Check]) -> dict[str, str]:
 
 
 def test_a_good_object_is_good(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = fingerprint(toy)
+    before = views_fingerprint(toy)
     assert main([str(toy), "--quiet"]) == 0
     told = capsys.readouterr().out
-    assert "bad" not in told and told.endswith("good\n") and fingerprint(toy) == before
+    assert "bad" not in told and told.endswith("good\n") and views_fingerprint(toy) == before
 
 
 CASES: list[tuple[str, Change, str, str]] = [
@@ -116,9 +116,9 @@ def test_pictures_of_another_size_are_named(toy: Path) -> None:
 )
 def test_a_mended_copy_is_good_and_as_it_was_before(work: Change, scale: float, toy: Path, tmp_path: Path) -> None:
     truth = load_views(toy, 400, WHITE)
-    before = fingerprint(change(toy, work))
+    before = views_fingerprint(change(toy, work))
     assert main([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
-    assert fingerprint(toy) == before
+    assert views_fingerprint(toy) == before
     assert main([str(tmp_path / "mended"), "--quiet"]) == 0
     mended = load_views(tmp_path / "mended", 400, WHITE)
     assert mended.names == truth.names and (mended.images == truth.images).all()

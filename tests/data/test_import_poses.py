@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from data.__main__ import main
+from data.import_options import PoseTableOptions
 from data.import_poses import read_poses
 from data.mad import load_views
 from tests.data.sources import FLIP, ring, write_pictures
@@ -20,6 +22,10 @@ HEADERS = {
     "vector": "file;rx;ry;rz;x;y;z;comment",
     "matrix": "file," + ",".join(f"m{row}{column}" for row in range(4) for column in range(4)),
 }
+
+
+def table_options(convention: Any, pose: Any, units: Any = "m") -> PoseTableOptions:
+    return PoseTableOptions(Path("images"), convention, pose, units, focal=33.0)
 
 
 def write_table(path: Path, poses: np.ndarray, form: str, convention: str, pose: str, metres: float) -> Path:
@@ -46,7 +52,7 @@ def write_table(path: Path, poses: np.ndarray, form: str, convention: str, pose:
 def test_each_way_to_write_a_pose_gives_the_same(tmp_path: Path, form: str, convention: str, pose: str) -> None:
     poses = ring(radius=0.8, centre=(0.5, 0.1, 0.3))
     table = write_table(tmp_path / "poses.csv", poses, form, convention, pose, 0.001)
-    found = read_poses(table, convention, pose, 0.001)
+    found = read_poses(table, table_options(convention, pose, "mm"))
     assert [name for name, _ in found] == [f"{index}.png" for index in range(6)]
     assert np.allclose([matrix for _, matrix in found], poses, atol=1e-9)
 
@@ -54,7 +60,8 @@ def test_each_way_to_write_a_pose_gives_the_same(tmp_path: Path, form: str, conv
 def test_a_wrong_convention_gives_other_poses(tmp_path: Path) -> None:
     table = write_table(tmp_path / "poses.csv", ring(), "quaternion", "opencv", "c2w", 1.0)
     for convention, pose in (("opengl", "c2w"), ("opencv", "w2c"), ("opengl", "w2c")):
-        assert not np.allclose([matrix for _, matrix in read_poses(table, convention, pose, 1.0)], ring(), atol=0.1)
+        found = read_poses(table, table_options(convention, pose))
+        assert not np.allclose([matrix for _, matrix in found], ring(), atol=0.1)
 
 
 @pytest.mark.parametrize("lens", ["--focal", "--camera_angle_x", "--intrinsics"])
@@ -72,7 +79,7 @@ def test_the_command_line(tmp_path: Path, lens: str, capsys: pytest.CaptureFixtu
     assert np.allclose(views.camera_to_world.numpy(), ring(radius=4.0)[:5], atol=0.1)
     assert views.intrinsics.focal_x == pytest.approx(33.0)
     told = capsys.readouterr().out
-    assert "5.png (no such picture" in told and " m" in told
+    assert "5.png (no such image" in told and " m" in told
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_the_command_line(tmp_path: Path, lens: str, capsys: pytest.CaptureFixtu
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "poses.csv").write_text(text)
     with pytest.raises(InputError, match=told):
-        read_poses(tmp_path / "poses.csv", "opencv", "c2w", 1.0)
+        read_poses(tmp_path / "poses.csv", table_options("opencv", "c2w"))
 
 
 cells = st.sampled_from(["a.png", "1", "-2.5", "nan", "1e999", '"', "", "0x3", "١"]) | st.text(max_size=4)
@@ -106,7 +113,7 @@ def test_hostile_tables_end_in_a_sentence_or_poses(tmp_path_factory: pytest.Temp
         content = "\n".join([content[0], *content[1]]).encode("utf-8", "surrogatepass")
     path.write_bytes(content)
     try:
-        found = read_poses(path, "opencv", "w2c", 0.001)
+        found = read_poses(path, table_options("opencv", "w2c", "mm"))
     except InputError:
         return
     for _, pose in found:

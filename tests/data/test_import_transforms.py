@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.__main__ import main
+from data.import_options import ImportOptions
 from data.import_transforms import import_transforms, read_transforms
-from data.layout import Options
 from data.lens import Lens
 from data.mad import load_views
 from data.world import apply_similarity
@@ -56,9 +56,9 @@ INSTANT_NGP = {"fl_x": 33.0, "w": 24.0, "h": 16.0, "aabb_scale": 4, "scale": 0.3
 )
 def test_a_world_that_fits_comes_over_exactly(tmp_path: Path, keys: dict, suffix: bool, alpha: bool) -> None:
     poses = ring()
-    summary = import_transforms(source(tmp_path / "in", keys, suffix, alpha), None, Options(tmp_path / "out"))
+    summary = import_transforms(source(tmp_path / "in", keys, suffix, alpha), None, ImportOptions(tmp_path / "out"))
     views = load_views(tmp_path / "out", 800, WHITE)
-    assert summary.pictures == len(views) == 6 and not summary.skipped
+    assert summary.images == len(views) == 6 and not summary.skipped
     assert np.allclose(views.camera_to_world.numpy(), poses, atol=1e-6)
     expected = 12 / np.tan(0.35) if "camera_angle_x" in keys else 33.0
     assert (views.intrinsics.focal_x, views.intrinsics.centre_x) == pytest.approx((expected, 12.0))
@@ -75,10 +75,10 @@ def test_a_world_that_fits_comes_over_exactly(tmp_path: Path, keys: dict, suffix
 
 def test_a_world_elsewhere_is_centred_and_scaled_and_the_way_back_is_written(tmp_path: Path) -> None:
     poses = ring(radius=55.0, centre=(10.0, -20.0, 30.0))
-    summary = import_transforms(source(tmp_path / "in", BLENDER, poses=poses), None, Options(tmp_path / "out"))
+    summary = import_transforms(source(tmp_path / "in", BLENDER, poses=poses), None, ImportOptions(tmp_path / "out"))
     views = load_views(tmp_path / "out", 800, WHITE)
     assert np.allclose(views.camera_to_world.numpy(), ring(radius=4.0), atol=1e-5)
-    assert summary.scale == pytest.approx(4.0 / 55.0) and summary.distance == pytest.approx((4.0, 4.0, 4.0))
+    assert summary.scale == pytest.approx(4.0 / 55.0) and summary.distances == pytest.approx(4.0)
     content = json.loads((tmp_path / "out/transforms.json").read_text())
     back = apply_similarity(np.linalg.inv(content["source_to_world"]), views.camera_to_world.double().numpy())
     assert np.allclose(back, poses, atol=1e-4)
@@ -86,15 +86,16 @@ def test_a_world_elsewhere_is_centred_and_scaled_and_the_way_back_is_written(tmp
 
 def test_keep_world_leaves_the_poses(tmp_path: Path) -> None:
     poses = ring(radius=55.0, centre=(10.0, -20.0, 30.0))
-    import_transforms(source(tmp_path / "in", BLENDER, poses=poses), None, Options(tmp_path / "out", keep_world=True))
+    options = ImportOptions(tmp_path / "out", keep_world=True)
+    import_transforms(source(tmp_path / "in", BLENDER, poses=poses), None, options)
     assert np.allclose([frame["transform_matrix"] for frame in frames_of(tmp_path / "out")], poses)
 
 
 def test_pictures_that_are_missing_are_listed(tmp_path: Path) -> None:
     path = source(tmp_path / "in", BLENDER)
     (tmp_path / "in/images/2.png").unlink()
-    summary = import_transforms(path, None, Options(tmp_path / "out"))
-    assert summary.pictures == 5 and summary.skipped == ["./images/2.png (no such picture)"]
+    summary = import_transforms(path, None, ImportOptions(tmp_path / "out"))
+    assert summary.images == 5 and summary.skipped == ["./images/2.png (no such image)"]
     assert "2.png" in "\n".join(summary.lines())
 
 
@@ -103,7 +104,7 @@ def test_frames_may_have_their_own_cameras(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["frames"][3] |= {"fl_x": 66.0, "fl_y": 66.0}
     write_json(path, content)
-    summary = import_transforms(path, None, Options(tmp_path / "out"))
+    summary = import_transforms(path, None, ImportOptions(tmp_path / "out"))
     original = np.asarray(Image.open(tmp_path / "in/images/3.png")).astype(float)
     middle = taken(tmp_path / "out", "3.png")[4:12, 6:18]  # what was 24 x 16 at twice the focal length is 12 x 8 now
     assert summary.camera.focal_x == 33.0 and summary.filled == pytest.approx(0.75, abs=0.15)
@@ -115,13 +116,13 @@ def test_smaller_copies_of_the_pictures_are_understood(tmp_path: Path) -> None:
     path = source(
         tmp_path / "in", {**NERFSTUDIO, "fl_x": 330.0, "fl_y": 330.0, "cx": 120, "cy": 80, "w": 240, "h": 160}
     )
-    assert import_transforms(path, None, Options(tmp_path / "out")).camera.focal_x == pytest.approx(33.0)
+    assert import_transforms(path, None, ImportOptions(tmp_path / "out")).camera.focal_x == pytest.approx(33.0)
 
 
 def test_pictures_of_other_proportions_are_an_error(tmp_path: Path) -> None:
     path = source(tmp_path / "in", {**NERFSTUDIO, "w": 16, "h": 24})
     with pytest.raises(InputError, match=r"proportions"):
-        import_transforms(path, None, Options(tmp_path / "out"))
+        import_transforms(path, None, ImportOptions(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -131,7 +132,7 @@ def test_masks_become_alpha(tmp_path: Path) -> None:
         mask = np.zeros((16, 24), dtype=np.uint8)
         mask[4:9, 5 : 10 + index] = 255
         write_picture(tmp_path / f"masks/{index}.png", mask)
-    summary = import_transforms(path, None, Options(tmp_path / "out", masks=tmp_path / "masks"))
+    summary = import_transforms(path, None, ImportOptions(tmp_path / "out", masks=tmp_path / "masks"))
     views = load_views(tmp_path / "out", 800, WHITE)
     assert summary.cut_out and views.alphas is not None
     for index in range(6):
@@ -139,7 +140,7 @@ def test_masks_become_alpha(tmp_path: Path) -> None:
     assert (views.images[0][0] == 255).all()
     (tmp_path / "masks/4.png").unlink()
     with pytest.raises(InputError, match=r"no mask of 4\.png"):
-        import_transforms(path, None, Options(tmp_path / "out2", masks=tmp_path / "masks"))
+        import_transforms(path, None, ImportOptions(tmp_path / "out2", masks=tmp_path / "masks"))
 
 
 def test_queries_and_their_truth_go_through_the_same_lens(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_queries_and_their_truth_go_through_the_same_lens(tmp_path: Path) -> Non
     mask = np.zeros((16, 24), dtype=np.uint8)
     mask[4:8, 10:14] = 255
     write_picture(tmp_path / "mine/ground_truth/Stains/0_mask.png", mask)
-    summary = import_transforms(path, None, Options(tmp_path / "out", test=tmp_path / "mine/test"))
+    summary = import_transforms(path, None, ImportOptions(tmp_path / "out", test=tmp_path / "mine/test"))
     assert summary.queries == 3
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/test/good/1.png")), taken(tmp_path / "out", "1.png"))
     truth = np.asarray(Image.open(tmp_path / "out/ground_truth/Stains/0_mask.png"))
@@ -165,7 +166,7 @@ def test_queries_are_turned_and_cut_out_by_their_masks(tmp_path: Path) -> None:
         mask = np.zeros((16, 24), dtype=np.uint8)
         mask[:rows] = 255
         write_picture(tmp_path / place, mask)
-    options = Options(tmp_path / "out", test=tmp_path / "mine/test", test_masks=tmp_path / "mine/masks")
+    options = ImportOptions(tmp_path / "out", test=tmp_path / "mine/test", test_masks=tmp_path / "mine/masks")
     with pytest.raises(InputError, match=r"no mask of 1\.png in .*Stains"):
         import_transforms(path, None, replace(options, out=tmp_path / "other"))
     (tmp_path / "mine/masks/1.png").rename(tmp_path / "mine/masks/Stains/1.png")
@@ -176,7 +177,7 @@ def test_queries_are_turned_and_cut_out_by_their_masks(tmp_path: Path) -> None:
 
 
 def test_the_lens_of_the_photos_is_kept(tmp_path: Path) -> None:
-    import_transforms(source(tmp_path / "in", {**NERFSTUDIO, "k1": 0.1}), None, Options(tmp_path / "out"))
+    import_transforms(source(tmp_path / "in", {**NERFSTUDIO, "k1": 0.1}), None, ImportOptions(tmp_path / "out"))
     entry = json.loads((tmp_path / "out/transforms.json").read_text())["photo_camera"]
     lens = Lens.from_entry(entry, "here")
     assert (lens.width, lens.height) == (24, 16) and lens.distortion[0] == 0.1 and lens.entry() == entry
@@ -194,18 +195,18 @@ def test_a_damaged_lens_is_told(damage: dict[str, object]) -> None:
 
 def test_nothing_is_overwritten_unless_asked(tmp_path: Path) -> None:
     path = source(tmp_path / "in", BLENDER)
-    import_transforms(path, None, Options(tmp_path / "out"))
+    import_transforms(path, None, ImportOptions(tmp_path / "out"))
     (tmp_path / "out/train/good/old.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"--overwrite"):
-        import_transforms(path, None, Options(tmp_path / "out"))
-    import_transforms(path, None, Options(tmp_path / "out", overwrite=True))
+        import_transforms(path, None, ImportOptions(tmp_path / "out"))
+    import_transforms(path, None, ImportOptions(tmp_path / "out", overwrite=True))
     assert len(load_views(tmp_path / "out", 800, WHITE)) == 6
 
 
 def test_an_object_is_not_replaced_by_itself(tmp_path: Path) -> None:
-    import_transforms(source(tmp_path / "in", BLENDER), None, Options(tmp_path / "out"))
+    import_transforms(source(tmp_path / "in", BLENDER), None, ImportOptions(tmp_path / "out"))
     with pytest.raises(InputError, match=r"while it is read"):
-        import_transforms(tmp_path / "out", None, Options(tmp_path / "out", overwrite=True))
+        import_transforms(tmp_path / "out", None, ImportOptions(tmp_path / "out", overwrite=True))
     assert len(load_views(tmp_path / "out", 800, WHITE)) == 6
 
 
@@ -251,7 +252,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, change, told: str) -> None:
     change(content)
     write_json(path, content)
     with pytest.raises(InputError, match=told):
-        import_transforms(path, None, Options(tmp_path / "out"))
+        import_transforms(path, None, ImportOptions(tmp_path / "out"))
 
 
 anything = st.recursive(
@@ -279,13 +280,13 @@ def test_hostile_content_ends_in_a_sentence_or_an_object(
     for index, what, value in changes:
         content["frames"][index]["file_path" if what == "name" else "transform_matrix"] = value
     write_json(path, content)
-    options = Options(folder / "out", image_size=64)
+    options = ImportOptions(folder / "out", image_size=64)
     try:
         summary = import_transforms(path, None, options)
     except InputError:
         assert not (folder / "out/transforms.json").exists()
     else:
-        assert len(load_views(folder / "out", 800, WHITE)) == summary.pictures
+        assert len(load_views(folder / "out", 800, WHITE)) == summary.images
     assert {entry.name for entry in folder.iterdir()} <= {"in", "out"}
 
 
@@ -295,4 +296,4 @@ def test_hostile_files_end_in_a_sentence(tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("hostile") / "transforms.json"
     path.write_bytes(content)
     with pytest.raises(InputError):
-        import_transforms(path, None, Options(path.parent / "out"))
+        import_transforms(path, None, ImportOptions(path.parent / "out"))

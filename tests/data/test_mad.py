@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.folders import natural_key
-from data.mad import check_ground_truth, fingerprint, list_queries, load_views, query_fingerprint
-from data.masks import cut_out, mask_path, read_object_image
+from data.mad import check_ground_truth, list_queries, load_views, query_fingerprint, views_fingerprint
+from data.masks import apply_mask, mask_path, read_object_image
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
 
@@ -96,9 +96,9 @@ def test_queries_are_paired_with_masks_by_stem(tmp_path: Path) -> None:
 
 def test_fingerprint_changes_with_content_only(tmp_path: Path) -> None:
     first, second = write_object(tmp_path / "a"), write_object(tmp_path / "b")
-    assert fingerprint(first) == fingerprint(second)
+    assert views_fingerprint(first) == views_fingerprint(second)
     write_picture(second / "train/good/3.png", np.zeros((16, 16, 3), dtype=np.uint8))
-    assert fingerprint(first) != fingerprint(second)
+    assert views_fingerprint(first) != views_fingerprint(second)
 
 
 def test_ground_truth_is_not_needed_to_list(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_ground_truth_is_not_needed_to_list(tmp_path: Path) -> None:
 
 def test_foreground_masks_cut_the_object_out(tmp_path: Path) -> None:
     folder = write_object(tmp_path / "toy", views=2)
-    before = fingerprint(folder)
+    before = views_fingerprint(folder)
     mask = np.zeros((16, 16), dtype=np.uint8)
     mask[4:12, 4:12] = 255
     mask[0, 0] = 51
     for index in range(2):
         write_picture(folder / f"masks/train/good/{index}.png", mask)
-    assert fingerprint(folder) != before
+    assert views_fingerprint(folder) != before
     views, plain = load_views(folder, 400, WHITE), np.asarray(Image.open(folder / "train/good/1.png")).astype(float)
     assert views.alphas is not None and torch.equal(views.alphas[1], torch.from_numpy(mask))
     assert torch.equal(views.images[1, 4:12, 4:12], torch.from_numpy(plain[4:12, 4:12]).byte())
@@ -141,9 +141,12 @@ def test_foreground_masks_of_queries(tmp_path: Path) -> None:
 
 def test_a_picture_keeps_its_own_transparency() -> None:
     picture = np.full((2, 2, 4), 100, dtype=np.uint8)
-    assert cut_out(picture, np.array([[255, 50], [0, 100]], dtype=np.uint8))[..., 3].tolist() == [[100, 50], [0, 100]]
+    assert apply_mask(picture, np.array([[255, 50], [0, 100]], dtype=np.uint8))[..., 3].tolist() == [
+        [100, 50],
+        [0, 100],
+    ]
     with pytest.raises(InputError, match="found 3x2"):
-        cut_out(picture, np.zeros((2, 3), dtype=np.uint8))
+        apply_mask(picture, np.zeros((2, 3), dtype=np.uint8))
 
 
 def test_missing_poses_point_to_capture(tmp_path: Path) -> None:
