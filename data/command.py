@@ -1,4 +1,4 @@
-"""The command line of the data room's commands."""
+"""The parser of the data room's commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import argparse
 from utils.config import Parser
 
 
-def command_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """A parser whose errors are one sentence, with --quiet; a command adds its own options to it."""
+def command_parser(command: str, description: str) -> Parser:
+    """Return a parser with --quiet, whose errors are one sentence; a command adds its own options."""
     parser = Parser(
         description, prog=f"python -m data {command}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )

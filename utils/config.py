@@ -116,7 +116,9 @@ def type_name(option: Option) -> str:
     if option.choices:
         return "|".join(option.choices)
     kind = option.type
-    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")
+    if isinstance(kind, type) and not typing.get_args(kind):
+        return kind.__name__
+    return str(kind).replace("typing.", "").replace("pathlib.", "")
 
 
 def read_value(text: str, option: Option) -> Any:
@@ -204,8 +206,8 @@ class Parser(configargparse.ArgumentParser):
 
 def add_options(parser: Parser, config_type: type, aliases: Mapping[str, Sequence[str]] | None = None) -> None:
     """Add every setting of a dataclass to a parser; settings that are not given are absent from the namespace."""
-    kinds = groups_of(config_type)
-    sections: dict[str, Any] = {"": parser.add_argument_group("settings")}
+    kinds = {"": config_type, **groups_of(config_type)}
+    sections: dict[str, Any] = {}
     for option in options_of(config_type):
         if option.group not in sections:
             title = (kinds[option.group].__doc__ or option.group).split("\n")[0].rstrip(".")
@@ -216,12 +218,14 @@ def add_options(parser: Parser, config_type: type, aliases: Mapping[str, Sequenc
 def add_option(parser: Any, option: Option, *aliases: str) -> None:
     """Add one setting to a parser or to a group of it."""
     names = [f"--{name}" for name in (option.key, *aliases)]
-    text = f"{option.help} (default: {write_value(option.default) or 'none'})".replace("%", "%%")
-    common: dict[str, Any] = {"dest": option.key, "default": argparse.SUPPRESS, "help": text}
+    required = option.default is dataclasses.MISSING
+    default = "required" if required else f"default: {write_value(option.default) or 'none'}"
+    text = f"{option.help} ({default})".replace("%", "%%")
+    common: dict[str, Any] = {"dest": option.key, "default": argparse.SUPPRESS, "help": text, "required": required}
     if option.type is bool:
         parser.add_argument(*names, action=argparse.BooleanOptionalAction, **common)
     else:
-        metavar = type_name(option) if option.choices else type_name(option).upper()
+        metavar = type_name(option) if option.choices else type_name(option).removesuffix(" | None").upper()
         parser.add_argument(*names, type=functools.partial(_typed, option), metavar=metavar, **common)
 
 
