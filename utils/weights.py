@@ -1,19 +1,20 @@
-"""Pretrained weights: which files there are, where they come from, and how they get into a network.
+"""Pretrained weights: where they come from, and how they get into a network.
 
-A file is looked for in ``weights_dir``, then in torch's own cache, then in the program's; only then is it fetched.
-Nothing takes the place of a file that is missing, unless ``random_weights`` asks for it.
+``weights.json`` lists the files. A file is searched in ``weights_dir``, then in torch's cache, then in the program's;
+only then is it fetched. Nothing takes the place of a file that is missing, unless ``random_weights`` asks for it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,86 +41,10 @@ class WeightFile:
     also_named: str = ""  # another name under which the same file is passed around
 
 
-def _torchvision(name: str, file_name: str, content: str, sha256: str, **more: Any) -> WeightFile:
-    """Describe a file of torchvision's."""
-    source = f"https://download.pytorch.org/models/{file_name}"
-    by_hand, licence = f"{source} is its address", "BSD-3-Clause (torchvision)"
-    return WeightFile(name, file_name, content, licence, by_hand, (source,), sha256, **more)
-
-
-def _loftr(name: str, file_name: str, also_named: str, data: str, sha256: str, size: int | None = None) -> WeightFile:
-    """Describe one of LoFTR's files."""
-    mirrors = ("https://huggingface.co/kornia/loftr/resolve/main/", "https://cmp.felk.cvut.cz/~mishkdmy/models/")
-    by_hand = f"github.com/zju3dv/LoFTR links to it as {also_named}"
-    sources = tuple(mirror + file_name for mirror in mirrors)
-    return WeightFile(name, file_name, f"LoFTR, {data}", "Apache-2.0", by_hand, sources, sha256, size, also_named)
-
-
-_B4_PAPER = "efficientnet-b4-6ed6700e.pth"
+REGISTRY = Path(__file__).with_suffix(".json")
 FILES = {
-    file.name: file
-    for file in (
-        WeightFile(
-            "efficientnet_b4",
-            _B4_PAPER,
-            "EfficientNet-B4 of the paper's code, ImageNet",
-            "Apache-2.0",
-            "release 1.0 of github.com/lukemelas/EfficientNet-PyTorch has it",
-            (f"https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/{_B4_PAPER}",),
-            "6ed6700e361e3878dc53f285f3df4abf9f39f6da23545cac065b7dc9467a8959",
-        ),
-        _torchvision(
-            "efficientnet_b4_torchvision",
-            "efficientnet_b4_rwightman-23ab8bcd.pth",
-            "EfficientNet-B4 of torchvision, ImageNet",
-            "23ab8bcd5bdbef61a7a43b91adcad81f622fd7f36fb4935a569828d77888c44e",
-            also_named="efficientnet_b4_rwightman-7eb33cd5.pth",  # by older versions of torchvision
-        ),
-        _torchvision(
-            "resnet50",
-            "resnet50-0676ba61.pth",
-            "ResNet-50, ImageNet, first recipe",
-            "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-            size=102530333,
-        ),
-        _torchvision(
-            "resnet50_v2",
-            "resnet50-11ad3fa6.pth",
-            "ResNet-50, ImageNet, second recipe",
-            "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
-            size=102540417,
-        ),
-        _torchvision("resnet18", "resnet18-f37072fd.pth", "ResNet-18, ImageNet, first recipe", "f37072fd"),
-        _torchvision(
-            "wide_resnet50_2",
-            "wide_resnet50_2-95faca4d.pth",
-            "Wide ResNet-50-2, ImageNet, first recipe",
-            "95faca4d",
-        ),
-        _torchvision("vgg16", "vgg16-397923af.pth", "VGG-16, ImageNet", "397923af"),
-        WeightFile(
-            "resnet50_retrieval",
-            "net_best.pth",
-            "ResNet-50 that the paper's authors trained to tell viewpoints apart",
-            "MIT, as its authors' code; none stated for the file",
-            "its authors' link is gone; train one with: python -m pipeline.retrieval_training",
-        ),
-        _loftr(
-            "loftr_indoor",
-            "loftr_indoor_ds_new.ckpt",
-            "indoor_ds_new.ckpt",
-            "ScanNet, the paper's",
-            "be9ff88b323ec27889114719f668ae41aff7034b56a4c4acbd46b8b180b87ed3",
-        ),
-        _loftr(
-            "loftr_outdoor",
-            "loftr_outdoor.ckpt",
-            "outdoor_ds.ckpt",
-            "MegaDepth",
-            "21f5bec5968178e8bc8b7633441836fe5de4f47d861dd2cd7dc38e271b0479ec",
-            46341978,
-        ),
-    )
+    entry["name"]: WeightFile(**{**entry, "sources": tuple(entry.get("sources", ()))})
+    for entry in json.loads(REGISTRY.read_text(encoding="utf-8"))
 }
 
 
