@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.camera import Intrinsics, project_points
+from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.geometry import common_point
 from utils.views import Views
@@ -59,6 +59,24 @@ def reach_in_pixels(side: float, points_world: Tensor, cameras: Tensor, intrinsi
     return 0.5 * 3**0.5 * side * max(intrinsics.focal_x, intrinsics.focal_y) / float(distance)
 
 
+def framed_pixels(points_world: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> tuple[Tensor, Tensor]:
+    """Find the pixel in which each point (points, 3) appears; fastest where ``points_world.T`` is contiguous.
+
+    Returns:
+        Which points the frame holds, (points,) bool, and the flat index of their pixels, (points,) int32, else 0.
+    """
+    x, y, z = camera_to_world[:3, :3].T @ (points_world.T - camera_to_world[:3, 3:])  # (points,) each
+    column = intrinsics.centre_x - intrinsics.focal_x * x / z
+    row = intrinsics.centre_y + intrinsics.focal_y * y / z
+    framed = (z < 0) & (column >= 0) & (row >= 0) & (column < intrinsics.width) & (row < intrinsics.height)
+    return framed, torch.where(framed, row.int() * intrinsics.width + column.int(), 0)
+
+
+def vote_share(inside: Tensor, framed: Tensor, views: int) -> Tensor:
+    """Return the share of the ``framed`` views (points,) that are ``inside`` ones; 0 below ``FRAMED`` of all views."""
+    return torch.where(framed >= FRAMED * views, inside / framed.clamp(min=1), 0.0)
+
+
 def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics) -> Tensor:
     """The share of views, of those whose frame holds the point, in whose silhouette the point lies: (points,).
 
@@ -70,16 +88,14 @@ def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intri
         masks: (views, height, width) bool.
         cameras: (views, 4, 4) camera_to_world.
     """
+    points_world = points_world.T.contiguous().T
     inside = torch.zeros(len(points_world))
     seen = torch.zeros(len(points_world))
     for mask, camera in zip(torch.from_numpy(masks), cameras):
-        pixels, depth = project_points(points_world, intrinsics, camera)
-        column, row = pixels[:, 0].floor().long(), pixels[:, 1].floor().long()
-        framed = (depth > 0) & (column >= 0) & (row >= 0) & (column < intrinsics.width) & (row < intrinsics.height)
-        flat = torch.where(framed, row * intrinsics.width + column, 0)
+        framed, flat = framed_pixels(points_world, camera, intrinsics)
         seen += framed
-        inside += framed & mask.reshape(-1)[flat]
-    return torch.where(seen >= FRAMED * len(masks), inside / seen.clamp(min=1), 0.0)
+        inside += framed & mask.reshape(-1).index_select(0, flat)
+    return vote_share(inside, seen, len(masks))
 
 
 def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple[int, int, int]]:
@@ -119,7 +135,9 @@ def visual_hull(
     return Hull(bounds[0], side, (votes >= vote).reshape(shape))
 
 
-def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vote: float) -> tuple[Tensor, Tensor]:
+def object_bounds(
+    masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vote: float, cells: int = 40, rounds: int = 3
+) -> tuple[Tensor, Tensor]:
     """The box (low, high), each (3,), around the object, from cameras and silhouettes alone.
 
     Errors:
@@ -131,8 +149,8 @@ def object_bounds(masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vo
     reach = 0.75 * float(distance.median()) * widest
     low, high = centre - reach, centre + reach
     every = max(1, len(cameras) // 64)
-    for _ in range(3):
-        points, side, _ = lattice(low, high, 40)
+    for _ in range(rounds):
+        points, side, _ = lattice(low, high, cells)
         grown = dilated(masks[::every], reach_in_pixels(side, points, cameras, intrinsics))
         hull = points[inside_votes(points, grown, cameras[::every], intrinsics) >= vote]
         if len(hull) == 0:

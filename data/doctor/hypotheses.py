@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.doctor.fit import FORGIVING, VOTE, Fit, fit_hull
+from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, one_thread
 from data.doctor.poses import camera_poses, inverses, transposed
 from utils.camera import Intrinsics
 from utils.progress import Progress
@@ -19,7 +19,7 @@ LEFT_RIGHT, UPSIDE_DOWN, HALF_TURN = "mirrored left to right", "mirrored top to 
 TEXT, NUMBERS = "pictures sorted as text", "poses sorted as text"
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
-COARSE_CELLS, FINE_CELLS = 40, 64  # along the object's longest side
+COARSE_CELLS, FINE_CELLS = 40, 70  # along the object's longest side
 COARSE_VIEWS, FINE_VIEWS = 64, 256  # at most
 LEADERS, FINALISTS = 6, 5  # hypotheses tried with other orders, and in full
 BETTER, SURE = 1.25, 4.0  # factor by which a hypothesis must lower the misfit, and standard errors of the gain
@@ -124,6 +124,7 @@ class Diagnosis:
     trials: tuple[tuple[Hypothesis, float], ...]  # each hypothesis tried, with its mean IoU, the best first
 
 
+@one_thread()
 def diagnose(subject: PosedMasks, progress: Progress) -> Diagnosis:
     """Try all hypotheses, and keep one that fits decisively better than the data as they are given."""
     coarse: dict[Hypothesis, float] = {}
@@ -155,7 +156,7 @@ def diagnose(subject: PosedMasks, progress: Progress) -> Diagnosis:
             best, fit = corrected, fit_corrected
     trials = {**{item: 1.0 - misfit for item, misfit in coarse.items()}, best: float(fit.iou.mean())}
     trials |= {item: float(found.iou.mean()) for item, found in fits.items()}
-    forgiving = evaluate_hypothesis(subject, best, FINE_CELLS, FINE_VIEWS, FORGIVING)
+    forgiving = evaluate_hypothesis(subject, best, FINE_CELLS, FINE_VIEWS, FORGIVING_VOTE)
     agreement = np.maximum(fit.iou, forgiving.iou)
     return Diagnosis(given, best, fit, agreement, tuple(sorted(trials.items(), key=lambda pair: -pair[1])))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.doctor.fit import Fit, shadow
+from data.doctor.fit import Fit, hull_silhouette
 from data.doctor.hypotheses import Diagnosis, Hypothesis, apply_to_poses, flip_images, with_focal
 from data.doctor.report import DoctorReport
 from data.doctor.verdict import odd_views
@@ -125,7 +125,7 @@ def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, na
     camera = with_focal(found.pictures.camera, diagnosis.best.focal)
     cards = []
     for view in np.argsort(diagnosis.fit.iou, kind="stable")[:WORST]:
-        hull = shadow(diagnosis.fit.points, diagnosis.fit.side, poses[view], camera)
+        hull = hull_silhouette(diagnosis.fit, poses[view], camera)
         picture = flip_images(np.moveaxis(found.pictures.images[view], 2, 0), diagnosis.best.picture)
         cards.append(
             {

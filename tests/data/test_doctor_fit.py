@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.doctor import fit as fitting
 from data.doctor import hypotheses
-from data.doctor.fit import VOTE, Fit, fit_hull, shadow
+from data.doctor.fit import VOTE, Fit, fit_hull, hull_silhouette, left_out_iou
 from data.doctor.hypotheses import (
     LEFT_RIGHT,
     NUMBERS,
@@ -31,7 +30,7 @@ from data.doctor.hypotheses import (
 from data.doctor.quick import BAD_VERDICT, GOOD_VERDICT, NOTE
 from data.doctor.verdict import check_scale, foreign_views, odd_views, scale_factor
 from tests.data.toy_views import BALL, LOPSIDED, camera_of, poses_around, silhouettes_of
-from utils.hull import inside_votes
+from utils.hull import inside_votes, lattice
 from utils.progress import Progress
 
 VIEWS, SIZE = 24, 48
@@ -118,22 +117,14 @@ def test_of_a_ball_mirroring_cannot_be_told() -> None:
     assert diagnose(PosedMasks(POSES, flip_images(masks, LEFT_RIGHT), CAMERA, NAMES), QUIET).best == Hypothesis()
 
 
-def test_votes_are_those_of_the_common_hull(masks: np.ndarray) -> None:
-    points = torch.rand(500, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    _, inside, seen = fitting._votes(points.numpy(), masks, POSES, CAMERA)
-    expected = inside_votes(points, masks, torch.from_numpy(POSES).float(), CAMERA)
-    share = np.where(seen.sum(axis=0) >= VIEWS / 3, inside.sum(axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
-    assert np.mean(np.abs(share - expected.numpy()) > 1e-6) < 0.02  # rounding at the edge of a pixel
-
-
 def test_a_view_left_out_is_one_that_is_not_there(masks: np.ndarray) -> None:
-    points, side = fitting._lattice(np.full(3, -1.0), np.full(3, 1.0), 40)
-    cell_pixels = side * CAMERA.focal_x / 3.0
-    found = fitting._left_out_iou(masks, *fitting._votes(points, masks, POSES, CAMERA), cell_pixels, VOTE)
+    points, side, _ = lattice(torch.full((3,), -1.0), torch.full((3,), 1.0), 40)
+    cameras, cell_pixels = torch.from_numpy(POSES).float(), side * CAMERA.focal_x / 3.0
+    found, _ = left_out_iou(points, cell_pixels, masks, cameras, CAMERA, VOTE)
     for view in (0, 7):
         others = np.delete(np.arange(VIEWS), view)
-        kept = points[fitting._agreed(*fitting._votes(points, masks[others], POSES[others], CAMERA)[1:], VOTE)]
-        hull = shadow(kept, side, POSES[view], CAMERA)
+        kept = points[inside_votes(points, masks[others], cameras[others], CAMERA) >= VOTE]
+        hull = hull_silhouette(Fit(found, kept.numpy(), side), POSES[view], CAMERA)
         assert found[view] == pytest.approx((hull & masks[view]).sum() / (hull | masks[view]).sum(), abs=0.02)
 
 
