@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev
 	$(PY) -m mypy
 
 pages: $(VENV)/installed
-	$(PY) -m utils.config_readme
+	$(PY) -m pipeline.config_readme
 	$(PY) -m docs.build_api
 
 $(VENV)/bin/python:

@@ -27,7 +27,7 @@ class ParsedError(BaseException):
 def blocks(text: str) -> list[str]:
     """The lines of indented and fenced blocks, without their comments."""
     lines, fenced = [], False
-    for line in text.splitlines():
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
         if line.startswith("```"):
             fenced = not fenced
         elif fenced or line.startswith("    "):
@@ -122,3 +122,10 @@ def test_make_has_the_targets_that_pages_name() -> None:
         for word in re.findall(r"^make ([a-z]+)", line)
     }
     assert named and named <= targets
+
+
+def test_make_runs_what_exists() -> None:
+    recipes = re.findall(r"^\t\$\(PY\) (-m )?(\S+)", read_page(Path("Makefile")), flags=re.MULTILINE)
+    assert len(recipes) > 8
+    for module, name in recipes:
+        assert find_spec(name) if module else (ROOT / name).is_file(), name
