@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,3 +254,20 @@ def test_exit_codes(error: BaseException, code: int, said: str, capsys: pytest.C
 
 def test_good_end_keeps_its_code() -> None:
     assert exit_code_of(lambda: 1) == 1
+
+
+@pytest.mark.parametrize(("unbuffered", "code"), [("", 1), ("1", 141)])
+def test_a_closed_pipe_is_no_error(unbuffered: str, code: int) -> None:
+    """Buffered output fails when all is done, unbuffered output within the command."""
+    program = "import sys; from utils.errors import exit_code_of; sys.exit(exit_code_of(lambda: print('name') or 1))"
+    read, write = os.pipe()
+    os.close(read)
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(write)
+    assert (found.returncode, found.stderr) == (code, b"")

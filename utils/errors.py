@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141  # that of programs which the signal SIGPIPE ends
 
 
 class InputError(ValueError):
@@ -32,10 +34,16 @@ def exit_code_of(main: Callable[[], int]) -> int:
         main: returns the exit code of a good end.
     Returns:
         ``main``'s code; 2 after an error (a sentence for what the user can mend, a traceback for a fault of the
-        program); 130 after Ctrl-C.
+        program); 130 after Ctrl-C; 141 where the reader of the output stopped before the end.
     """
+    code = EXIT_BROKEN_PIPE
     try:
-        return main()
+        code = main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of the output, such as head, has stopped: end quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code
     except KeyboardInterrupt:
         print("\nInterrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
         return EXIT_INTERRUPTED
