@@ -20,11 +20,10 @@ from data.colmap_files import read_model
 from data.folders import images_in
 from data.import_colmap import model_folders, posed_images
 from data.import_options import CaptureOptions, ImportOptions
-from data.layout import ImportSummary, existing_parts, find_queries, write_image, write_object
+from data.layout import ImportSummary, existing_parts, find_queries, write_object
 from data.photos import ORIENTATION, OrientedPhotos
-from utils.checkpoint import write_atomically
 from utils.errors import InputError
-from utils.images import read_image_size
+from utils.images import read_image_size, write_png
 from utils.progress import Progress
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
@@ -114,7 +113,7 @@ def gather(
         if target != path:
             _write_photo(target, _scaled(photos.read(path), search.sfm_size), path)
         if options.masks is not None:
-            write_image(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.sfm_size))
+            write_png(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.sfm_size))
     sizes = {photos.size(path) for path in targets}
     rotated = sum(photos.is_rotated(path) for path in targets)
     notes = (f"{rotated} of {len(targets)} photos are rotated by a quarter turn to the shape of the others",)
@@ -128,7 +127,7 @@ def _write_photo(target: Path, image: np.ndarray, source: Path) -> None:
         exif.get_ifd(EXIF_IFD)  # read while the file is open
     exif.pop(ORIENTATION, None)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda temporary: Image.fromarray(image).save(temporary, format="PNG", exif=exif))
+    write_png(target, image, exif)
 
 
 def sharpest_frames(video: Path, folder: Path, search: CaptureOptions, progress: Progress) -> int:
@@ -151,7 +150,7 @@ def sharpest_frames(video: Path, folder: Path, search: CaptureOptions, progress:
                 number += 1
                 bar.update()
             if best is not None and (not success or number % window == 0):
-                write_image(folder / f"{written:04d}.png", _scaled(best[..., ::-1], search.sfm_size))
+                write_png(folder / f"{written:04d}.png", _scaled(best[..., ::-1], search.sfm_size))
                 best, best_sharpness, written = None, -1.0, written + 1
             if not success:
                 break

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from data.folders import GOOD, folders_in, images_in, in_threads
 from data.import_options import ImportOptions
@@ -22,9 +21,9 @@ from data.photos import OrientedPhotos
 from data.plain_background import PLAIN_COLOURS, plain_mask
 from data.world import apply_similarity, centring_similarity
 from utils.camera import Intrinsics
-from utils.checkpoint import write_atomically, write_text
+from utils.checkpoint import write_text
 from utils.errors import InputError
-from utils.images import read_image_size, read_uint8
+from utils.images import read_image_size, read_uint8, write_png
 from utils.progress import Progress
 
 MIN_FRAMES = 3  # below which nothing can be learned
@@ -176,7 +175,7 @@ def write_views(
         frame = frames[index]
         image = cut_out_view(frame, options)
         path = options.out / "train" / GOOD / f"{names[index]}.png"
-        write_image(path, rectify(image, frame.lens, camera, PLAIN_COLOURS[options.fill]))
+        write_png(path, rectify(image, frame.lens, camera, PLAIN_COLOURS[options.fill]))
         return image.shape[2] == 4
 
     return all(list(progress.track(in_threads(write, range(len(frames))), "images", len(frames))))
@@ -259,14 +258,9 @@ def write_queries(
         image = cut_out_plain(image, options) if masks is None else apply_mask(image, photos.foreground(path))
         photo_lens = scale_lens(lens, photos.size(path), path)
         seen = rectify(image, photo_lens, camera, PLAIN_COLOURS[options.fill])
-        write_image(options.out / "test" / defect_type / f"{stem}.png", seen)
+        write_png(options.out / "test" / defect_type / f"{stem}.png", seen)
         truth = path.parent.parent.parent / "ground_truth" / defect_type / f"{stem}_mask.png"
         if defect_type != UNKNOWN and truth.is_file():
             defect = np.repeat(photos.read_mask_file(truth, path)[..., None], 3, axis=2)
             white = rectify(defect, photo_lens, camera, 0)[..., 0] > 127
-            write_image(options.out / "ground_truth" / defect_type / truth.name, white.astype(np.uint8) * 255)
-
-
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write (height, width[, 3 or 4]) uint8 as a PNG, atomically."""
-    write_atomically(path, lambda temporary: Image.fromarray(image).save(temporary, format="PNG"))
+            write_png(options.out / "ground_truth" / defect_type / truth.name, white.astype(np.uint8) * 255)

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from utils.errors import InputError
-from utils.images import SUFFIXES, decode_errors, prepare, read_uint8
+from utils.images import DECODE_ERRORS, SUFFIXES, prepare, read_uint8
 
 FOLDER = "masks"
 
@@ -66,7 +66,7 @@ def read_foreground(path: Path, size: tuple[int, int] | None = None) -> np.ndarr
             mask = file.getchannel("A") if file.mode in ("RGBA", "LA") else file.convert("L")
             if file.mode in ("RGBA", "LA") and mask.getextrema() == (255, 255):
                 mask = file.convert("L")
-    except decode_errors() as error:
+    except DECODE_ERRORS as error:
         raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
     if size is None or mask.size == size:
         return np.asarray(mask)

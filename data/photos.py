@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 from data.masks import find_query_mask, read_foreground
-from utils.images import decode_errors, read_image_size, read_uint8
+from utils.images import DECODE_ERRORS, read_image_size, read_uint8
 
 ORIENTATION = int(Base.Orientation)
 SWAPPED = 5  # the flag from which on width and height change places
@@ -77,7 +77,7 @@ def orientation(path: Path) -> int:
     try:
         with Image.open(path) as photo:
             flag = photo.getexif().get(ORIENTATION, 1)
-    except decode_errors():
+    except DECODE_ERRORS:
         return 1
     return flag if isinstance(flag, int) and 1 <= flag <= 8 else 1
 

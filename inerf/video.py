@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
 from utils.camera import Intrinsics
-from utils.checkpoint import write_atomically
-from utils.images import to_bytes, working_size
+from utils.images import working_size, write_gif
 from utils.rendering import RenderFn
 
 LONGER_SIDE = 200  # pixels of a frame, at most
@@ -31,13 +29,6 @@ def write_video(path: Path, query: Tensor, pose_history: Tensor, intrinsics: Int
     width, height = working_size(intrinsics.width, intrinsics.height, LONGER_SIDE)
     camera = intrinsics.resized(width, height)
     small = functional.interpolate(query.permute(2, 0, 1)[None], (height, width), mode="area")[0].permute(1, 2, 0)
-    frames = [
-        Image.fromarray(to_bytes(RENDERING_WEIGHT * render(pose, camera).colour + (1 - RENDERING_WEIGHT) * small))
-        for pose in pose_history
-    ]
-    write_atomically(
-        path,
-        lambda temporary: frames[0].save(
-            temporary, format="GIF", save_all=True, append_images=frames[1:], duration=FRAME_MILLISECONDS, loop=0
-        ),
-    )
+    renderings = (render(pose, camera).colour for pose in pose_history)
+    frames = [RENDERING_WEIGHT * rendering + (1 - RENDERING_WEIGHT) * small for rendering in renderings]
+    write_gif(path, frames, FRAME_MILLISECONDS)

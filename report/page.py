@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from evaluation.pixel_metrics import fit_mask
@@ -29,10 +26,10 @@ from report.charts import histogram_chart, kind_class, roc_chart
 from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale, outlines
 from report.pages import inlined, template
 from utils.checkpoint import write_atomically
+from utils.images import to_data_url
 
 LARGEST_SIDE, SMALLEST_SIDE = 400, 200  # of a picture in the page, pixels
 FULL_SIZE_QUERIES = 120  # above so many queries the pictures shrink, so that the page stays about as large
-QUALITY = 84
 
 
 @dataclass(frozen=True)
@@ -236,9 +233,9 @@ def _cards(report: ObjectReport, images_of: ImagesOf, scale: HeatScale) -> Itera
             "seconds": number(query.seconds, 2),
             "width": width,
             "height": height,
-            "photo": image_url(pictures.query, side),
-            "reference": None if pictures.reference is None else image_url(pictures.reference, side),
-            "heat": image_url(heat, side),
+            "photo": to_data_url(pictures.query, side),
+            "reference": None if pictures.reference is None else to_data_url(pictures.reference, side),
+            "heat": to_data_url(heat, side),
             "outline": "" if pictures.mask is None else _path(fit_mask(pictures.mask, height, width, query.name)),
         }
 
@@ -264,15 +261,6 @@ def _bar(score: float, threshold: float) -> float:
     if threshold <= 0:
         return 100.0 if score > threshold else 0.0
     return float(min(100.0, max(0.0, 50.0 * score / threshold)))
-
-
-def image_url(picture: np.ndarray, side: int) -> str:
-    """A picture (height, width, 3) uint8, averaged down to ``side`` pixels at most, as a ``data:`` URL (WebP)."""
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    image.thumbnail((side, side), Image.Resampling.BOX)
-    stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=QUALITY, method=2)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _path(mask: Tensor) -> str:

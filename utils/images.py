@@ -1,13 +1,15 @@
-"""Reading and writing pictures; the only place where they are 8-bit."""
+"""Reading and writing images; the only place where they are 8-bit."""
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
-import tifffile
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,50 +18,52 @@ from utils.checkpoint import write_atomically
 from utils.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-DIFFERS = 0.04  # largest channel difference to the background from which a pixel shows something
+MIN_CONTRAST = 0.04  # largest channel difference to the background from which a pixel is foreground
 COLOUR_MODES = ("RGB", "RGBA", "P")
-
-
-def decode_errors() -> tuple[type[Exception], ...]:
-    """What Pillow raises for files that are no pictures, are damaged, or claim to be larger than any camera's."""
-    # OSError and ValueError as documented; the others come from chunks that lie about their contents
-    return (OSError, SyntaxError, ValueError, OverflowError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow raises for files that are no images, are damaged, or claim to be larger than any camera's: OSError and
+# ValueError as documented; the others come from chunks that lie about their contents.
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, OverflowError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def read_uint8(path: Path) -> np.ndarray:
-    """An 8-bit colour picture as it lies in the file.
+    """Read an 8-bit colour image unchanged.
 
     Args:
         path: a PNG or JPEG file.
+
     Returns:
         (height, width, 3) or, with an alpha channel, (height, width, 4), uint8.
-    Errors:
-        InputError for a file that is missing, empty, damaged, grey or of 16 bits.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        InputError: for a file that is empty, damaged, grey or of 16 bits.
     """
     try:
-        with Image.open(path) as picture:
-            mode = picture.mode
-            if mode in COLOUR_MODES and _bits(picture) == 8:
-                palette_mode = "RGBA" if "transparency" in picture.info else "RGB"
-                return np.asarray(picture.convert(palette_mode) if mode == "P" else picture)
-            picture.load()
+        with Image.open(path) as file:  # Pillow itself: imageio does not give the bit depth
+            mode, bits = file.mode, _bits(file)
+            palette_mode = "RGBA" if "transparency" in file.info else "RGB"
+        pixels = iio.imread(
+            path, plugin="pillow", index=0, mode=palette_mode if mode == "P" else None, writeable_output=False
+        )
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"There is no picture {path}; put it there, or take it out of the list of frames."
+            f"There is no image {path}; put it there, or remove it from the list of frames."
         ) from None
-    except decode_errors() as error:
-        found = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
+    except DECODE_ERRORS as error:
+        reason = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise InputError(
-            f"The picture {path} cannot be read: {found}; replace it with a whole PNG or JPEG file."
+            f"The image {path} cannot be read: {reason}; replace it with an intact PNG or JPEG file."
         ) from None
-    kind = {"L": "a grey picture", "LA": "a grey picture", "1": "a black-and-white picture"}.get(mode, f"mode {mode}")
-    kind = "a 16-bit picture" if mode.startswith("I") or mode in COLOUR_MODES else kind
-    raise InputError(f"The picture {path} must be 8-bit RGB or RGBA, found {kind}; convert it and try again.")
+    if mode in COLOUR_MODES and bits == 8:
+        return pixels
+    kind = {"L": "a grey image", "LA": "a grey image", "1": "a black-and-white image"}.get(mode, f"mode {mode}")
+    kind = "a 16-bit image" if mode.startswith("I") or mode in COLOUR_MODES else kind
+    raise InputError(f"The image {path} must be 8-bit RGB or RGBA, found {kind}; convert it and try again.")
 
 
-def _bits(picture: object) -> int:
-    """Bits a channel as the PNG header says (Pillow quietly reduces 16-bit colour to 8)."""
-    for tile in getattr(picture, "tile", []):
+def _bits(image: Image.Image) -> int:
+    """Return the bits a channel that the file's header states; Pillow silently reduces 16-bit colour to 8."""
+    for tile in getattr(image, "tile", []):
         raw = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]
         if isinstance(raw, str) and ";16" in raw:
             return 16
@@ -67,7 +71,7 @@ def _bits(picture: object) -> int:
 
 
 def working_size(width: int, height: int, image_size: int) -> tuple[int, int]:
-    """Width and height to which a picture is averaged down so that its longer side is ``image_size`` at most.
+    """Return width and height after averaging an image down to ``image_size`` pixels at most on its longer side.
 
     >>> working_size(800, 600, 400), working_size(320, 200, 400)
     ((400, 300), (320, 200))
@@ -77,19 +81,20 @@ def working_size(width: int, height: int, image_size: int) -> tuple[int, int]:
 
 
 def prepare(
-    picture: np.ndarray, image_size: int, background: tuple[float, float, float]
+    image: np.ndarray, image_size: int, background: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Lay a picture on the background and average it down.
+    """Composite an image on the background and average it down.
 
     Args:
-        picture: (height, width, 3 or 4) uint8.
+        image: (height, width, 3 or 4) uint8.
         image_size: longer side of the result, at most, in pixels.
         background: RGB in [0, 1].
+
     Returns:
         (height, width, 3) float32 RGB in [0, 1], and the alpha channel (height, width) float32 if there is one.
     """
-    values: np.ndarray = picture.astype(np.float32) / 255.0
-    if values.shape[2] == 4:  # colour times alpha is what may be averaged
+    values: np.ndarray = image.astype(np.float32) / 255.0
+    if values.shape[2] == 4:  # premultiplied colour may be averaged, plain colour may not
         alpha = values[..., 3:]
         values = np.concatenate(
             [values[..., :3] * alpha + np.array(background, dtype=np.float32) * (1.0 - alpha), alpha], axis=2
@@ -102,58 +107,83 @@ def prepare(
 
 
 def read_image(path: Path, image_size: int, background: tuple[float, float, float]) -> Tensor:
-    """A picture as the program works on it: float32 RGB (height, width, 3) in [0, 1]; see ``prepare``."""
+    """Read an image as float32 RGB (height, width, 3) in [0, 1]; see :func:`prepare`."""
     return torch.from_numpy(prepare(read_uint8(path), image_size, background)[0])
 
 
 def read_mask(path: Path) -> Tensor:
-    """A ground-truth mask as it lies in the file: (height, width) bool, True where the picture is anomalous."""
+    """Read a ground-truth mask: (height, width) bool, True where the image is anomalous."""
     try:
-        with Image.open(path) as picture:
-            return torch.from_numpy(np.asarray(picture.convert("L")) > 127)
+        return torch.from_numpy(iio.imread(path, plugin="pillow", index=0, mode="L") > 127)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no mask {path}; each defective query needs one.") from None
-    except decode_errors() as error:
-        raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
+    except DECODE_ERRORS as error:
+        reason = error.__cause__ or error  # imageio wraps what Pillow raises
+        raise InputError(f"The mask {path} cannot be read: {reason}; replace it with an intact PNG file.") from None
 
 
 def read_image_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, from its header alone."""
+    """Read width and height of an image from its header alone."""
     try:
-        with Image.open(path) as picture:
-            return picture.size
-    except decode_errors() as error:
+        with Image.open(path) as file:
+            return file.size
+    except DECODE_ERRORS as error:
         raise InputError(
-            f"The picture {path} cannot be read: {error}; replace it with a whole PNG or JPEG file."
+            f"The image {path} cannot be read: {error}; replace it with an intact PNG or JPEG file."
         ) from None
 
 
 def is_foreground(image: Tensor, background: Tensor) -> Tensor:
-    """Where ``image`` (height, width, 3) shows something before its ``background`` (3,): (height, width) bool."""
-    return (image - background).abs().amax(-1) > DIFFERS
+    """Return where ``image`` (height, width, 3) differs from its ``background`` (3,): (height, width) bool."""
+    return (image - background).abs().amax(-1) > MIN_CONTRAST
 
 
 def to_bytes(image: Tensor) -> np.ndarray:
-    """Float RGB or grey in [0, 1] as uint8, rounded: same shape."""
+    """Round float RGB or grey in [0, 1] to uint8 of the same shape."""
     return (image.detach().cpu().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).numpy()
 
 
-def write_png(path: Path, image: Tensor) -> None:
-    """Write float RGB (height, width, 3), or grey (height, width), in [0, 1] as an 8-bit PNG."""
-    write_atomically(path, lambda temporary: Image.fromarray(to_bytes(image)).save(temporary, format="PNG"))
+def write_png(path: Path, image: Tensor | np.ndarray, exif: Image.Exif | None = None) -> None:
+    """Write an 8-bit PNG atomically.
+
+    Args:
+        path: the file.
+        image: (height, width) grey or (height, width, 3 or 4), a float tensor in [0, 1] or a uint8 array.
+        exif: tags to be kept with it.
+    """
+    pixels = to_bytes(image) if isinstance(image, Tensor) else image
+    options = {} if exif is None else {"exif": exif}
+    _write(path, pixels, "pillow", ".png", compress_level=6, **options)
+
+
+def write_gif(path: Path, frames: list[Tensor], milliseconds: int) -> None:
+    """Write float RGB frames (height, width, 3) in [0, 1] as an endless animated GIF, atomically."""
+    _write(path, [to_bytes(frame) for frame in frames], "pillow", ".gif", duration=milliseconds, loop=0)
 
 
 def write_map(path: Path, anomaly_map: Tensor) -> None:
-    """Write a map (height, width) as a float32 TIFF, bit for bit, whole or not at all."""
-    values = anomaly_map.detach().cpu().float().numpy()
-    write_atomically(path, lambda temporary: tifffile.imwrite(temporary, values))
+    """Write a map (height, width) as a float32 TIFF, bit for bit, atomically."""
+    _write(path, anomaly_map.detach().cpu().float().numpy(), "tifffile", ".tiff")
+
+
+def _write(path: Path, pixels: np.ndarray | list[np.ndarray], plugin: str, suffix: str, **options: Any) -> None:
+    write_atomically(path, lambda temporary: iio.imwrite(temporary, pixels, plugin=plugin, extension=suffix, **options))
 
 
 def read_map(path: Path) -> Tensor:
-    """A map (height, width) float32 that ``write_map`` wrote."""
+    """Read a map (height, width) float32 that :func:`write_map` wrote."""
     try:
-        return torch.from_numpy(tifffile.imread(path))
+        return torch.from_numpy(iio.imread(path, plugin="tifffile"))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no anomaly map {path}; test the object again with --overwrite.") from None
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
-        raise InputError(f"The anomaly map {path} cannot be read ({error}); test again with --overwrite.") from None
+    except (ValueError, OSError) as error:
+        reason = error.__cause__ or error  # imageio wraps what tifffile raises
+        raise InputError(f"The anomaly map {path} cannot be read ({reason}); test again with --overwrite.") from None
+
+
+def to_data_url(image: np.ndarray, side: int, quality: int = 84) -> str:
+    """Average an image (height, width, 3) uint8 down to ``side`` pixels at most and encode it as a ``data:`` URL."""
+    small = Image.fromarray(np.ascontiguousarray(image))
+    small.thumbnail((side, side), Image.Resampling.BOX)
+    content = iio.imwrite("<bytes>", np.asarray(small), plugin="pillow", extension=".webp", quality=quality, method=2)
+    return "data:image/webp;base64," + base64.b64encode(content).decode()

@@ -13,10 +13,10 @@ from data.doctor.hypotheses import Diagnosis, Hypothesis, apply_to_poses, flip_i
 from data.doctor.report import DoctorReport
 from data.doctor.verdict import odd_views
 from report.heatmap import outlines
-from report.page import image_url
 from report.pages import inlined, template
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
+from utils.images import to_data_url
 
 TEMPLATE = Path(__file__).resolve().parent
 WORST = 8  # views shown
@@ -93,7 +93,7 @@ def hull_picture(points: np.ndarray, axes: tuple[int, int], eye: list[int]) -> s
     shade = 90 + 110 * (span - span.min()) / max(float(np.ptp(span)), 1e-9)
     image = np.full((size, size, 3), 255, dtype=np.uint8)
     image[place[order, 1], place[order, 0]] = np.stack([shade, shade, shade * 0.9 + 25], axis=1)[order]
-    url = image_url(image, size)
+    url = to_data_url(image, size)
     return f'<image href="{url}" width="{SIDE}" height="{SIDE}" class="hull"/>'
 
 
@@ -133,7 +133,7 @@ def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, na
                 "iou": f"{diagnosis.fit.iou[view]:.3f}",
                 "width": camera.width,
                 "height": camera.height,
-                "photo": image_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
+                "photo": to_data_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
                 "silhouette": outline(flip_images(found.pictures.masks[view], diagnosis.best.picture)),
                 "hull": outline(hull),
             }

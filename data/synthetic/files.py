@@ -6,9 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from utils.errors import InputError
 
 SETTINGS_NAME = "synthetic.json"
@@ -28,17 +25,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: object, indent: int | None = None) -> None:
     """Writes ``content`` as JSON."""
     write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes a PNG of ``picture``: (height, width, 3) RGB or (height, width) grey, uint8."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        Image.fromarray(picture).save(beside, format="PNG", compress_level=6)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def claim_folder(folder: Path, settings: dict[str, object]) -> None:

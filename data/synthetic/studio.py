@@ -14,7 +14,6 @@ from data.synthetic import defects
 from data.synthetic.assembly import Assembly, assemble
 from data.synthetic.backdrops import backdrop, pictures_at
 from data.synthetic.defects import Defect, Sight
-from data.synthetic.files import write_picture
 from data.synthetic.lighting import SAME, Lighting, changed_light, make_lighting
 from data.synthetic.render import pixel_share, render
 from data.synthetic.scene import Scene
@@ -22,6 +21,7 @@ from data.synthetic.toys import read_toy, toy_path
 from data.synthetic.viewpoints import CAMERA_ANGLE_X, camera_at, grid_angles, random_camera, spread_views
 from utils.camera import Intrinsics
 from utils.errors import InputError
+from utils.images import write_png
 
 TRIES = 200  # viewpoints looked at before a defect is given up
 GOOD = "good"
@@ -119,8 +119,8 @@ def take(settings: Settings, folder: Path, task: Task) -> list[list[float]]:
     masks = [photo.mask] * (task.kind in defects.KINDS) + [photo.silhouette] * bool(studio.backdrops)
     picture_path, *mask_paths = task.files(folder, settings)
     for path, mask in zip(mask_paths, masks, strict=True):
-        write_picture(path, mask.astype(np.uint8) * 255)
-    write_picture(picture_path, photo.picture)
+        write_png(path, mask.astype(np.uint8) * 255)
+    write_png(picture_path, photo.picture)
     return pose.tolist()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 import shutil
 import subprocess
@@ -19,7 +17,7 @@ from evaluation.metrics import evaluate
 from evaluation.results import ObjectReport, QueryResult, verdict_at
 from report import charts, heatmap
 from report.figure import telling_queries, write_panels
-from report.page import ImagesOf, QueryImages, image_url, natural_key, number, write_report
+from report.page import ImagesOf, QueryImages, natural_key, number, write_report
 
 HEIGHT, WIDTH = 30, 40
 SCORES = {"good/0": 0.1, "good/2": 0.2, "good/10": 0.8, "Burrs/0": 0.3, "Burrs/1": 0.9, "Stains & <b>/0": 0.7}
@@ -173,14 +171,6 @@ def test_pictures_are_asked_for_one_by_one(tmp_path: Path) -> None:
 
     write_report(tmp_path / "report.html", report, watched, heatmap.HeatScale(0.0, 1.0))
     assert sorted(asked) == sorted(SCORES)
-
-
-def test_a_picture_url_is_the_picture_averaged_down() -> None:
-    picture = np.zeros((100, 200, 3), np.uint8)
-    picture[:, 100:] = 255
-    image = Image.open(io.BytesIO(base64.b64decode(image_url(picture, 50).split(",", 1)[1])))
-    assert image.size == (50, 25)
-    assert np.asarray(image)[12, 5].max() < 10 and np.asarray(image)[12, 45].min() > 245
 
 
 def test_heat_scale_is_twice_what_good_queries_reach() -> None:

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from utils.images import prepare, read_image, read_map, read_mask, working_size, write_map, write_png
+from utils.errors import InputError
+from utils.images import (
+    prepare,
+    read_image,
+    read_map,
+    read_mask,
+    to_data_url,
+    working_size,
+    write_gif,
+    write_map,
+    write_png,
+)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(16, 4096))
@@ -19,17 +33,17 @@ def test_working_size_shrinks_and_keeps_the_shape(width: int, height: int, limit
 
 
 def test_area_average_keeps_the_mean() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-    colour, alpha = prepare(picture, 30, (1.0, 1.0, 1.0))
+    image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    colour, alpha = prepare(image, 30, (1.0, 1.0, 1.0))
     assert colour.shape == (20, 30, 3) and alpha is None
-    np.testing.assert_allclose(colour.mean((0, 1)), picture.mean((0, 1)) / 255, atol=1e-5)
+    np.testing.assert_allclose(colour.mean((0, 1)), image.mean((0, 1)) / 255, atol=1e-5)
 
 
 def test_hidden_colour_does_not_bleed() -> None:
-    picture = np.zeros((2, 2, 4), dtype=np.uint8)
-    picture[0, 0] = (255, 0, 0, 255)
-    picture[1] = (0, 255, 0, 0)  # green that nobody sees
-    colour, alpha = prepare(picture, 1, (0.0, 0.0, 1.0))
+    image = np.zeros((2, 2, 4), dtype=np.uint8)
+    image[0, 0] = (255, 0, 0, 255)
+    image[1] = (0, 255, 0, 0)  # green that nobody sees
+    colour, alpha = prepare(image, 1, (0.0, 0.0, 1.0))
     np.testing.assert_allclose(colour[0, 0], (0.25, 0.0, 0.75), atol=1e-6)
     assert alpha is not None and abs(float(alpha[0, 0]) - 0.25) < 1e-6
 
@@ -40,10 +54,10 @@ def test_png_round_trip(tmp_path: Path) -> None:
     assert torch.equal(read_image(tmp_path / "x.png", 400, (1.0, 1.0, 1.0)), image)
 
 
-def test_palette_pictures_are_colour(tmp_path: Path) -> None:
-    picture = Image.new("P", (4, 4), 1)
-    picture.putpalette([0, 0, 0, 255, 128, 0])
-    picture.save(tmp_path / "x.png")
+def test_palette_images_are_colour(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 255, 128, 0])
+    image.save(tmp_path / "x.png")
     assert (read_image(tmp_path / "x.png", 400, (1.0, 1.0, 1.0))[0, 0] * 255).round().tolist() == [255, 128, 0]
 
 
@@ -58,3 +72,41 @@ def test_map_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
     values = torch.randn(5, 9, generator=torch.Generator().manual_seed(0)) * 1e6
     write_map(tmp_path / "a/b.tiff", values)
     assert torch.equal(read_map(tmp_path / "a/b.tiff"), values)
+
+
+def test_png_keeps_uint8_arrays_of_any_channels_and_exif(tmp_path: Path) -> None:
+    for channels in (1, 3, 4):
+        values = np.random.default_rng(channels).integers(0, 256, (5, 7, channels), dtype=np.uint8).squeeze()
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        write_png(tmp_path / "x.part", values, exif)
+        with Image.open(tmp_path / "x.part") as file:
+            assert file.format == "PNG" and file.getexif()[0x0112] == 6 and np.array_equal(np.asarray(file), values)
+
+
+def test_gif_has_a_frame_for_each_image(tmp_path: Path) -> None:
+    for count in (1, 3):
+        write_gif(tmp_path / "x.gif", [torch.full((4, 6, 3), level / 3) for level in range(count)], 250)
+        with Image.open(tmp_path / "x.gif") as film:
+            assert getattr(film, "n_frames", 1) == count and film.size == (6, 4) and film.info["duration"] == 250
+
+
+def test_unreadable_maps_and_masks_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "0.tiff"
+    with pytest.raises(FileNotFoundError, match="no anomaly map"):
+        read_map(path)
+    write_map(path, torch.zeros(50, 50))
+    for content in (b"", b"no image", path.read_bytes()[:200]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"^The anomaly map .*0\.tiff cannot be read .*--overwrite\.$"):
+            read_map(path)
+        with pytest.raises(InputError, match=r"^The mask .*0\.tiff cannot be read: .* PNG file\.$"):
+            read_mask(path)
+
+
+def test_a_data_url_is_the_image_averaged_down() -> None:
+    image = np.zeros((100, 200, 3), np.uint8)
+    image[:, 100:] = 255
+    found = Image.open(io.BytesIO(base64.b64decode(to_data_url(image, 50).split(",", 1)[1])))
+    assert found.size == (50, 25)
+    assert np.asarray(found)[12, 5].max() < 10 and np.asarray(found)[12, 45].min() > 245
