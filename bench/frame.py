@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.runs import Run, RunResult
 from evaluation.results import Metrics, ObjectReport, query_seconds
-from report.page import natural_key
+from utils.text import natural_key
 from utils.weights import RANDOM
 
 AUROCS = ("pixel_auroc", "image_auroc")  # in the paper's order

@@ -23,9 +23,9 @@ from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, QueryResult, anomaly_map_path
 from report.figure import MASK_COLOUR, MASK_GROUND
 from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, outlines
-from report.page import number
 from utils.errors import InputError, nearest
 from utils.images import read_map, read_mask, to_bytes
+from utils.text import format_number
 from utils.weights import RANDOM
 
 SIDE = 1.6  # inches of an image
@@ -218,7 +218,7 @@ def draw_row(
         draw_image(axis, heat_overlay(query, anomaly_map, scales[key]))
         for line in () if mask is None else outlines(mask):
             axis.fill(*(line - 0.5).T, fill=False, edgecolor=OUTLINE, linewidth=0.8)
-        words = f"{number(found.anomaly_score)}  {found.verdict}"
+        words = f"{format_number(found.anomaly_score)}  {found.verdict}"
         axis.set_xlabel(words, fontsize=8.5, color=WRONG if found.mistaken else SOFT, labelpad=2)
 
 

@@ -37,7 +37,7 @@ from bench.tables import (
     rank_table,
 )
 from bench.typeset import LATEX_HEAD, MARKDOWN, Table, as_latex, as_markdown
-from report.pages import inlined, template
+from report.template import load_template, read_assets
 from utils.checkpoint import write_text
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -88,8 +88,8 @@ def tables_of(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> list[Table]:
 def as_html(frame: pd.DataFrame, tables: Sequence[Table], rankings: Sequence[Ranking], output_dir: Path) -> str:
     """Return the page, which needs no other file and no network."""
     marks = {method: "".join(method_marks(frame, method)) for method in methods_in(frame)}
-    return template("benchmark.html", TEMPLATES).render(
-        style=inlined("report.css"),
+    return load_template("benchmark.html", TEMPLATES).render(
+        style=read_assets("report.css"),
         tables=tables,
         objects=len(objects_in(frame)),
         methods=len(marks),

@@ -23,7 +23,7 @@ from bench.frame import (
 from bench.ranks import Ranking
 from bench.typeset import Table, bold, raised
 from evaluation.results import RANDOM_WEIGHTS
-from report.page import number
+from utils.text import format_number
 
 RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
 UNDEFINED, NOTHING = "n/a", "–"
@@ -189,7 +189,7 @@ def gigabytes(mean: Mean) -> str:
 
 def value_text(mean: Mean) -> str:
     """Format a mean with three significant digits."""
-    return number(mean.value)
+    return format_number(mean.value)
 
 
 METHOD_COLUMNS: Mapping[str, tuple[str, Show]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,20 +12,12 @@ from typing import Any, TypeVar
 
 from utils.errors import InputError, nearest
 from utils.images import SUFFIXES
+from utils.text import natural_key
 
 GOOD = "good"  # name of a folder of good images
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def natural_key(text: str) -> list[tuple[int, int, str]]:
-    """Return a sorting key by which 2 comes before 10.
-
-    >>> sorted(["10", "2", "1"], key=natural_key)
-    ['1', '2', '10']
-    """
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.colmap_files import ColmapModel, has_model, read_model
-from data.folders import natural_key
 from data.import_options import ImportOptions
 from data.import_transforms import find_image
 from data.layout import ImportSummary, PosedImage, PosedImages, scale_to_file, write_object
@@ -13,6 +12,7 @@ from data.world import pose_from_opencv
 from utils.errors import InputError
 from utils.images import SUFFIXES
 from utils.progress import Progress
+from utils.text import natural_key
 
 
 def import_colmap(source: Path, images: Path | None, options: ImportOptions, quiet: bool = True) -> ImportSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 from tabulate import tabulate
@@ -26,8 +27,10 @@ from utils.config import values_of
 from utils.device import environment
 from utils.images import read_mask, to_bytes
 from utils.progress import Progress
+from utils.text import format_decimal
 
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro", "image_f1", "fpr")
+format_metric = partial(format_decimal, places=4, missing="-")
 MEANS = ("image_auroc", "pixel_auroc", "aupro")
 
 
@@ -156,12 +159,14 @@ def print_summary(report: ObjectReport, config: Config) -> None:
     """Print the table of results, or with --quiet one line of names and values."""
     page = config.result_dir / "report.html"
     if config.quiet:
-        figures = " ".join(f"{name}={show(getattr(report.evaluation.overall, name))}" for name in COLUMNS)
+        figures = " ".join(f"{name}={format_metric(getattr(report.evaluation.overall, name))}" for name in COLUMNS)
         weights = " weights=random" if report.remark else ""
         print(f"{report.object_name} {figures}{weights} report={page}")
         return
     groups = {"all": report.evaluation.overall, **report.evaluation.per_defect}
-    rows = [[kind, row.queries, *(show(getattr(row, name)) for name in COLUMNS)] for kind, row in groups.items()]
+    rows = [
+        [kind, row.queries, *(format_metric(getattr(row, name)) for name in COLUMNS)] for kind, row in groups.items()
+    ]
     print(tabulate(rows, [report.object_name, "queries", *COLUMNS], stralign="right", colalign=("left",)))
     if report.remark:
         print(report.remark)
@@ -175,9 +180,4 @@ def print_means(config: Config) -> None:
     for name in MEANS:
         values = [value for figures in tested if (value := getattr(figures, name)) is not None]
         mean = torch.tensor(values, dtype=torch.float64).mean().item() if values else None
-        print(f"mean of {len(values)} objects: {name}={show(mean)}")
-
-
-def show(value: float | None) -> str:
-    """Format a metric with four digits, or a dash where it is not defined."""
-    return "-" if value is None else f"{value:.4f}"
+        print(f"mean of {len(values)} objects: {name}={format_metric(mean)}")

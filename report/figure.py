@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, ObjectReport, QueryResult
 from report.heatmap import HeatScale, heat_overlay, heat_scale
-from report.page import ImagesOf, QueryImages, number
+from report.page import ImagesOf, QueryImages
 from utils.checkpoint import write_atomically
+from utils.text import format_number
 
 CELL, GAP, GROUP_GAP, MARGIN = 220, 6, 22, 20  # pixels
 LEFT, HEAD = 110, 64
@@ -69,7 +70,7 @@ def write_panels(path: Path, report: ObjectReport, images_of: ImagesOf, scale: H
         middle = x + (len(queries) * (CELL + GAP) - GAP) // 2
         draw.text((middle, MARGIN + 2), heading, INK, large, anchor="ma")
         for query in queries:
-            words = f"{query.name.rsplit('/', 1)[-1]}   score {number(query.anomaly_score)}   {query.verdict}"
+            words = f"{query.name.rsplit('/', 1)[-1]}   score {format_number(query.anomaly_score)}   {query.verdict}"
             words = _fitting(words, small)
             draw.text((x + CELL // 2, MARGIN + 38), words, WRONG if query.mistaken else SOFT, small, anchor="ma")
             for index, cell in enumerate(_column(images_of(query.name), scale, query)[: len(rows)]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,10 @@ from evaluation.results import (
 )
 from report.charts import histogram_chart, kind_class, roc_chart
 from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale, outlines
-from report.pages import inlined, template
+from report.template import load_template, read_assets
 from utils.checkpoint import write_atomically
 from utils.images import to_data_url
+from utils.text import format_fraction, format_number, natural_key
 
 LARGEST_SIDE, SMALLEST_SIDE = 400, 200  # of a picture in the page, pixels
 FULL_SIZE_QUERIES = 120  # above so many queries the pictures shrink, so that the page stays about as large
@@ -58,7 +58,7 @@ def write_report(path: Path, report: ObjectReport, images_of: ImagesOf, scale: H
         InputError: where a mask does not fit its query.
     """
     scale = scale or heat_scale(report.queries, lambda name: images_of(name).anomaly_map)
-    stream = template("report.html").stream(
+    stream = load_template("report.html").stream(
         **_head(report), legend=_legend(scale), cards=_cards(report, images_of, scale)
     )
     stream.enable_buffering(64)
@@ -68,15 +68,6 @@ def write_report(path: Path, report: ObjectReport, images_of: ImagesOf, scale: H
             stream.dump(file, encoding="utf-8")
 
     write_atomically(path, write)
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorts "Burrs/2" before "Burrs/10".
-
-    >>> sorted(["Burrs/10", "Burrs/2"], key=natural_key)
-    ['Burrs/2', 'Burrs/10']
-    """
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.findall(r"\d+|\D+", name)]
 
 
 def kinds_of(queries: Sequence[QueryResult]) -> list[str]:
@@ -111,9 +102,9 @@ def _head(report: ObjectReport) -> dict[str, Any]:
         "facts": _facts(report),
         "roc": roc_chart(scores, threshold_of(report)),
         "histogram": histogram_chart(scores, threshold_of(report)),
-        "style": inlined("report.css"),
-        "script": inlined("report.js"),
-        "threshold": number(threshold_of(report)),
+        "style": read_assets("report.css"),
+        "script": read_assets("report.js"),
+        "threshold": format_number(threshold_of(report)),
     }
 
 
@@ -124,26 +115,8 @@ def _made(environment: Mapping[str, Any]) -> list[str]:
     return [str(words) for words in (date, machine) if words]
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure with so many significant digits, or a dash."""
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
-
-
-def fraction(value: float | None, places: int = 3) -> str:
-    """A fraction in [0, 1] rounded to so many places; only a perfect one looks perfect.
-
-    >>> fraction(0.98765), fraction(0.99999), fraction(1.0)
-    ('0.988', '0.999', '1.000')
-    """
-    if value is None:
-        return "–"
-    return f"{value if value == 1.0 else min(value, 1.0 - 10.0**-places):.{places}f}"
-
-
 def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{fraction(interval[0])}–{fraction(interval[1])}"
+    return "" if interval is None else f"{format_fraction(interval[0])}–{format_fraction(interval[1])}"
 
 
 def _rows(report: ObjectReport) -> list[dict[str, Any]]:
@@ -156,11 +129,11 @@ def _rows(report: ObjectReport) -> list[dict[str, Any]]:
             "style": style,
             "queries": figures.queries,
             "cells": [
-                (fraction(figures.image_auroc), _interval(figures.image_auroc_ci)),
-                (fraction(figures.pixel_auroc, 4), ""),
-                (fraction(figures.aupro), ""),
-                (fraction(figures.image_f1), _interval(figures.image_f1_ci)),
-                (fraction(figures.recall), _interval(figures.recall_ci)),
+                (format_fraction(figures.image_auroc), _interval(figures.image_auroc_ci)),
+                (format_fraction(figures.pixel_auroc, 4), ""),
+                (format_fraction(figures.aupro), ""),
+                (format_fraction(figures.image_f1), _interval(figures.image_f1_ci)),
+                (format_fraction(figures.recall), _interval(figures.recall_ci)),
             ],
         }
 
@@ -182,24 +155,28 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
     if pose.rotation_deg is not None and pose.translation is not None:
         angle, shift = pose.rotation_deg, pose.translation
         facts += [
-            ("Pose error, rotation", f"{number(angle.median, 2)}°", _tail(angle, "°")),
-            ("Pose error, position", number(shift.median, 2), _tail(shift, " units")),
+            ("Pose error, rotation", f"{format_number(angle.median, 2)}°", _tail(angle, "°")),
+            ("Pose error, position", format_number(shift.median, 2), _tail(shift, " units")),
             ("Within 1° and 0.05 units", f"{100 * (pose.within or 0):.1f} %", "of queries with a true pose"),
         ]
     if report.psnr is not None:
         facts.append(("PSNR", f"{report.psnr:.1f} dB", "views held out of training"))
     if spent["query_median"] is not None:
-        facts.append(("Time a query", f"{number(spent['query_median'])} s", f"p90 {number(spent['query_p90'])} s"))
-        stages = [f"{name} {number(value, 2)}" for name, value in spent["stages"].items()]
+        facts.append(
+            ("Time a query", f"{format_number(spent['query_median'])} s", f"p90 {format_number(spent['query_p90'])} s")
+        )
+        stages = [f"{name} {format_number(value, 2)}" for name, value in spent["stages"].items()]
         if stages:
             facts[-1] = (*facts[-1][:2], f"{facts[-1][2]} · {', '.join(stages)}")
     names = {"train": "Training", "gallery": "Gallery", "calibrate": "Calibration"}
-    facts += [(names[key], f"{number(spent[key])} s", "once an object") for key in names if spent.get(key) is not None]
+    facts += [
+        (names[key], f"{format_number(spent[key])} s", "once an object") for key in names if spent.get(key) is not None
+    ]
     return facts
 
 
 def _tail(errors: ErrorStatistics, unit: str) -> str:
-    return f"p90 {number(errors.p90, 2)}, max {number(errors.max, 2)}{unit}"
+    return f"p90 {format_number(errors.p90, 2)}, max {format_number(errors.max, 2)}{unit}"
 
 
 def _legend(scale: HeatScale) -> dict[str, Any]:
@@ -208,7 +185,7 @@ def _legend(scale: HeatScale) -> dict[str, Any]:
     colours = np.round(235.0 * (1 - cover) + heat_colours(shares) * cover).astype(int)
     stops = ", ".join(f"rgb({r} {g} {b}) {100 * share:.0f}%" for share, (r, g, b) in zip(shares, colours, strict=True))
     usual = None if scale.usual is None else 100 * (scale.usual - scale.low) / (scale.high - scale.low)
-    return {"stops": stops, "low": number(scale.low), "high": number(scale.high), "usual": usual}
+    return {"stops": stops, "low": format_number(scale.low), "high": format_number(scale.high), "usual": usual}
 
 
 # ------------------------------------------------------------------------------------------------ the page's cards
@@ -226,11 +203,11 @@ def _cards(report: ObjectReport, images_of: ImagesOf, scale: HeatScale) -> Itera
         yield {
             "query": query,
             "place": place[query.name],
-            "score": number(query.anomaly_score),
+            "score": format_number(query.anomaly_score),
             "ratio": _bar(query.anomaly_score, threshold_of(report)),
             "style": kind_class(query.defect_type, kinds),
             "judgement": _judgement(query),
-            "seconds": number(query.seconds, 2),
+            "seconds": format_number(query.seconds, 2),
             "width": width,
             "height": height,
             "photo": to_data_url(pictures.query, side),

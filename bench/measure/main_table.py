@@ -17,8 +17,7 @@ from typing import Any
 from bench.measure.command import Cost, megabytes, places, run_script
 from bench.measure.results_page import PAGE, circumstances, markdown_table, write_section
 from utils.errors import InputError
-
-NONE = "–"
+from utils.text import MISSING, format_decimal
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,15 @@ def figures(kinds: Sequence[str]) -> list[tuple[str, Callable[[Measured], str]]]
         ("queries, defective + good", lambda one: f"{one.results['queries_defective']} + {good_queries(one)}"),
         ("image AUROC", lambda one: with_interval(one.results, "image_auroc")),
         *((f"image AUROC, {kind}", lambda one, kind=kind: of_kind(one, kind)) for kind in kinds),
-        ("pixel AUROC", lambda one: digits(one.results["pixel_auroc"], 5)),
-        ("AUPRO (FPR ≤ 0.3)", lambda one: digits(one.results["aupro"], 4)),
+        ("pixel AUROC", lambda one: format_decimal(one.results["pixel_auroc"], 5)),
+        ("AUPRO (FPR ≤ 0.3)", lambda one: format_decimal(one.results["aupro"], 4)),
         ("F1 at the stored threshold", lambda one: with_interval(one.results, "image_f1")),
         ("false-positive rate at it", lambda one: with_interval(one.results, "fpr")),
         ("poses found", lambda one: percent(one.results["pose"]["found"])),
         ("poses within 1° and 0.05", lambda one: percent(one.results["pose"]["within"])),
         ("rotation error, median / p90 / max", lambda one: spread(one.results["pose"]["rotation_deg"], "°")),
         ("translation error, median / p90 / max", lambda one: spread(one.results["pose"]["translation"], "")),
-        ("held-out PSNR, whole frame", lambda one: digits(one.results["psnr"], 2, " dB")),
+        ("held-out PSNR, whole frame", lambda one: format_decimal(one.results["psnr"], 2, " dB")),
     ]
 
 
@@ -108,7 +107,7 @@ def costs() -> list[tuple[str, Callable[[Measured], str]]]:
     """The rows that say what the results cost."""
 
     def stage(name: str) -> Callable[[Measured], str]:
-        return lambda one: digits(one.results["seconds"].get(name), 1, " s")
+        return lambda one: format_decimal(one.results["seconds"].get(name), 1, " s")
 
     return [
         ("training, the whole command", lambda one: f"{one.training.seconds:.1f} s"),
@@ -116,8 +115,8 @@ def costs() -> list[tuple[str, Callable[[Measured], str]]]:
         ("– gallery", stage("gallery")),
         ("– calibration", stage("calibrate")),
         ("test, the whole command", lambda one: f"{one.testing.seconds:.1f} s"),
-        ("one query, median", lambda one: digits(one.results["seconds"]["query_median"], 3, " s")),
-        ("one query, p90", lambda one: digits(one.results["seconds"]["query_p90"], 3, " s")),
+        ("one query, median", lambda one: format_decimal(one.results["seconds"]["query_median"], 3, " s")),
+        ("one query, p90", lambda one: format_decimal(one.results["seconds"]["query_p90"], 3, " s")),
         ("peak memory, training", lambda one: megabytes(one.training.peak_bytes)),
         ("peak memory, test", lambda one: megabytes(one.testing.peak_bytes)),
     ]
@@ -130,12 +129,9 @@ def good_queries(one: Measured) -> int:
 
 def of_kind(one: Measured, kind: str) -> str:
     """The image AUROC of one kind of defect."""
-    return with_interval(one.results["per_defect"][kind], "image_auroc") if kind in one.results["per_defect"] else NONE
-
-
-def digits(value: float | None, count: int, unit: str = "") -> str:
-    """A number with ``count`` decimals, or a dash."""
-    return NONE if value is None else f"{value:.{count}f}{unit}"
+    return (
+        with_interval(one.results["per_defect"][kind], "image_auroc") if kind in one.results["per_defect"] else MISSING
+    )
 
 
 def with_interval(entry: dict[str, Any], name: str) -> str:
@@ -145,20 +141,20 @@ def with_interval(entry: dict[str, Any], name: str) -> str:
     '0.500 (0.250 to 0.750)'
     """
     if entry[name] is None:
-        return NONE
+        return MISSING
     low, high = entry[f"{name}_ci"]
     return f"{entry[name]:.3f} ({low:.3f} to {high:.3f})"
 
 
 def percent(share: float | None) -> str:
     """A share as a percentage with one decimal, or a dash."""
-    return NONE if share is None else f"{100 * share:.1f} %"
+    return MISSING if share is None else f"{100 * share:.1f} %"
 
 
 def spread(entry: dict[str, float] | None, unit: str) -> str:
     """Median, 90th percentile and maximum, or a dash."""
     if entry is None:
-        return NONE
+        return MISSING
     return " / ".join(f"{entry[name]:.3f}{unit}" for name in ("median", "p90", "max"))
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from data.folders import GOOD, natural_key
+from data.folders import GOOD
 from data.transforms_file import TransformsFile, good_images
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import read_image_size
+from utils.text import natural_key
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from data.doctor.hypotheses import Diagnosis, Hypothesis, apply_to_poses, flip_i
 from data.doctor.report import DoctorReport
 from data.doctor.verdict import odd_views
 from report.heatmap import outlines
-from report.pages import inlined, template
+from report.template import load_template, read_assets
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 from utils.images import to_data_url
@@ -27,8 +27,8 @@ SIDES = {"from above": (0, 1, [0, 0, 1]), "from the side": (0, 2, [0, -1, 0])}  
 
 def write_page(path: Path, found: DoctorReport) -> None:
     """Write the page, self-contained, whole or not at all."""
-    page = template("doctor.html", TEMPLATE).render(
-        name=found.sheet.folder.resolve().name, style=inlined("report.css"), **parts(found)
+    page = load_template("doctor.html", TEMPLATE).render(
+        name=found.sheet.folder.resolve().name, style=read_assets("report.css"), **parts(found)
     )
     write_text(path, page)
 

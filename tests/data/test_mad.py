@@ -6,30 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from data.folders import natural_key
 from data.mad import check_ground_truth, list_queries, load_views, query_fingerprint, views_fingerprint
 from data.masks import apply_mask, mask_path, read_object_image
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
 
 WHITE = (1.0, 1.0, 1.0)
-
-
-@given(st.lists(st.integers(0, 10**6), unique=True))
-def test_natural_order_is_the_order_of_numbers(numbers: list[int]) -> None:
-    names = sorted([f"{number}.png" for number in numbers], key=natural_key)
-    assert names == [f"{number}.png" for number in sorted(numbers)]
-
-
-@given(st.lists(st.text(max_size=8)))
-def test_natural_key_orders_any_names(names: list[str]) -> None:
-    ordered = sorted(names, key=natural_key)
-    shuffled = [*ordered[1::2], *ordered[::2]]
-    assert sorted(shuffled, key=natural_key) == ordered or len(set(names)) < len(names)
 
 
 def test_views_are_the_files(tmp_path: Path) -> None:

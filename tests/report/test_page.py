@@ -17,7 +17,7 @@ from evaluation.metrics import evaluate
 from evaluation.results import ObjectReport, QueryResult, verdict_at
 from report import charts, heatmap
 from report.figure import telling_queries, write_panels
-from report.page import ImagesOf, QueryImages, natural_key, number, write_report
+from report.page import ImagesOf, QueryImages, write_report
 
 HEIGHT, WIDTH = 30, 40
 SCORES = {"good/0": 0.1, "good/2": 0.2, "good/10": 0.8, "Burrs/0": 0.3, "Burrs/1": 0.9, "Stains & <b>/0": 0.7}
@@ -217,19 +217,6 @@ def test_roc_chart_needs_both_classes_and_histogram_counts_every_query() -> None
     edges, logarithmic = charts.score_edges(np.array([-5.0, 10.0]), 20.0)
     assert not logarithmic and edges[0] < -5 and edges[-1] > 20
     assert charts.histogram_chart({"good": np.array([])}, 0.5) is None
-
-
-def test_numbers_and_names_read_naturally() -> None:
-    assert [number(value) for value in (0.012345, 0.5, 9.216, 123.4, 4567.8, 0.0, None)] == [
-        "0.0123",
-        "0.500",
-        "9.22",
-        "123",
-        "4568",
-        "0.00",
-        "–",
-    ]
-    assert sorted(["b/1", "A/10", "A/9", "7"], key=natural_key) == ["7", "A/9", "A/10", "b/1"]
 
 
 def test_panels_show_the_typical_and_the_hardest_of_each_kind(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Web pages that need no other file and no network, made from templates."""
+"""HTML pages made from templates; each page is one file that needs no other and no network."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
-def template(name: str, folder: Path = TEMPLATES) -> Template:
-    """A page's template of ``folder``; text that is put into it is escaped, a name that is missing is an error."""
-    pages = Environment(
+def load_template(name: str, folder: Path = TEMPLATES) -> Template:
+    """Load a template of ``folder``; inserted text is escaped, and a missing variable is an error."""
+    environment = Environment(
         loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template(name)
+    return environment.get_template(name)
 
 
-def inlined(*names: str) -> str:
-    """Style sheets or scripts, one after the other, to stand within a page."""
+def read_assets(*names: str) -> str:
+    """Read style sheets or scripts, concatenated, to be inlined in a page."""
     return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
