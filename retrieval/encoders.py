@@ -14,50 +14,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils import backbones
-from utils.weights import Weights, fingerprint
+from retrieval.view_gallery import ViewEncoder
+from utils.backbones import imagenet_normalised
 
-ENCODERS = ("resnet50", "efficientnet_b4")  # the methods
 ENCODING_BATCH = 8  # images per forward pass
 CROP_SCALE = 256 / 224  # ResNet-50 sees the centre of an image that is this much larger
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """A network, and how it encodes images."""
+class DescriptorEncoder(ViewEncoder):
+    """A network that encodes an image as one vector; images are resized by their shorter side."""
 
-    kind: str  # the method's name
-    size: int  # pixels of the shorter side to which images are scaled
-    weights: str  # fingerprint of the network's weights
-    network: nn.Module
     embed: Callable[[nn.Module, Tensor, int], Tensor]
 
-    def describe(self, images: Tensor) -> Tensor:
+    feature_name: ClassVar[str] = "descriptors"
+    batch_size: ClassVar[int] = ENCODING_BATCH
+
+    def encode_views(self, images: Tensor) -> Tensor:
         """Encode images (images, height, width, 3), uint8 or float RGB in [0, 1], as vectors (images, length)."""
         device = next(self.network.parameters()).device
         with torch.no_grad():
             return self.embed(self.network, as_float(images.to(device)), self.size)
 
+    def similarities(self, query: Tensor, views: Tensor) -> Tensor:
+        """Compute the negative squared distances (views,) of a query (height, width, 3) to vectors of ``views``."""
+        return -descriptor_distances(self.encode_views(query[None])[0], views)
 
-def make_encoder(kind: str, size: int, weights: Weights, device: torch.device) -> Encoder:
-    """Make the encoder of one of the methods ``ENCODERS``."""
-    if kind == "resnet50":
-        network, file, embed = backbones.resnet50(weights, "resnet50_retrieval"), "resnet50_retrieval", unit_features
-    else:
-        network, file = backbones.efficientnet_b4(weights), "efficientnet_b4"
-        embed = stacked_levels
-    return Encoder(kind, size, fingerprint(file, weights), network.to(device), embed)
+
+def descriptor_distances(vector: Tensor, vectors: Tensor) -> Tensor:
+    """Compute the squared distances (vectors,) float32 of ``vector`` (length,) to ``vectors`` (vectors, length)."""
+    parts = [(part.float() - vector.float()).square().sum(1) for part in vectors.split(ENCODING_BATCH)]
+    return torch.cat(parts)
 
 
 def unit_features(network: nn.Module, images: Tensor, size: int) -> Tensor:
     """Compute ResNet-50's features (images, 2048), of unit length, of the central ``size`` x ``size`` pixels."""
     centre = centre_crop(resize_shorter_side(images, round(size * CROP_SCALE)), size)
-    return functional.normalize(network(backbones.imagenet_normalised(centre)), dim=1)
+    return functional.normalize(network(imagenet_normalised(centre)), dim=1)
 
 
 def stacked_levels(network: nn.Module, images: Tensor, size: int) -> Tensor:
@@ -67,7 +66,7 @@ def stacked_levels(network: nn.Module, images: Tensor, size: int) -> Tensor:
     """
     small = resize_shorter_side(images, size)
     height, width = small.shape[1:3]
-    levels = network(backbones.imagenet_normalised(small))
+    levels = network(imagenet_normalised(small))
     channels = sum(level.shape[1] for level in levels)
     parts = []
     for level in levels:

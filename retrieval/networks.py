@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from retrieval.descriptor_gallery import DescriptorGallery
-from retrieval.encoders import make_encoder
+from retrieval.encoders import DescriptorEncoder, stacked_levels, unit_features
 from retrieval.galleries import Gallery, check_views
-from retrieval.match_gallery import MatchGallery, make_matcher
+from retrieval.loftr import make_matcher
 from retrieval.settings import RetrievalConfig
+from retrieval.view_gallery import ViewEncoder, ViewGallery
+from utils.backbones import efficientnet_b4, resnet50
 from utils.rendering import RenderFn
 from utils.run_context import RunContext
 from utils.views import Views
+from utils.weights import fingerprint
 
 
 @dataclass(frozen=True)
-class NearestDescriptor:
-    """The views whose descriptors lie nearest to the query's."""
+class NetworkRetrieval(ABC):
+    """Retrieval of the views that a network finds most similar to the query."""
 
     config: RetrievalConfig
 
@@ -27,51 +30,59 @@ class NearestDescriptor:
     weights: ClassVar[tuple[str, ...]]
     settings: ClassVar[tuple[str, ...]] = ("retrieval",)
 
-    def build(self, views: Views, render_fn: RenderFn, context: RunContext) -> Gallery:
+    @property
+    def size(self) -> int:
+        """Pixels of a side to which images are resized."""
+        return self.config.size
+
+    @abstractmethod
+    def make_encoder(self, size: int, context: RunContext) -> ViewEncoder:
+        """Load the network; an InputError says where its weights are missing."""
+
+    def build(self, views: Views, render_fn: RenderFn, context: RunContext) -> Gallery:  # noqa: ARG002  every method's
         """Build the gallery of the views alone, as in the paper."""
         check_views(views)
-        encoder = make_encoder(self.name, self.config.size, context.weights, context.device)
-        return DescriptorGallery.build(views, encoder, context.progress)
+        return ViewGallery.build(views, self.make_encoder(self.size, context), context.progress)
 
     def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Gallery:
         """Load the gallery that ``save`` wrote as ``tensors`` and ``header``."""
-        encoder = make_encoder(self.name, header["size"], context.weights, context.device)
+        encoder = self.make_encoder(header["size"], context)
         context.weights.check(encoder.weights, header["weights"], "The gallery")
-        return DescriptorGallery(encoder, tensors["descriptors"].to(context.device), tensors["camera_to_world"])
+        return ViewGallery(encoder, tensors[encoder.feature_name].to(context.device), tensors["camera_to_world"])
 
 
-class ResNet50Retrieval(NearestDescriptor):
-    """The paper's ResNet-50, trained to tell viewpoints apart; similarity is the cosine."""
+class ResNet50Retrieval(NetworkRetrieval):
+    """The paper's ResNet-50, trained to distinguish viewpoints, compared by cosine similarity."""
 
     name = "resnet50"
     weights = ("resnet50_retrieval",)
 
+    def make_encoder(self, size: int, context: RunContext) -> ViewEncoder:
+        network, found = resnet50(context.weights, self.weights[0]), fingerprint(self.weights[0], context.weights)
+        return DescriptorEncoder(self.name, size, found, network.to(context.device), unit_features)
 
-class EfficientNetRetrieval(NearestDescriptor):
+
+class EfficientNetRetrieval(NetworkRetrieval):
     """Distance of EfficientNet-B4's feature maps."""
 
     name = "efficientnet_b4"
     weights = ("efficientnet_b4",)
 
+    def make_encoder(self, size: int, context: RunContext) -> ViewEncoder:
+        network, found = efficientnet_b4(context.weights), fingerprint(self.weights[0], context.weights)
+        return DescriptorEncoder(self.name, size, found, network.to(context.device), stacked_levels)
 
-@dataclass(frozen=True)
-class LoftrRetrieval:
+
+class LoftrRetrieval(NetworkRetrieval):
     """The views with the most LoFTR matches."""
 
-    config: RetrievalConfig
+    name = "loftr"
+    weights = ("loftr_indoor",)
 
-    name: ClassVar[str] = "loftr"
-    weights: ClassVar[tuple[str, ...]] = ("loftr_indoor",)
-    settings: ClassVar[tuple[str, ...]] = ("retrieval",)
+    @property
+    def size(self) -> int:
+        """Pixels of the longer side to which images are resized."""
+        return self.config.loftr_size
 
-    def build(self, views: Views, render_fn: RenderFn, context: RunContext) -> Gallery:
-        """Build the gallery of the views alone, as in the paper."""
-        check_views(views)
-        matcher = make_matcher(self.config.loftr_size, context.weights, context.device)
-        return MatchGallery.build(views, matcher, context.progress)
-
-    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Gallery:
-        """Load the gallery that ``save`` wrote as ``tensors`` and ``header``."""
-        matcher = make_matcher(header["size"], context.weights, context.device)
-        context.weights.check(matcher.weights, header["weights"], "The gallery")
-        return MatchGallery(matcher, tensors["maps"].to(context.device), tensors["camera_to_world"])
+    def make_encoder(self, size: int, context: RunContext) -> ViewEncoder:
+        return make_matcher(size, context.weights, context.device)

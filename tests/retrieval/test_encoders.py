@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retrieval import encoders
-from retrieval.descriptor_gallery import descriptor_distances
+from retrieval.encoders import descriptor_distances
+from utils.backbones import imagenet_normalised
 
 
 class Pyramid(nn.Module):
@@ -33,7 +34,7 @@ def test_distances_are_those_of_the_upsampled_levels(height: int, width: int, si
     with torch.no_grad():
         vectors = encoders.stacked_levels(network, random_images(3, height, width), size)
         small = encoders.resize_shorter_side(random_images(3, height, width), size)
-        levels = network(encoders.backbones.imagenet_normalised(small))
+        levels = network(imagenet_normalised(small))
     large = torch.cat(
         [functional.interpolate(level, small.shape[1:3], mode="bilinear", align_corners=False) for level in levels], 1
     )

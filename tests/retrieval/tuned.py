@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from retrieval import match_gallery
-from retrieval.match_gallery import Matcher
+from retrieval import loftr
+from retrieval.loftr import LoftrMatcher
 from tests.retrieval.rendered_views import grid, views_at
 from utils.weights import Weights
 
 
-def tuned_matcher(size: int, weights: Weights, device: torch.device) -> Matcher:
+def tuned_matcher(size: int, weights: Weights, device: torch.device) -> LoftrMatcher:
     """In place of ``make_matcher``: the last convolution whitens features, and the transformer says little."""
-    matcher = match_gallery.make_matcher(size, weights, device)
+    matcher = loftr.make_matcher(size, weights, device)
     network: Any = matcher.network
     last = network.backbone.layer3_outconv.weight
     last.copy_(_whitening()[:, :, None, None])
@@ -28,11 +28,11 @@ def tuned_matcher(size: int, weights: Weights, device: torch.device) -> Matcher:
 @cache
 def _whitening() -> Tensor:
     """M^(-1/2) (channels, channels) of the second moments M of a random network's features."""
-    network: Any = match_gallery.make_matcher(96, Weights(random=True), torch.device("cpu")).network
+    network: Any = loftr.make_matcher(96, Weights(random=True), torch.device("cpu")).network
     network.backbone.layer3_outconv.weight.copy_(torch.eye(256)[:, :, None, None])
     network.pos_encoding = torch.nn.Identity()
-    shades = match_gallery.to_grey(views_at(grid()[24:48:3]).images, 96)
-    cells = match_gallery.coarse_features(network, shades).double().movedim(1, -1).flatten(0, 2)  # (cells, channels)
+    shades = loftr.to_grey(views_at(grid()[24:48:3]).images, 96)
+    cells = loftr.coarse_features(network, shades).double().movedim(1, -1).flatten(0, 2)  # (cells, channels)
     values, vectors = torch.linalg.eigh(cells.T @ cells / len(cells))
     values = values.clamp(min=1e-3 * float(values.mean()))
     return (vectors * values.rsqrt() @ vectors.T).float()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from retrieval import match_gallery
-from retrieval.match_gallery import Matcher, make_matcher
+from retrieval import loftr
+from retrieval.loftr import LoftrMatcher, make_matcher
 from tests.retrieval.rendered_views import grid, views_at
 from tests.retrieval.tuned import tuned_matcher
 from utils import weights
@@ -16,7 +16,7 @@ from utils.weights import Weights
 
 
 @pytest.fixture(scope="module")
-def matcher() -> Matcher:
+def matcher() -> LoftrMatcher:
     return tuned_matcher(96, Weights(random=True), torch.device("cpu"))
 
 
@@ -25,11 +25,11 @@ def images() -> Tensor:
     return views_at(grid()[10:16]).images
 
 
-def test_counts_are_those_of_the_whole_network(matcher: Matcher, images: Tensor) -> None:
+def test_counts_are_those_of_the_whole_network(matcher: LoftrMatcher, images: Tensor) -> None:
     """The slow twin: kornia's own forward pass, pair by pair, fine stage and all."""
-    maps = matcher.features(images)
-    counts = matcher.counts(maps[2:3], maps)
-    shades = match_gallery.to_grey(images, 96)
+    maps = matcher.coarse_maps(images)
+    counts = matcher.count_matches(maps[2:3], maps)
+    shades = loftr.to_grey(images, 96)
     for index in range(len(images)):
         with torch.no_grad():
             whole = matcher.network({"image0": shades[2:3], "image1": shades[index : index + 1]})
@@ -37,17 +37,17 @@ def test_counts_are_those_of_the_whole_network(matcher: Matcher, images: Tensor)
     assert int(counts.max()) > 5
 
 
-def test_an_image_matches_itself_best(matcher: Matcher, images: Tensor) -> None:
-    maps = matcher.features(images)
+def test_an_image_matches_itself_best(matcher: LoftrMatcher, images: Tensor) -> None:
+    maps = matcher.coarse_maps(images)
     for index in range(len(images)):
-        assert int(matcher.counts(maps[index : index + 1], maps.half()).argmax()) == index
+        assert int(matcher.count_matches(maps[index : index + 1], maps.half()).argmax()) == index
 
 
 def test_grey_images_have_sides_of_whole_cells() -> None:
     images = torch.rand(2, 50, 75, 3, generator=torch.Generator().manual_seed(0))
-    shades = match_gallery.to_grey(images, 75)
+    shades = loftr.to_grey(images, 75)
     assert shades.shape == (2, 1, 48, 72)
-    same = match_gallery.to_grey(images[:, :48, :72], 72)
+    same = loftr.to_grey(images[:, :48, :72], 72)
     torch.testing.assert_close(same[0, 0, 3, 4], images[0, 3, 4] @ torch.tensor([0.299, 0.587, 0.114]))
 
 

@@ -1,4 +1,4 @@
-"""The gallery of LoFTR (arXiv:2104.00680), as in the paper: the views with the most matches to the query.
+"""Counts the matches of LoFTR (arXiv:2104.00680) between a query and views, as the paper retrieves.
 
 A match is a pair of cells of the two images' coarse maps that are mutual nearest neighbours with a confidence above
 0.2, two or more cells from the border. LoFTR's fine stage only refines positions, so it is skipped.
@@ -8,55 +8,56 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from retrieval.encoders import as_float, resize_images
-from retrieval.viewpoints import select_diverse
-from utils.camera import Intrinsics
-from utils.checkpoint import save_tensors
-from utils.progress import Progress
-from utils.views import Views
+from retrieval.view_gallery import ViewEncoder
 from utils.weights import Weights, fill, fingerprint
 
-KIND = "loftr"
-FILE = "loftr_indoor"
+WEIGHT_NAME = "loftr_indoor"
 STRIDE = 8  # pixels between the cells of a coarse map
 MATCHING_BATCH = 4  # pairs that are matched, or views that are encoded, at once
 _LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue (Rec. 601)
 
 
 @dataclass(frozen=True)
-class Matcher:
-    """LoFTR in two halves: one runs once per image, the other once per pair."""
+class LoftrMatcher(ViewEncoder):
+    """LoFTR in two halves: one runs once per image, the other once per pair; images are resized by their longer side.
 
-    network: nn.Module  # kornia's LoFTR
-    size: int  # pixels of the longer side to which images are scaled
-    weights: str  # fingerprint of the network's weights
+    Views are encoded as coarse maps, since LoFTR takes a second or two per view on a CPU. They are stored in half
+    precision, which changes counts by about one match.
+    """
 
-    def features(self, images: Tensor) -> Tensor:
-        """Compute coarse maps (images, channels, rows, columns) of images (images, height, width, 3).
+    feature_name: ClassVar[str] = "maps"
+    batch_size: ClassVar[int] = MATCHING_BATCH
 
-        Args:
-            images: RGB, uint8 or float in [0, 1].
-        """
+    def encode_views(self, images: Tensor) -> Tensor:
+        """Compute coarse maps (images, channels, rows, columns) float16 of images (images, height, width, 3)."""
+        return self.coarse_maps(images).half()
+
+    def similarities(self, query: Tensor, views: Tensor) -> Tensor:
+        """Count the matches (views,) of a query (height, width, 3) with coarse maps of ``views``."""
+        return self.count_matches(self.coarse_maps(query[None]), views)
+
+    def coarse_maps(self, images: Tensor) -> Tensor:
+        """Compute coarse maps (images, channels, rows, columns) of images, uint8 or float RGB in [0, 1]."""
         device = next(self.network.parameters()).device
         with torch.no_grad():
             return coarse_features(self.network, to_grey(images.to(device), self.size))
 
-    def counts(self, query: Tensor, views: Tensor) -> Tensor:
+    def count_matches(self, query: Tensor, views: Tensor) -> Tensor:
         """Count the matches (views,) of a query's map (1, channels, rows, columns) with each of ``views``."""
         with torch.no_grad():
             return torch.cat([match_counts(self.network, query, part) for part in views.split(MATCHING_BATCH)])
 
 
-def make_matcher(size: int, weights: Weights, device: torch.device) -> Matcher:
+def make_matcher(size: int, weights: Weights, device: torch.device) -> LoftrMatcher:
     """Make the matcher with the paper's weights, which were trained with the corrected position encoding."""
-    network = fill(make_network(), FILE, weights, _without_prefix)
-    return Matcher(network.to(device), size, fingerprint(FILE, weights))
+    network = fill(make_network(), WEIGHT_NAME, weights, _without_prefix)
+    return LoftrMatcher("loftr", size, fingerprint(WEIGHT_NAME, weights), network.to(device))
 
 
 def make_network() -> nn.Module:
@@ -105,36 +106,3 @@ def match_counts(network: Any, query: Tensor, views: Tensor) -> Tensor:
     }
     network.coarse_matching(*transformed, result)
     return torch.bincount(result["m_bids"], minlength=len(views))
-
-
-@dataclass(frozen=True)
-class MatchGallery:
-    """Coarse maps of an object's training views; as in the paper no views are added, and poses are not adapted.
-
-    The maps are stored, in half precision, because LoFTR takes a second or two per view on a CPU; rounding changes
-    counts by about one match.
-    """
-
-    matcher: Matcher
-    maps: Tensor  # (views, channels, rows, columns) float16, on the matcher's device
-    camera_to_world: Tensor  # (views, 4, 4) float32, on the CPU
-
-    @staticmethod
-    def build(views: Views, matcher: Matcher, progress: Progress) -> MatchGallery:
-        """Encode at least one view."""
-        parts = []
-        with progress.bar("gallery", len(views)) as bar:
-            for images in views.images.split(MATCHING_BATCH):
-                parts.append(matcher.features(images).half())
-                bar.update(len(images))
-        return MatchGallery(matcher, torch.cat(parts), views.camera_to_world.float())
-
-    def retrieve(self, query: Tensor, intrinsics: Intrinsics, top_k: int) -> Tensor:  # noqa: ARG002  every gallery's
-        """Return poses (at most top_k, 4, 4) of the views that match the query (height, width, 3) best, best first."""
-        counts = self.matcher.counts(self.matcher.features(query[None]), self.maps).cpu()
-        return self.camera_to_world[select_diverse(counts, self.camera_to_world, top_k)].to(query.device)
-
-    def save(self, path: Path) -> None:
-        """Write maps and poses to a ``.safetensors`` file whose header identifies the network's weights."""
-        header = {"kind": KIND, "size": self.matcher.size, "weights": self.matcher.weights}
-        save_tensors(path, {"maps": self.maps, "camera_to_world": self.camera_to_world}, header)
