@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,36 +62,46 @@ def learning_rate(lrate: float, step: int) -> float:
     return float(lrate * 0.8 ** (step / 100))
 
 
-def descend_poses(
-    query: Tensor,
-    name: str,
-    coarse_poses: Tensor,
-    intrinsics: Intrinsics,
-    renderer: Renderer,
-    settings: InerfConfig,
-    limits: RefineConfig,
-    context: RunContext,
-) -> Refinement:
-    """Search the pose from which ``renderer`` explains the query best by descending from several coarse poses.
+@dataclass(frozen=True)
+class Adam:
+    """iNeRF: Adam on the twist of the pose, through the field, from several coarse poses."""
 
-    All coarse poses see the same batches of pixels. The last pose of each is evaluated on one further batch, and the
-    lowest loss wins. Whether it is found is judged as for Gauss-Newton, on a rendering of 50 pixels.
+    config: RefineConfig
+    inerf: InerfConfig
 
-    Args, Raises: as ``inerf.methods.RefinementMethod.refine``.
-    """
-    check_inputs(query, coarse_poses, intrinsics)
-    device = query.device
-    problem = PoseProblem(query, intrinsics, renderer.render_pixels, make_sampler(query, settings, name))
-    validation = problem.sampler.draw(generator(context.seed, f"{name}/common", device))
-    results = []
-    with context.progress.bar(f"pose of {name}", len(coarse_poses) * settings.inerf_steps) as bar:
-        for hypothesis, start in enumerate(se3.renormalised(coarse_poses.double()).to(device)):
-            twists = descend(start, problem, settings, generator(context.seed, name, device), _bar_updater(bar))
-            results.append(_evaluate(twists, start, hypothesis, problem, validation))
-    best = min(results, key=lambda result: (math.isnan(result.loss), result.loss))
-    quality = judge(best.poses[-1], query, intrinsics, renderer.render, limits)
-    render_count = 2  # by judge
-    return Refinement.of(best.poses, quality, best.hypothesis, render_count, limits, device)
+    name: ClassVar[str] = "adam"
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("refine", "inerf")
+
+    def refine(
+        self,
+        query: Tensor,
+        name: str,
+        coarse_poses: Tensor,
+        intrinsics: Intrinsics,
+        renderer: Renderer,
+        context: RunContext,
+    ) -> Refinement:
+        """Descend from each coarse pose; the one with the lowest loss on a further batch of pixels wins.
+
+        All coarse poses see the same batches. Whether the pose is found is judged as for Gauss-Newton, on a rendering
+        of 50 pixels.
+
+        Args, Raises: as ``inerf.methods.RefinementMethod.refine``.
+        """
+        check_inputs(query, coarse_poses, intrinsics)
+        device, config = query.device, self.inerf
+        problem = PoseProblem(query, intrinsics, renderer.render_pixels, make_sampler(query, config, name))
+        validation = problem.sampler.draw(generator(context.seed, f"{name}/common", device))
+        results = []
+        with context.progress.bar(f"pose of {name}", len(coarse_poses) * config.inerf_steps) as bar:
+            for hypothesis, start in enumerate(se3.renormalised(coarse_poses.double()).to(device)):
+                twists = descend(start, problem, config, generator(context.seed, name, device), _bar_updater(bar))
+                results.append(_evaluate(twists, start, hypothesis, problem, validation))
+        best = min(results, key=lambda result: (math.isnan(result.loss), result.loss))
+        quality = judge(best.poses[-1], query, intrinsics, renderer.render, self.config)
+        render_count = 2  # by judge
+        return Refinement.of(best.poses, quality, best.hypothesis, render_count, self.config, device)
 
 
 def descend(

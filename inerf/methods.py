@@ -1,16 +1,12 @@
-"""The ways to refine a pose: Gauss-Newton steps between renderings, or the paper's iNeRF."""
+"""What every method of pose refinement offers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from inerf.adam import descend_poses
 from inerf.judge import Refinement
-from inerf.refine import refine_pose
-from inerf.settings import InerfConfig, RefineConfig
 from utils.camera import Intrinsics
 from utils.rendering import Renderer
 from utils.run_context import RunContext
@@ -43,50 +39,3 @@ class RefinementMethod(Protocol):
         Raises:
             ValueError: where query, intrinsics and coarse poses do not fit together.
         """
-
-
-@dataclass(frozen=True)
-class GaussNewton:
-    """Damped Gauss-Newton steps between renderings, coarse to fine, from several coarse poses."""
-
-    config: RefineConfig
-
-    name: ClassVar[str] = "gauss_newton"
-    weights: ClassVar[tuple[str, ...]] = ()
-    settings: ClassVar[tuple[str, ...]] = ("refine",)
-
-    def refine(
-        self,
-        query: Tensor,
-        name: str,
-        coarse_poses: Tensor,
-        intrinsics: Intrinsics,
-        renderer: Renderer,
-        context: RunContext,
-    ) -> Refinement:
-        """Refine the coarse poses; nothing in it is random."""
-        return refine_pose(query, coarse_poses, intrinsics, renderer.render, self.config)
-
-
-@dataclass(frozen=True)
-class Adam:
-    """iNeRF: Adam on the twist of the pose, through the field."""
-
-    config: RefineConfig
-    inerf: InerfConfig
-
-    name: ClassVar[str] = "adam"
-    weights: ClassVar[tuple[str, ...]] = ()
-    settings: ClassVar[tuple[str, ...]] = ("refine", "inerf")
-
-    def refine(
-        self,
-        query: Tensor,
-        name: str,
-        coarse_poses: Tensor,
-        intrinsics: Intrinsics,
-        renderer: Renderer,
-        context: RunContext,
-    ) -> Refinement:
-        """Descend from each coarse pose; the pose of the lowest loss wins."""
-        return descend_poses(query, name, coarse_poses, intrinsics, renderer, self.inerf, self.config, context)

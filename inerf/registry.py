@@ -1,11 +1,11 @@
-"""The ways to refine a pose by name."""
+"""The methods of pose refinement by name."""
 
 from utils.registry import Registry
 
 REFINEMENTS = Registry(
     "refine",
     {
-        "gauss_newton": "inerf.methods:GaussNewton",
-        "adam": "inerf.methods:Adam",
+        "gauss_newton": "inerf.gauss_newton:GaussNewton",
+        "adam": "inerf.adam:Adam",
     },
 )

@@ -1,11 +1,11 @@
-"""The ways to find coarse poses by name."""
+"""The methods of retrieving coarse poses by name."""
 
 from utils.registry import Registry
 
 RETRIEVALS = Registry(
     "retrieval",
     {
-        "thumbnails": "retrieval.thumbnails:Thumbnails",
+        "thumbnails": "retrieval.thumbnail_gallery:Thumbnails",
         "resnet50": "retrieval.networks:ResNet50Retrieval",
         "efficientnet_b4": "retrieval.networks:EfficientNetRetrieval",
         "loftr": "retrieval.networks:LoftrRetrieval",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from retrieval.encoders import as_float
+from retrieval.galleries import Gallery, check_views
 from retrieval.settings import RetrievalConfig
 from retrieval.thumbnail_descriptors import describe_thumbnails
 from retrieval.viewpoints import (
@@ -25,6 +27,7 @@ from utils.checkpoint import save_tensors
 from utils.errors import InputError
 from utils.geometry import WEAK_PRIOR, common_point
 from utils.rendering import RenderFn
+from utils.run_context import RunContext
 from utils.views import Views
 
 KIND = "thumbnails"
@@ -59,8 +62,7 @@ class ThumbnailGallery:
             ValueError: without views.
             InputError: where no view shows anything.
         """
-        if len(views) == 0:
-            raise ValueError("a gallery needs at least one view, found none.")
+        check_views(views)
         poses = views.camera_to_world.float()
         centre = common_point(poses, WEAK_PRIOR)
         rolls = candidate_rolls(poses, centre)
@@ -137,6 +139,25 @@ class ThumbnailGallery:
         if not len(gallery.descriptors) == len(gallery.camera_to_world) == len(gallery.rays) == len(gallery.sizes):
             raise ValueError("the gallery's tensors differ in length; build it again.")
         return gallery
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Retrieval by thumbnails of colour, silhouette and edges, without weights."""
+
+    config: RetrievalConfig
+
+    name: ClassVar[str] = KIND
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("retrieval",)
+
+    def build(self, views: Views, render_fn: RenderFn, context: RunContext) -> Gallery:  # noqa: ARG002  every method's
+        """Build the gallery of the views and of virtual viewpoints rendered by ``render_fn``."""
+        return ThumbnailGallery.build(views, render_fn, self.config)
+
+    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Gallery:  # noqa: ARG002
+        """Load the gallery that ``save`` wrote as ``tensors`` and ``header``."""
+        return ThumbnailGallery.from_state_dict(tensors)
 
 
 def small_camera(intrinsics: Intrinsics) -> Intrinsics:

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scoring.channels import CHANNEL_COUNT, cropped_channels
+from scoring.scorers import Comparison
+from scoring.settings import ScoreConfig
 from utils.checkpoint import load_tensors
 from utils.errors import InputError
 from utils.rendering import Rendering
+from utils.run_context import RunContext
 
+KIND = "calibrated"
 WEIGHT_FILE = Path(__file__).resolve().parent / "weights" / "comparator.safetensors"
 WIDTH = 16  # channels of the hidden layers
 DILATIONS = (1, 2, 4)
@@ -68,7 +73,7 @@ class Comparator:
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return the tensors and the header by which an object's file restores the comparator."""
-        return {PREFIX + name: value for name, value in self.state_dict().items()}, {"kind": "calibrated"}
+        return {PREFIX + name: value for name, value in self.state_dict().items()}, {"kind": KIND}
 
     @staticmethod
     def of_stored(tensors: dict[str, Tensor]) -> Comparator:
@@ -94,3 +99,22 @@ def load_comparator(path: Path = WEIGHT_FILE) -> Comparator:
         return Comparator.of(weights)
     except RuntimeError as error:
         raise InputError(f"{path} does not fit this version ({error}); {REBUILD}.") from None
+
+
+@dataclass(frozen=True)
+class LearnedScore:
+    """Scoring by the comparator that is shipped with the program."""
+
+    config: ScoreConfig
+
+    name: ClassVar[str] = KIND
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("score",)
+
+    def make(self, context: RunContext) -> Comparison:  # noqa: ARG002  every method's
+        """Load the shipped comparator."""
+        return load_comparator()
+
+    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Comparison:  # noqa: ARG002
+        """Load the comparator that the object was calibrated with."""
+        return Comparator.of_stored(tensors)

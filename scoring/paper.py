@@ -7,17 +7,20 @@ that size. Images stay float throughout, while the paper's are rounded to 8 bits
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scoring.scorers import Comparison
 from scoring.settings import ScoreConfig
 from utils.backbones import efficientnet_b4, imagenet_normalised
 from utils.rendering import Rendering
 from utils.run_context import RunContext
 from utils.weights import fingerprint
 
+KIND = "paper"
 TRUNCATE = 4.0  # standard deviations at which the Gaussian is cut off, as in scipy
 
 
@@ -37,7 +40,7 @@ class PaperComparison:
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Which weights they are; the weights themselves stay in their own file."""
-        return {}, {"kind": "paper", "weights": self.weights}
+        return {}, {"kind": KIND, "weights": self.weights}
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """Return the anomaly map, resized to the query's size, and the score: the map's maximum before resizing."""
@@ -46,6 +49,27 @@ class PaperComparison:
         small = smooth_map(difference_map(*levels), self.config.sigma)
         large = functional.interpolate(small[None, None], size=query.shape[:2], mode="bilinear", align_corners=False)
         return large[0, 0], float(small.max())
+
+
+@dataclass(frozen=True)
+class PaperScore:
+    """Scoring by the paper's comparison."""
+
+    config: ScoreConfig
+
+    name: ClassVar[str] = KIND
+    weights: ClassVar[tuple[str, ...]] = ("efficientnet_b4",)
+    settings: ClassVar[tuple[str, ...]] = ("score",)
+
+    def make(self, context: RunContext) -> Comparison:
+        """Load the network; an InputError says where its weights are missing."""
+        return PaperComparison.of(self.config, context)
+
+    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Comparison:  # noqa: ARG002
+        """Load the network, which must be the one that the object was calibrated with."""
+        comparison = PaperComparison.of(self.config, context)
+        context.weights.check(comparison.weights, header["weights"], "The calibration")
+        return comparison
 
 
 def resize_like_paper(images: Tensor, size: int) -> Tensor:

@@ -1,11 +1,11 @@
-"""The ways to compare a query with its reference by name."""
+"""The methods of comparing a query with its reference by name."""
 
 from utils.registry import Registry
 
 SCORES = Registry(
     "score",
     {
-        "calibrated": "scoring.methods:LearnedScore",
-        "paper": "scoring.methods:PaperScore",
+        "calibrated": "scoring.comparator:LearnedScore",
+        "paper": "scoring.paper:PaperScore",
     },
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from inerf import se3
+from tests.inerf import scene
 from utils.camera import Intrinsics, pixel_centres, world_rays
 from utils.rendering import Rendering
 
@@ -47,3 +50,15 @@ class Blobs:
 
     def save(self, path: Path) -> None:
         raise NotImplementedError
+
+
+FIELD = Blobs()
+TRUTH = scene.camera(40, 20)
+QUERY = FIELD.render(TRUTH.float(), CAMERA).colour
+
+
+def turned(degrees: float, shift: float = 0.05, seed: int = 0) -> Tensor:
+    """The true pose, turned about a random axis and shifted at random."""
+    random = torch.Generator().manual_seed(seed)
+    axes = torch.nn.functional.normalize(torch.randn(2, 3, generator=random, dtype=torch.float64), dim=-1)
+    return se3.exp(torch.cat([shift * axes[0], math.radians(degrees) * axes[1]])) @ TRUTH

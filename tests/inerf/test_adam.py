@@ -8,36 +8,26 @@ import torch
 from torch import Tensor
 
 from inerf import adam, se3
-from inerf.adam import PoseProblem, descend, descend_poses, learning_rate
+from inerf.adam import Adam, PoseProblem, descend, learning_rate
 from inerf.judge import Refinement, judge
 from inerf.sampling import make_sampler
 from inerf.settings import InerfConfig, RefineConfig
 from pipeline.config import Config
 from pipeline.methods import run_context
 from tests.inerf import scene
-from tests.inerf.blobs import CAMERA, Blobs
+from tests.inerf.blobs import CAMERA, FIELD, QUERY, TRUTH, Blobs, turned
 from utils.camera import Intrinsics, pose_errors
 from utils.rendering import Renderer
 from utils.seeds import generator
 
-FIELD = Blobs()
 INERF = InerfConfig(batch_size=256, inerf_steps=100)
 CONFIG = Config(quiet=True, refine=RefineConfig(method="adam"), inerf=INERF)
-TRUTH = scene.camera(40, 20)
-QUERY = FIELD.render(TRUTH.float(), CAMERA).colour
-
-
-def turned(degrees: float, shift: float = 0.05, seed: int = 0) -> Tensor:
-    """The true pose, turned about a random axis and shifted at random."""
-    random = torch.Generator().manual_seed(seed)
-    axes = torch.nn.functional.normalize(torch.randn(2, 3, generator=random, dtype=torch.float64), dim=-1)
-    return se3.exp(torch.cat([shift * axes[0], math.radians(degrees) * axes[1]])) @ TRUTH
 
 
 def descended(
     query: Tensor, name: str, coarse: Tensor, intrinsics: Intrinsics, field: Renderer, config: Config
 ) -> Refinement:
-    return descend_poses(query, name, coarse, intrinsics, field, config.inerf, config.refine, run_context(config))
+    return Adam(config.refine, config.inerf).refine(query, name, coarse, intrinsics, field, run_context(config))
 
 
 def problem(config: InerfConfig = INERF) -> PoseProblem:

@@ -8,15 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
+from inerf.gauss_newton import refine_pose
 from inerf.judge import Refinement
-from inerf.refine import refine_pose
-from inerf.settings import RefineConfig
+from inerf.settings import InerfConfig, RefineConfig
 from inerf.video import write_video
 from pipeline.config import Config
 from pipeline.methods import refinement_method, run_context
-from tests.inerf.test_adam import CAMERA, CONFIG, FIELD, QUERY, TRUTH, turned
+from tests.inerf.blobs import CAMERA, FIELD, QUERY, TRUTH, turned
 from utils.camera import Intrinsics, pose_errors
 
+CONFIG = Config(quiet=True, refine=RefineConfig(method="adam"), inerf=InerfConfig(batch_size=256, inerf_steps=100))
 GAUSS_NEWTON = Config(quiet=True, refine=RefineConfig(method="gauss_newton"))
 
 

@@ -7,6 +7,7 @@ few images with depth per query; between two renderings the pose is updated by i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,7 +25,8 @@ from inerf.pyramid import (
 )
 from inerf.settings import RefineConfig
 from utils.camera import Intrinsics
-from utils.rendering import RenderFn, Rendering
+from utils.rendering import Renderer, RenderFn, Rendering
+from utils.run_context import RunContext
 
 _DAMPING = 1e-3  # Marquardt's, relative to the Hessian's diagonal
 _MAX_STEP = 0.2  # of one Gauss-Newton step: radians, and share of the object's diameter
@@ -59,6 +61,29 @@ class _CountingRenderer:
     def __call__(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         self.count += 1
         return self.render_fn(camera_to_world.float().to(self.device), intrinsics)
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """Damped Gauss-Newton steps between renderings, coarse to fine, from several coarse poses."""
+
+    config: RefineConfig
+
+    name: ClassVar[str] = "gauss_newton"
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("refine",)
+
+    def refine(
+        self,
+        query: Tensor,
+        name: str,  # noqa: ARG002  every method's
+        coarse_poses: Tensor,
+        intrinsics: Intrinsics,
+        renderer: Renderer,
+        context: RunContext,  # noqa: ARG002  every method's
+    ) -> Refinement:
+        """Refine the coarse poses deterministically; see ``refine_pose``."""
+        return refine_pose(query, coarse_poses, intrinsics, renderer.render, self.config)
 
 
 def refine_pose(

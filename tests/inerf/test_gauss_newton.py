@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inerf.refine import refine_pose
+from inerf.gauss_newton import refine_pose
 from inerf.settings import RefineConfig
 from tests.inerf import scene
 from utils.camera import Intrinsics, pose_errors
