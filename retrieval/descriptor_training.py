@@ -29,6 +29,7 @@ from retrieval.encoders import (
     resize_shorter_side,
     unit_features,
 )
+from retrieval.settings import TrainConfig
 from retrieval.viewpoints import fibonacci_sphere, view_directions
 from utils.backbones import imagenet_normalised
 from utils.checkpoint import write_atomically
@@ -65,17 +66,6 @@ class ViewSet:
     def subset(self, rows: list[int]) -> ViewSet:
         """Return the views at ``rows``."""
         return ViewSet(self.images[rows], self.directions[rows])
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Hyperparameters of the training."""
-
-    epochs: int = 40  # passes over all views
-    batch_size: int = 32  # images per step
-    learning_rate: float = 1e-4  # Adam's initial learning rate; it decays along a cosine
-    size: int = 224  # side in pixels of the images that the network sees
-    seed: int = 0  # seed of every random choice
 
 
 class RetrievalNet(nn.Module):

@@ -24,3 +24,20 @@ class RetrievalConfig:
         require(self.hypotheses >= 1, "retrieval_hypotheses", "at least 1", self.hypotheses)
         require(32 <= self.size <= 4096, "retrieval_size", "between 32 and 4096 pixels", self.size)
         require(32 <= self.loftr_size <= 4096, "retrieval_loftr_size", "between 32 and 4096 pixels", self.loftr_size)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training of the network of ``retrieval = resnet50``."""
+
+    epochs: int = 40  # passes over all views
+    batch_size: int = 32  # images per step
+    learning_rate: float = 1e-4  # Adam's initial learning rate; it decays along a cosine
+    size: int = 224  # side in pixels of the images that the network sees
+    seed: int = 0  # seed of every random choice
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
+        require(32 <= self.size <= 4096, "size", "between 32 and 4096 pixels", self.size)

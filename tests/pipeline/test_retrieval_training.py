@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline import retrieval_training
+from pipeline.retrieval_network import load_view_set
 from tests.mad_folder import write_object
 from utils.backbones import resnet50
 from utils.errors import InputError, exit_code_of
@@ -50,4 +51,4 @@ def test_bad_input_is_one_sentence(
 def test_too_few_views_are_refused(tmp_path: Path) -> None:
     folder = write_object(tmp_path / "cube", views=3, size=40, queries=())
     with pytest.raises(InputError, match="has 3 views, at least 8"):
-        retrieval_training.load_view_set(folder, 32)
+        load_view_set(folder, 32)

@@ -9,7 +9,8 @@ from torchvision import models
 
 from retrieval import descriptor_training as training
 from retrieval.augmentation import augment_views
-from retrieval.descriptor_training import RetrievalNet, TrainConfig, ViewSet
+from retrieval.descriptor_training import RetrievalNet, ViewSet
+from retrieval.settings import TrainConfig
 from retrieval.viewpoints import fibonacci_sphere
 from tests.retrieval.rendered_views import grid, views_at
 from utils.backbones import resnet50
