@@ -27,7 +27,6 @@ from bench.ranks import Ranking, rank_methods, sentences
 from bench.runs import RunResult
 from bench.tables import (
     NOTES,
-    NOTHING,
     RANDOM_MARK,
     auroc_table,
     defect_table,
@@ -39,6 +38,7 @@ from bench.tables import (
 from bench.typeset import LATEX_HEAD, MARKDOWN, Table, as_latex, as_markdown
 from report.template import load_template, read_assets
 from utils.checkpoint import write_text
+from utils.text import MISSING
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 FIGURES = {  # file name patterns of the figures in the folder → what the page says of them
@@ -111,7 +111,7 @@ def bars_by_object(frame: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, An
         bars = []
         for method in methods_in(frame):
             values = [each[method].get(name) for each in scores]
-            text = " / ".join(NOTHING if value is None else percent(value) for value in values)
+            text = " / ".join(MISSING if value is None else percent(value) for value in values)
             bars.append({"method": method, "text": text, "widths": [value and 100 * value for value in values]})
         if any(width is not None for bar in bars for width in bar["widths"]):
             yield name, bars

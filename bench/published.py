@@ -11,10 +11,10 @@ import pandas as pd
 
 from bench.frame import AUROCS, methods_in, objects_in
 from bench.typeset import Table, raised
+from utils.text import MISSING
 
 FOLDER = Path(__file__).resolve().parent.parent / "baselines" / "published"
 ROUNDING = 0.1  # points: what rows and mean, each rounded to one decimal, can differ by at most
-NONE = "–"
 PRINTED_MARK = "≠"
 
 
@@ -70,7 +70,7 @@ def points_text(value: float, places: int = 1) -> str:
     >>> points_text(98.35), f"{98.35:.1f}", points_text(float("nan"))
     ('98.4', '98.3', '–')
     """
-    return NONE if pd.isna(value) else f"{value + 1e-9:.{places}f}"
+    return MISSING if pd.isna(value) else f"{value + 1e-9:.{places}f}"
 
 
 def paper_table(frame: pd.DataFrame, published: Published) -> Table | None:
@@ -107,4 +107,4 @@ def paper_table(frame: pd.DataFrame, published: Published) -> Table | None:
 def _pairs(points: pd.DataFrame, methods: Sequence[str], places: int = 1) -> list[str]:
     """Format pixel and image AUROC of some methods; a dash where the paper has neither."""
     texts = points.reindex(methods)[list(AUROCS)].map(lambda value: points_text(value, places))
-    return [NONE if (row == NONE).all() else " / ".join(row) for _, row in texts.iterrows()]
+    return [MISSING if (row == MISSING).all() else " / ".join(row) for _, row in texts.iterrows()]

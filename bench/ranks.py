@@ -1,4 +1,4 @@
-"""Do methods differ over many objects? Average ranks, Friedman's test and Nemenyi's critical difference.
+"""Average ranks of methods over objects, Friedman's test and Nemenyi's critical difference.
 
 After J. Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006), section 3.2.
 """
@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import chi2, rankdata, studentized_range
 
 ALPHA = 0.05
 LEAST_METHODS, LEAST_OBJECTS = 2, 3
-FEW_OBJECTS = 10  # below which the test's p value is rough
+FEW_OBJECTS = 10  # below which the test's p-value is rough
 Scores = Mapping[str, Mapping[str, float]]  # method → object → score, larger is better
 
 
@@ -64,7 +65,7 @@ def rank_methods(metric: str, scores: Scores) -> Ranking:
 
 
 def ranks_of(values: np.ndarray) -> np.ndarray:
-    """The methods' ranks on each object; 1 is the largest value, equal values share the mean of their ranks.
+    """Return the methods' ranks on each object; 1 is the largest value, equal values share the mean of their ranks.
 
     >>> ranks_of(np.array([[0.9, 0.7, 0.9]])).tolist()
     [[1.5, 3.0, 1.5]]
@@ -74,21 +75,17 @@ def ranks_of(values: np.ndarray) -> np.ndarray:
     Returns:
         (objects, methods) float64.
     """
-    from scipy.stats import rankdata
-
     return np.asarray(rankdata(-values, axis=1))
 
 
 def friedman(values: np.ndarray) -> tuple[float, float] | None:
-    """Friedman's chi-square, corrected for ties, and its p value; None where all methods are equal on every object.
+    """Return Friedman's chi-square, corrected for ties, and its p-value; None where all methods are always equal.
 
     ``scipy.stats.friedmanchisquare`` is the same but does not take two methods.
 
     Args:
         values: (objects, methods), at least two methods.
     """
-    from scipy.stats import chi2
-
     ranks = ranks_of(values)
     objects, methods = ranks.shape
     spread = ((ranks - (methods + 1) / 2) ** 2).sum() / (methods - 1)  # objects · methods · (methods + 1) / 12, no ties
@@ -99,19 +96,17 @@ def friedman(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def critical_difference(methods: int, objects: int, alpha: float = ALPHA) -> float:
-    """By how much two average ranks must differ at least for the methods to differ (Nemenyi; Demšar eq. in 3.2.2).
+    """Return by how much two average ranks must differ for the methods to differ (Nemenyi; Demšar, section 3.2.2).
 
     >>> round(critical_difference(4, 14), 2)  # Demšar's own methods and data sets: 4 and 14
     1.25
     """
-    from scipy.stats import studentized_range
-
     quantile = float(studentized_range.ppf(1 - alpha, methods, np.inf)) / math.sqrt(2)
     return quantile * math.sqrt(methods * (methods + 1) / (6 * objects))
 
 
 def groups_alike(ordered: Sequence[float], width: float) -> list[tuple[int, int]]:
-    """The largest groups of neighbours that do not differ, as first and last index; methods alone are left out.
+    """Return the largest groups of neighbours that do not differ, as first and last index; none of one method.
 
     >>> groups_alike([1.0, 1.5, 2.2, 4.0], 1.0)
     [(0, 1), (1, 2)]
@@ -129,23 +124,23 @@ def groups_alike(ordered: Sequence[float], width: float) -> list[tuple[int, int]
 
 
 def sentences(ranking: Ranking) -> list[str]:
-    """What the ranks prove, and over how many objects."""
+    """Say what the ranks prove, and over how many objects."""
     count, methods = len(ranking.objects), len(ranking.methods)
-    told = [f"{ranking.metric}: {methods} methods on the {count} objects that all of them have."]
+    found = [f"{ranking.metric}: {methods} methods on the {count} objects that all of them have."]
     if methods < LEAST_METHODS or count < LEAST_OBJECTS:
-        told.append(f"Too few to test: {LEAST_METHODS} methods and {LEAST_OBJECTS} objects are needed.")
+        found.append(f"Too few to test: {LEAST_METHODS} methods and {LEAST_OBJECTS} objects are needed.")
     elif ranking.p is None or ranking.statistic is None:
-        told.append("All methods are equal on every object, so there is nothing to test.")
+        found.append("All methods are equal on every object, so there is nothing to test.")
     else:
-        told.append(
+        found.append(
             f"Friedman's chi-square is {ranking.statistic:.2f} with {methods - 1} degrees of freedom, "
             f"p = {ranking.p:.2g}; Nemenyi's critical difference at {100 * ALPHA:g} % is "
             f"{ranking.critical_difference:.2f}."
         )
         if ranking.p >= ALPHA:
-            told.append(f"The test does not reject at {100 * ALPHA:g} % that all methods are equal.")
+            found.append(f"The test does not reject at {100 * ALPHA:g} % that all methods are equal.")
         if count < FEW_OBJECTS:
-            told.append(f"With fewer than {FEW_OBJECTS} objects this p is rough.")
+            found.append(f"With fewer than {FEW_OBJECTS} objects this p is rough.")
     if ranking.left_out:
-        told.append(f"Left out, with results on fewer than half of the objects: {', '.join(ranking.left_out)}.")
-    return told
+        found.append(f"Left out, with results on fewer than half of the objects: {', '.join(ranking.left_out)}.")
+    return found

@@ -23,10 +23,10 @@ from bench.frame import (
 from bench.ranks import Ranking
 from bench.typeset import Table, bold, raised
 from evaluation.results import RANDOM_WEIGHTS
-from utils.text import format_number
+from utils.text import MISSING, format_number
 
 RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
-UNDEFINED, NOTHING = "n/a", "–"
+UNDEFINED = "n/a"
 NOTES = {
     RANDOM_MARK: RANDOM_WEIGHTS,
     FAST_MARK: "Made with the fast preset, where the method has one, in place of its paper's settings.",
@@ -127,7 +127,7 @@ def auroc_cell(
     marks, remark = run_marks(frame, method, objects)
     rows = frame[(frame["method"] == method) & frame["object"].isin(objects)]
     if runs_in(rows, DONE).empty:
-        return f"failed{raised(*marks)}" if marks else NOTHING
+        return f"failed{raised(*marks)}" if marks else MISSING
     counts = {mean.objects for mean in means}
     if counts and min(counts) < len(objects):
         marks.append(PART_MARK)
@@ -156,7 +156,7 @@ def auroc_table(frame: pd.DataFrame) -> Table:
     several = runs_in(frame, DONE).groupby(["object", "method"])["seed"].nunique().max() > 1
     caption = (
         "Pixel AUROC / image AUROC in per cent; the best of each row stands out, but of means only where all are over "
-        f"the same objects. {NOTHING} was never run."
+        f"the same objects. {MISSING} was never run."
     )
     if several:
         caption += " ± is the sample standard deviation over seeds, in a row of means that of the seeds' means."
@@ -217,7 +217,7 @@ def figure_rows(frame: pd.DataFrame, columns: Mapping[str, tuple[str, Show]]) ->
         for metric, show in columns.values():
             mean = mean_over(frame, metric, method, objects)
             partial = mean is not None and mean.objects < done
-            empty = UNDEFINED if done else NOTHING
+            empty = UNDEFINED if done else MISSING
             cells.append(empty if mean is None else show(mean) + (f" ({count_text(mean.objects)})" if partial else ""))
         rows[method + raised(*marks)] = cells
     return pd.DataFrame.from_dict(rows, orient="index", columns=["Objects", *columns]).rename_axis("Method")
@@ -269,6 +269,6 @@ def rank_text(ranking: Ranking, method: str) -> str:
     """Format a method's average rank, in bold where it is the best of several."""
     rank = ranking.rank_of.get(method)
     if rank is None:
-        return NOTHING
+        return MISSING
     best = len(ranking.ranks) > 1 and rank == min(ranking.ranks)
     return bold(f"{rank:.2f}") if best else f"{rank:.2f}"

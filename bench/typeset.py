@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -78,13 +78,22 @@ def translated(cells: pd.DataFrame, form: Mapping[int, str]) -> pd.DataFrame:
     return cells.map(lambda text: text.translate(form)).rename(**heads).rename_axis(cells.index.name.translate(form))
 
 
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first column is aligned left, the others right.
+
+    >>> print(markdown_table(["a", "b"], [["x", "1.0"]]))
+    | a   |   b |
+    |:----|----:|
+    | x   | 1.0 |
+    """
+    align = ("left", *["right"] * (len(heads) - 1))
+    return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
 def as_markdown(table: Table) -> str:
     """Return a heading, the caption, the table, its notes and its circumstances."""
     cells = translated(table.cells, MARKDOWN).reset_index()
-    align = ("left", *["right"] * (cells.shape[1] - 1))
-    rows = tabulate(
-        cells.to_numpy().tolist(), list(cells.columns), tablefmt="pipe", disable_numparse=True, colalign=align
-    )
+    rows = markdown_table(list(cells.columns), cells.to_numpy().tolist())
     parts = [f"### {table.title.translate(MARKDOWN)}", table.caption.translate(MARKDOWN), rows]
     if table.used_notes:
         parts.append("\n".join(f"- {raised(m)} {text}".translate(MARKDOWN) for m, text in table.used_notes.items()))

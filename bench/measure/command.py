@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import InputError
+from utils.text import MISSING
 
 ROOT = Path(__file__).resolve().parents[2]
 KILOBYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in bytes
@@ -18,21 +19,20 @@ KILOBYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in byte
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took."""
+    """What a command cost."""
 
     seconds: float  # wall clock, from start to exit
-    peak_bytes: int | None  # largest resident memory of the process; None where the system does not tell (Windows)
+    peak_bytes: int | None  # largest resident memory of the process; None where it is not known (Windows)
 
 
-def run_script(words: Sequence[str]) -> Cost:
-    """Run ``python WORDS`` in the repository's folder; its messages go where this program's go, its results nowhere.
+def run_script(argv: Sequence[str]) -> Cost:
+    """Run ``python ARGV`` in the repository's folder; its messages go to this program's stderr, its results nowhere.
 
     Raises:
-        InputError: where it ends with another exit code than 0.
+        InputError: where it exits with another code than 0.
     """
-    command = [sys.executable, *words]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, *argv], cwd=ROOT, stdout=subprocess.DEVNULL)
     peak = None
     try:
         if hasattr(os, "wait4"):
@@ -47,21 +47,21 @@ def run_script(words: Sequence[str]) -> Cost:
         raise
     seconds = time.perf_counter() - start
     if process.returncode:
-        raise InputError(f"{name_of(words)} ended with code {process.returncode}; its message stands above.")
+        raise InputError(f"{script_name(argv)} exited with code {process.returncode}; its message stands above.")
     return Cost(seconds, peak)
 
 
-def name_of(words: Sequence[str]) -> str:
-    """What is run: the script, or the module behind ``-m``.
+def script_name(argv: Sequence[str]) -> str:
+    """Return what is run: the script, or the module behind ``-m``.
 
-    >>> name_of(["-m", "data", "generate", "--list"])
+    >>> script_name(["-m", "data", "generate", "--list"])
     'data'
     """
-    return words[1] if words[0] == "-m" else words[0]
+    return argv[1] if argv[0] == "-m" else argv[0]
 
 
-def places(object_dir: Path, work: Path) -> list[str]:
-    """The options that name an object, and fresh folders under ``work`` for what is written about it."""
+def object_options(object_dir: Path, work: Path) -> list[str]:
+    """Return the options that name an object, and fresh folders under ``work`` for what is written about it."""
     folder = object_dir.resolve()
     options = {
         "--obj": folder.name,
@@ -73,9 +73,9 @@ def places(object_dir: Path, work: Path) -> list[str]:
 
 
 def megabytes(peak_bytes: int | None) -> str:
-    """Memory in megabytes (10⁶ bytes).
+    """Format memory in megabytes (10⁶ bytes).
 
     >>> megabytes(1_234_567_890), megabytes(None)
     ('1235 MB', '–')
     """
-    return "–" if peak_bytes is None else f"{peak_bytes / 1e6:.0f} MB"
+    return MISSING if peak_bytes is None else f"{peak_bytes / 1e6:.0f} MB"

@@ -1,6 +1,6 @@
-"""The doctor's table: the known failures injected into copies of good objects, and what the doctor says of each.
+"""The doctor's table: known failures injected into copies of good objects, and what the doctor finds in each.
 
-python bench/measure/doctor_table.py data/LEGO-3D/01Gorilla data/samples/submarine
+python -m bench.measure.doctor_table data/LEGO-3D/01Gorilla data/samples/submarine
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.measure.results_page import PAGE, changes, markdown_table, write_section
+from bench.measure.results_page import add_page_options, made_text, refuse_dirty_tree, write_section
+from bench.typeset import markdown_table
 from data.doctor.examine import examine, mend
 from data.doctor.quick import BAD_VERDICT
 from data.doctor.report import DoctorReport
 from data.transforms_file import TransformsFile
 from utils.device import environment
+from utils.errors import exit_code_of
 from utils.progress import Progress
 
 Poses = Callable[[np.ndarray], np.ndarray]  # (frames, 4, 4) → (frames, 4, 4)
 FOCAL, SCALE = 1.3, 1000.0  # injected factors
+CAUSES = {
+    *("world to camera", "axes", "transposed", "lag", "order", "pictures", "focal length", "odd views", "scale"),
+}  # lines of the doctor's table that name a cause
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A way to spoil a good object."""
+    """A failure to inject into a good object."""
 
     name: str
     found_as: str  # the line of the doctor's table that must be bad; "" where none may be
@@ -42,19 +47,19 @@ class Failure:
 
 
 def lagging(poses: np.ndarray) -> np.ndarray:
-    """Each picture with the pose of the one before; the first keeps its own."""
+    """Return each image's pose as that of the one before; the first keeps its args."""
     return np.concatenate([poses[:1], poses[:-1]])
 
 
 def with_turned_rotations(poses: np.ndarray) -> np.ndarray:
-    """Rotations transposed, translations as they were."""
+    """Transpose the rotations, and keep the translations."""
     turned = poses.copy()
     turned[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
     return turned
 
 
 def scaled(poses: np.ndarray) -> np.ndarray:
-    """Translations in another unit."""
+    """Return translations in another unit."""
     larger = poses.copy()
     larger[:, :3, 3] *= SCALE
     return larger
@@ -68,7 +73,7 @@ FAILURES = (
     Failure("transposed rotations", "transposed", with_turned_rotations),
     Failure("one frame late", "lag", lagging),
     Failure("one frame early", "lag", lambda poses: np.concatenate([poses[1:], poses[-1:]])),
-    Failure("mirrored pictures", "pictures", mirrored=True),
+    Failure("mirrored images", "pictures", mirrored=True),
     Failure(f"focal length x {FOCAL:g}", "focal length", focal=FOCAL),
     Failure(f"focal length / {FOCAL:g}", "focal length", focal=1 / FOCAL),
     Failure(f"translations x {SCALE:g}", "scale", scaled),
@@ -76,66 +81,54 @@ FAILURES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the doctor said of one spoiled object."""
+class Diagnosed:
+    """What the doctor found in one object with a failure."""
 
-    right: bool  # the injected failure and no other was found, and the mended copy is good
-    words: str
+    right: bool  # the injected failure and no other was found, and the fixed copy is good
+    text: str
     seconds: float  # of the examination alone
 
 
-def main(arguments: list[str]) -> int:
-    """Examine the objects that the command line names, spoiled in each way; returns the exit code."""
+def main(argv: list[str]) -> int:
+    """Examine the objects that the command line names with each failure; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="good objects in the MAD layout")
     parser.add_argument("--background", choices=("white", "black"), default="white", help="behind the objects")
-    parser.add_argument("--page", type=Path, help="page to write (default: docs/RESULTS.md)")
-    parser.add_argument("--section", default="doctor", help="name of the page's section to write")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-    own = parser.parse_args(arguments)
-    columns: dict[str, list[Outcome]] = {}
-    progress = Progress(own.quiet)
-    for folder in own.objects:
+    add_page_options(parser, "doctor")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    args = parser.parse_args(argv)
+    refuse_dirty_tree(args)
+    columns: dict[str, list[Diagnosed]] = {}
+    progress = Progress(args.quiet)
+    for folder in args.objects:
         rows = progress.track(FAILURES, folder.resolve().name)
-        columns[folder.resolve().name] = [outcome(folder, failure, own.background) for failure in rows]
-    page = own.page or PAGE
-    write_section(page, own.section, section(columns))
-    print(f"Table: {page}")
+        columns[folder.resolve().name] = [diagnose(folder, failure, args.background) for failure in rows]
+    write_section(args.page, args.section, section_text(columns))
+    print(f"Table: {args.page}")
     return 0
 
 
-def outcome(folder: Path, failure: Failure, background: str) -> Outcome:
-    """Spoil a copy of an object, examine it, mend it, and examine the mended copy."""
+def diagnose(folder: Path, failure: Failure, background: str) -> Diagnosed:
+    """Inject a failure into a copy of an object, examine it, fix it, and examine the fixed copy."""
     quiet = Progress(quiet=True)
     with tempfile.TemporaryDirectory() as temporary:
         spoiled, mended = Path(temporary) / "spoiled", Path(temporary) / "mended"
-        spoil(folder, failure, spoiled)
+        inject(folder, failure, spoiled)
         start = time.process_time()
         found = examine(spoiled, None, background, quiet)
         seconds = time.process_time() - start
-        causes = {
-            "world to camera",
-            "axes",
-            "transposed",
-            "lag",
-            "order",
-            "pictures",
-            "focal length",
-            "odd views",
-            "scale",
-        }
-        named = {check.name for check in found.checks if check.verdict == BAD_VERDICT} & causes
+        named = {check.name for check in found.checks if check.verdict == BAD_VERDICT} & CAUSES
         if not failure.found_as:
-            return Outcome(found.good, words_of(found, "silent" if found.good else "false alarm"), seconds)
+            return Diagnosed(found.good, verdict_text(found, "silent" if found.good else "false alarm"), seconds)
         if named != {failure.found_as}:
-            return Outcome(False, words_of(found, f"found {', '.join(sorted(named)) or 'nothing'}"), seconds)
+            return Diagnosed(False, verdict_text(found, f"found {', '.join(sorted(named)) or 'nothing'}"), seconds)
         mend(found, mended)
         again = examine(mended, None, background, quiet)
-    return Outcome(again.good, words_of(found, "found, mended" if again.good else "found, not mended"), seconds)
+    return Diagnosed(again.good, verdict_text(found, "found, mended" if again.good else "found, not mended"), seconds)
 
 
-def words_of(found: DoctorReport, verdict: str) -> str:
-    """The verdict with the median IoU as given and as read best."""
+def verdict_text(found: DoctorReport, verdict: str) -> str:
+    """Format the verdict with the median IoU as given and as read best."""
     if found.diagnosis is None:
         return f"{verdict} (by matches)"
     given, best = (float(np.median(fit.iou)) for fit in (found.diagnosis.given, found.diagnosis.fit))
@@ -143,7 +136,7 @@ def words_of(found: DoctorReport, verdict: str) -> str:
     return f"{verdict} ({changed})"
 
 
-def spoil(folder: Path, failure: Failure, out: Path) -> None:
+def inject(folder: Path, failure: Failure, out: Path) -> None:
     """Write a copy of an object's training views with a failure in it."""
     content = json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
     poses = failure.poses(np.array([frame["transform_matrix"] for frame in content["frames"]], dtype=np.float64))
@@ -151,15 +144,15 @@ def spoil(folder: Path, failure: Failure, out: Path) -> None:
         frame["transform_matrix"] = pose.tolist()
     content["camera_angle_x"] = float(2.0 * np.arctan(np.tan(0.5 * content["camera_angle_x"]) / failure.focal))
     for path in TransformsFile.read(folder).cameras().paths:
-        copy_picture(path, out / path.relative_to(folder), failure.mirrored)
+        copy_image(path, out / path.relative_to(folder), failure.mirrored)
     masks = folder / "masks" / "train"
     for path in masks.rglob("*.png") if masks.is_dir() else ():
-        copy_picture(path, out / path.relative_to(folder), failure.mirrored)
+        copy_image(path, out / path.relative_to(folder), failure.mirrored)
     (out / "transforms.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def copy_picture(path: Path, place: Path, mirrored: bool) -> None:
-    """Copy a picture, or write it mirrored left to right."""
+def copy_image(path: Path, place: Path, mirrored: bool) -> None:
+    """Copy an image, or write it mirrored left to right."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if not mirrored:
         shutil.copyfile(path, place)
@@ -168,18 +161,18 @@ def copy_picture(path: Path, place: Path, mirrored: bool) -> None:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place, format=picture.format)
 
 
-def section(columns: dict[str, list[Outcome]]) -> str:
-    """The section's Markdown: circumstances, and a table with a column for each object."""
-    told = environment("cpu")
+def section_text(columns: dict[str, list[Diagnosed]]) -> str:
+    """Return the section's Markdown: circumstances, and a table with a column for each object."""
+    machine = environment("cpu")
     rows = [
-        [failure.name, *(outcomes[row].words for outcomes in columns.values())] for row, failure in enumerate(FAILURES)
+        [failure.name, *(verdicts[row].text for verdicts in columns.values())] for row, failure in enumerate(FAILURES)
     ]
-    seconds = [f"{np.median([one.seconds for one in outcomes]):.1f} s" for outcomes in columns.values()]
-    right = sum(one.right for outcomes in columns.values() for one in outcomes)
+    seconds = [f"{np.median([one.seconds for one in verdicts]):.1f} s" for verdicts in columns.values()]
+    right = sum(one.right for verdicts in columns.values() for one in verdicts)
     count = sum(map(len, columns.values()))
     return (
-        f"## Doctor\n\n`python bench/measure/doctor_table.py` on {', '.join(columns)}: {told['date'][:10]}, commit "
-        f"{told['commit'] or 'unknown'}{changes()}; {told['cpu']}. {right} of {count} verdicts are right.\n\n"
+        f"## Doctor\n\n`python -m bench.measure.doctor_table` on {', '.join(columns)}: "
+        f"{made_text(machine)}; {machine['cpu']}. {right} of {count} verdicts are right.\n\n"
         f"{markdown_table(['injected', *columns], [*rows, ['processor time, median', *seconds]])}\n\n"
         "Each failure is injected into a copy of a good object. Found: the doctor names this cause and no other. "
         "Mended: it finds nothing wrong with the copy that `--fix` writes. In brackets: median IoU of each silhouette "
@@ -188,7 +181,4 @@ def section(columns: dict[str, list[Outcome]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from utils.errors import exit_code_of
-
     sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,6 +1,6 @@
 """The paper's path and the default one, side by side on one object in one process: seconds and their ratios.
 
-    python bench/measure/paper_vs_fast.py --obj 01Gorilla --minutes 10 --random_weights
+    python -m bench.measure.paper_vs_fast --obj 01Gorilla --minutes 10 --random_weights
 
 takes every option of ``anomaly_nerf_lego.py``; they hold for both paths, ``configs/paper.txt`` for the paper's. What
 takes hours is measured in part and multiplied, and the table says so.
@@ -19,20 +19,23 @@ from statistics import median
 
 import torch
 
-from bench.measure.results_page import PAGE, circumstances, markdown_table, write_section
+from bench.measure.results_page import add_page_options, circumstances, refuse_dirty_tree, write_section
+from bench.typeset import markdown_table
 from data.mad import list_queries, load_views
-from pipeline.config import Config, ConfigParser, parse, require_object
+from pipeline.config import ROOT, Config, ConfigParser, parse, require_object
 from pipeline.methods import field_method, refinement_method, remark_of, retrieval_method, run_context, score_method
 from scoring.scorers import calibrate
 from utils.config import values_of
 from utils.device import environment
+from utils.errors import exit_code_of
 from utils.images import read_image
 from utils.progress import Progress, Stopwatch
 from utils.rendering import Field
 from utils.run_context import RunContext
+from utils.text import MISSING
 from utils.views import Views, split_held_out
 
-PAPER = Path(__file__).resolve().parents[2] / "configs" / "paper.txt"
+PAPER = ROOT / "configs" / "paper.txt"
 GOALS = (25.0, 30.0, 33.0)  # dB
 FAST_STEPS = (25, 50, 100, 200, 400, 1200)  # lengths of the default training, each from the start
 FIRST_STEPS = 16  # the paper's training is looked at after so many steps, then after twice as many, and so on
@@ -40,7 +43,7 @@ PIXELS = 4096  # of held-out views, from which PSNR is estimated
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A training at some time."""
 
     steps: int
@@ -49,7 +52,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Query:
+class QuerySeconds:
     """Seconds of one query by stage."""
 
     retrieve: float
@@ -64,48 +67,49 @@ class Query:
         return self.retrieve + self.refine + self.render + self.compare
 
 
-def main(arguments: list[str]) -> int:
-    """Measure both paths on the object that the command line names; returns the exit code."""
+def main(argv: list[str]) -> int:
+    """Measure both paths on the object that the command line names; return the exit code."""
     parser = ConfigParser("Seconds of the paper's path and of the default one, on one object, and their ratios.")
     parser.add_argument("--minutes", type=float, default=10.0, help="to train the paper's field, on each device")
     parser.add_argument("--steps", type=int, default=5, help="steps of iNeRF that are timed")
     parser.add_argument("--queries", type=int, default=12, help="queries timed on the default path")
-    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/RESULTS.md)")
-    fast, own, _ = parse(parser, arguments)
-    paper = parse(parser, ["--config", str(PAPER), *arguments])[0]
+    add_page_options(parser, "paper")
+    fast, args, _ = parse(parser, argv)
+    paper = parse(parser, ["--config", str(PAPER), *argv])[0]
+    refuse_dirty_tree(args)
     require_object(fast)
     views = load_views(fast.object_dir, fast.image_size, fast.background_rgb)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), fast.val_every))
     queries = list_queries(fast.object_dir)
-    chosen = [queries[index * len(queries) // own.queries] for index in range(own.queries)]
+    chosen = [queries[index * len(queries) // args.queries] for index in range(args.queries)]
     parts = []
     for device in [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]:
-        bench = Bench(train, held_out, [query.path for query in chosen], device, Progress(fast.quiet))
-        slow, quick = bench.paper(paper, 60 * own.minutes, own.steps), bench.fast(fast)
+        bench = PathBench(train, held_out, [query.path for query in chosen], device, Progress(fast.quiet))
+        slow, quick = bench.paper(paper, 60 * args.minutes, args.steps), bench.fast(fast)
         where = circumstances({**environment(device)}, values_of(paper), remark_of(paper), ("field",))
-        parts.append(f"### On {device.type}\n\n{where}\n\n{tables(slow, quick, paper)}")
-    command = f"`python bench/measure/paper_vs_fast.py` on {fast.object_name}"
+        parts.append(f"### On {device.type}\n\n{where}\n\n{path_tables(slow, quick, paper)}")
+    command = f"`python -m bench.measure.paper_vs_fast` on {fast.object_name}"
     body = f"## The paper's path and the default one\n\n{command}.\n\n" + "\n\n".join(parts)
     if not torch.cuda.is_available():
         body += "\n\nNo GPU was at hand: nothing of this table was measured on one."
-    write_section(own.page, "paper", body)
+    write_section(args.page, args.section, body)
     print(body)
     return 0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One path on one device."""
+class PathCost:
+    """What one path costs on one device."""
 
-    curve: list[Point]
+    curve: list[CurvePoint]
     rays_per_second: float | None
     gallery: float  # seconds, once an object
-    query: Query
+    query: QuerySeconds
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The object on a device."""
+class PathBench:
+    """Measures both paths with one object on one device."""
 
     train: Views
     held_out: Views
@@ -114,44 +118,46 @@ class Bench:
     progress: Progress
 
     def context(self, config: Config) -> RunContext:
-        """What the settings say, on this device."""
+        """Return the run context of the settings, on this device."""
         return replace(run_context(config), device=self.device, progress=self.progress)
 
     def field(self, config: Config, unfinished: Path | None = None) -> Field:
-        """A trained field."""
+        """Train a field."""
         return field_method(config).train(self.train, self.context(config), unfinished)
 
-    def paper(self, config: Config, budget: float, steps: int) -> Measured:
-        """The paper's path: its training for ``budget`` seconds, one query by its parts."""
-        curve: list[Point] = []
+    def paper(self, config: Config, budget: float, steps: int) -> PathCost:
+        """Measure the paper's path: its training for ``budget`` seconds, and one query by its parts."""
+        curve: list[CurvePoint] = []
         with tempfile.TemporaryDirectory() as folder:
             count, unfinished = FIRST_STEPS, Path(folder) / "field.safetensors"
             spent = 0.0
-            while not curve or spent + (spent if len(curve) > 1 else 0.0) < budget:
+            while len(curve) < 2 or 2 * spent < budget:
                 longer = replace(config, nerf=replace(config.nerf, N_iters=count))
                 start = time.perf_counter()
                 field = self.field(longer, unfinished)
                 spent += self.since(start)
-                curve.append(Point(count, spent, self.psnr(field)))
+                curve.append(CurvePoint(count, spent, self.psnr(field)))
                 self.progress.info(f"{count} steps, {spent:.0f} s, {curve[-1].psnr:.2f} dB")
                 count *= 2
         speed = config.nerf.N_rand * (curve[-1].steps - curve[0].steps) / (curve[-1].seconds - curve[0].seconds)
         gallery, query = self.one_query(config, field, self.queries[:1], steps)
-        return Measured(curve, speed, gallery, query)
+        return PathCost(curve, speed, gallery, query)
 
-    def fast(self, config: Config) -> Measured:
-        """The default path: trainings of several lengths, some whole queries."""
+    def fast(self, config: Config) -> PathCost:
+        """Measure the default path: trainings of several lengths, and some whole queries."""
         self.field(with_steps(config, FAST_STEPS[0]))  # compiles
         curve = []
         for count in FAST_STEPS:
             start = time.perf_counter()
             field = self.field(with_steps(config, count))
-            curve.append(Point(count, self.since(start), self.psnr(field)))
+            curve.append(CurvePoint(count, self.since(start), self.psnr(field)))
         gallery, query = self.one_query(config, field, self.queries, None)
-        return Measured(curve, None, gallery, query)
+        return PathCost(curve, None, gallery, query)
 
-    def one_query(self, config: Config, field: Field, paths: Sequence[Path], steps: int | None) -> tuple[float, Query]:
-        """Seconds of building the gallery, and median seconds of each stage of a query."""
+    def one_query(
+        self, config: Config, field: Field, paths: Sequence[Path], steps: int | None
+    ) -> tuple[float, QuerySeconds]:
+        """Return the seconds of building the gallery, and the median seconds of each stage of a query."""
         camera, hypotheses = self.train.intrinsics, config.retrieval.hypotheses
         once = Stopwatch(self.device)
         with once.stage("gallery"):
@@ -179,10 +185,10 @@ class Bench:
         seconds = {stage: median(run[stage] for run in runs) for stage in runs[0]}
         step = None if steps is None else (seconds.pop("more") - seconds["refine"]) / steps
         seconds["refine"] += (config.inerf.inerf_steps - 1) * (step or 0.0)
-        return once.seconds["gallery"], Query(step=step, **seconds)
+        return once.seconds["gallery"], QuerySeconds(step=step, **seconds)
 
     def psnr(self, field: Field) -> float:
-        """PSNR in dB of the same random pixels of all held-out views, one ray each."""
+        """Return the PSNR in dB of the same random pixels of all held-out views, one ray each."""
         generator, camera = torch.Generator().manual_seed(0), self.held_out.intrinsics
         error, each = 0.0, max(1, PIXELS // len(self.held_out))
         for index in range(len(self.held_out)):
@@ -196,24 +202,24 @@ class Bench:
         return -10 * math.log10(max(error, 1e-10))
 
     def since(self, start: float) -> float:
-        """Seconds since ``start``, all work of the device done."""
+        """Return the seconds since ``start``, once all work of the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter() - start
 
 
 def with_steps(config: Config, steps: int) -> Config:
-    """The settings with another length of the default training."""
+    """Return the settings with another length of the default training."""
     return replace(config, field=replace(config.field, steps=steps))
 
 
-def seconds_to(goal: float, curve: Sequence[Point]) -> tuple[float, bool]:
-    """Seconds of training until ``goal`` dB, and whether they are extrapolated.
+def seconds_to(goal: float, curve: Sequence[CurvePoint]) -> tuple[float, bool]:
+    """Return the seconds of training until ``goal`` dB, and whether they are extrapolated.
 
     Between measured points, and beyond them with the slope of the last half of them, PSNR is taken to be linear in the
     logarithm of the seconds. Infinite where the PSNR no longer rises.
 
-    >>> curve = [Point(1, 1.0, 10.0), Point(10, 10.0, 20.0)]
+    >>> curve = [CurvePoint(1, 1.0, 10.0), CurvePoint(10, 10.0, 20.0)]
     >>> seconds_to(15.0, curve)[1], round(seconds_to(30.0, curve)[0]), seconds_to(30.0, curve)[1]
     (False, 100, True)
     """
@@ -228,26 +234,24 @@ def seconds_to(goal: float, curve: Sequence[Point]) -> tuple[float, bool]:
     return before.seconds * (after.seconds / before.seconds) ** share, reached is None
 
 
-def tables(slow: Measured, quick: Measured, paper: Config) -> str:
-    """The two tables of a device: training and a query."""
+def path_tables(slow: PathCost, quick: PathCost, paper: Config) -> str:
+    """Return the two tables of a device: training and a query."""
     rows = []
     same = slow.curve[-1].psnr
     for goal in (same, *GOALS):
         times = [seconds_to(goal, one.curve) for one in (slow, quick)]
         name = f"to {goal:.1f} dB" + (" (where the paper's training was stopped)" if goal == same else "")
-        rows.append([name, *(shown(*one) for one in times), ratio(times[0][0], times[1][0])])
-    a, b = slow.query, quick.query
-    steps = paper.inerf.inerf_steps
+        rows.append([name, *(seconds_text(*one) for one in times), ratio_text(times[0][0], times[1][0])])
+    a, b, steps = slow.query, quick.query, paper.inerf.inerf_steps
     stages = [
-        ["gallery, once an object", shown(slow.gallery), shown(quick.gallery), ratio(slow.gallery, quick.gallery)],
-        ["one step of iNeRF", shown(a.step or 0.0), NONE, NONE],
-        *(
-            [stage, shown(getattr(a, stage), stage == "refine"), shown(getattr(b, stage)),
-             ratio(getattr(a, stage), getattr(b, stage))]
-            for stage in ("retrieve", "refine", "render", "compare")
-        ),
-        ["whole query", shown(a.whole, True), shown(b.whole), ratio(a.whole, b.whole)],
-    ]  # fmt: skip
+        compared("gallery, once an object", slow.gallery, quick.gallery),
+        ["one step of iNeRF", seconds_text(a.step or 0.0), MISSING, MISSING],
+        compared("retrieve", a.retrieve, b.retrieve),
+        compared("refine", a.refine, b.refine, estimated=True),
+        compared("render", a.render, b.render),
+        compared("compare", a.compare, b.compare),
+        compared("whole query", a.whole, b.whole, estimated=True),
+    ]
     head = ["", "paper", "default", "ratio"]
     curve = ", ".join(f"{point.psnr:.1f} dB after {point.steps}" for point in slow.curve)
     return (
@@ -261,13 +265,15 @@ def tables(slow: Measured, quick: Measured, paper: Config) -> str:
     )
 
 
-NONE = "–"
+def compared(name: str, slow: float, quick: float, estimated: bool = False) -> list[str]:
+    """Return a row: seconds of both paths and their ratio; ``estimated`` where the paper's were not all measured."""
+    return [name, seconds_text(slow, estimated), seconds_text(quick), ratio_text(slow, quick)]
 
 
-def shown(seconds: float, estimated: bool = False) -> str:
-    """Seconds with three digits.
+def seconds_text(seconds: float, estimated: bool = False) -> str:
+    """Format seconds with three digits.
 
-    >>> shown(0.01234), shown(12345.6, True), shown(math.inf)
+    >>> seconds_text(0.01234), seconds_text(12345.6, True), seconds_text(math.inf)
     ('0.0123 s', '≈ 12300 s', 'never')
     """
     if math.isinf(seconds):
@@ -277,17 +283,14 @@ def shown(seconds: float, estimated: bool = False) -> str:
     return f"{'≈ ' if estimated else ''}{rounded:.{digits}f} s"
 
 
-def ratio(slow: float, quick: float) -> str:
-    """How many times as long.
+def ratio_text(slow: float, quick: float) -> str:
+    """Format how many times as long.
 
-    >>> ratio(123.0, 0.1)
+    >>> ratio_text(123.0, 0.1)
     '1230×'
     """
-    return NONE if math.isinf(slow) or math.isinf(quick) else f"{float(f'{slow / quick:.3g}'):.0f}×"
+    return MISSING if math.isinf(slow) or math.isinf(quick) else f"{float(f'{slow / quick:.3g}'):.0f}×"
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from utils.errors import exit_code_of
-
     sys.exit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""The paper's own numbers: does performance follow shape complexity and colour contrast? A section of ``RESULTS.md``.
+"""The paper's own numbers: does performance follow shape complexity and colour contrast?
 
 python -m bench.measure.published_correlation
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.correlate import as_table, published_study
 from bench.correlation_figures import write_heat_table
-from bench.measure.results_page import PAGE, ROOT, changes, write_section
+from bench.measure.results_page import ROOT, add_page_options, made_text, refuse_dirty_tree, write_section
 from bench.typeset import as_markdown
 from utils.device import environment
 from utils.errors import exit_code_of
@@ -22,18 +22,15 @@ FIGURE = "published_correlations.png"
 def main(argv: list[str]) -> int:
     """Write the section and its figure; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--page", type=Path, default=PAGE, help="page to write (default: docs/RESULTS.md)")
+    add_page_options(parser, "correlation")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the figure (default: docs)")
     args = parser.parse_args(argv)
+    refuse_dirty_tree(args)
     study = published_study()
     write_heat_table(args.docs / FIGURE, study)
-    machine = environment()
-    made = (
-        f"`python -m bench.measure.published_correlation`, {machine['date'][:10]}, commit "
-        f"{machine['commit'] or 'unknown'}{changes()}, from the tables in baselines/published."
-    )
+    made = f"`python -m bench.measure.published_correlation`, {made_text(environment())}, from baselines/published."
     figure = f"![Pearson's r of eleven methods]({FIGURE})"
-    write_section(args.page, "correlation", f"{made}\n\n{as_markdown(as_table(study))}\n{figure}")
+    write_section(args.page, args.section, f"{made}\n\n{as_markdown(as_table(study))}\n{figure}")
     print(f"Section: {args.page}")
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure.command import ROOT, places, run_script
+from bench.measure.command import ROOT, object_options, run_script
 from utils.errors import InputError
 
 
@@ -29,13 +29,13 @@ def test_results_of_the_command_go_nowhere(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().out == ""
 
 
-def test_failure_is_told() -> None:
-    with pytest.raises(InputError, match="ended with code 3"):
+def test_failure_is_an_error() -> None:
+    with pytest.raises(InputError, match="exited with code 3"):
         run_script(["-c", "raise SystemExit(3)"])
 
 
-def test_places_name_the_object_and_fresh_folders(tmp_path: Path) -> None:
-    words = places(tmp_path / "data" / "pump", tmp_path / "work")
-    assert words[words.index("--obj") + 1] == "pump"
-    assert words[words.index("--data_dir") + 1] == str(tmp_path / "data")
-    assert words[words.index("--ckpt_dir") + 1] == str(tmp_path / "work/ckpts")
+def test_options_name_the_object_and_fresh_folders(tmp_path: Path) -> None:
+    options = object_options(tmp_path / "data" / "pump", tmp_path / "work")
+    assert options[options.index("--obj") + 1] == "pump"
+    assert options[options.index("--data_dir") + 1] == str(tmp_path / "data")
+    assert options[options.index("--ckpt_dir") + 1] == str(tmp_path / "work/ckpts")

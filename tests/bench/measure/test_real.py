@@ -1,0 +1,95 @@
+"""The measurements, really run on a tiny object."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import anomaly_nerf_lego
+import auroc_test
+from bench.measure import cost_shape, main_table, paper_vs_fast, profile
+from bench.measure.command import Cost
+from data.__main__ import main as data_main
+from tests.world import write_world
+from utils.camera import Intrinsics
+
+TINY = """
+min_psnr = 1
+val_every = 12
+field_resolution = 32
+field_levels = 1
+field_steps = 60
+field_rays_per_step = 2048
+retrieval_virtual_views = 60
+netdepth = 2
+netwidth = 16
+netdepth_fine = 2
+netwidth_fine = 16
+N_samples = 8
+N_importance = 8
+N_rand = 64
+batch_size = 64
+inerf_steps = 3
+score_size = 64
+retrieval_loftr_size = 48
+"""
+SCRIPTS = {"anomaly_nerf_lego.py": anomaly_nerf_lego.main, "auroc_test.py": auroc_test.main}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[str]:
+    """A world of 48 x 48 pixels, and the options of a measurement of it."""
+    write_world(tmp_path / "data/balls", Intrinsics.from_angle(48, 48, 0.69), queries=1)
+    (tmp_path / "tiny.txt").write_text(TINY)
+    return ["--config", str(tmp_path / "tiny.txt"), "--page", str(tmp_path / "page.md"), "--dirty", "--quiet"]
+
+
+def run_in_process(argv: Sequence[str]) -> Cost:
+    """What ``run_script`` runs, without the start of a process."""
+    start = time.perf_counter()
+    assert (data_main(list(argv[2:])) if argv[0] == "-m" else SCRIPTS[argv[0]](list(argv[1:]))) == 0
+    return Cost(time.perf_counter() - start, None)
+
+
+def test_main_table_and_profile(tiny: list[str], tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert main_table.main([str(tmp_path / "data/balls"), *tiny, "--device", "cpu", "--work", str(work)]) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert re.search(r"\| queries, defective \+ good +\| +2 \+ 1 \|", text)
+    assert re.search(r"\| poses found +\| +100.0 % \|", text) and re.search(
+        r"\| peak memory, test +\| +\d+ MB \|", text
+    )
+    assert profile.main([str(work / "output/balls/results.json"), "--page", str(tmp_path / "page.md"), "--dirty"]) == 0
+    text = (tmp_path / "page.md").read_text()
+    rows = re.findall(r"\| (\w+) +\| +([\d.]+) \| +([\d.]+) \| +(\d+)% \|", text)
+    assert [row[0] for row in rows] == ["retrieve", "refine", "render", "compare", "all"]
+    assert "balls, 3 queries" in text and rows[-1][3] == "100" and "## Whole path" in text
+
+
+def test_profile_needs_stages(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no results here"):
+        profile.main([str(tmp_path / "results.json"), "--page", str(tmp_path / "page.md"), "--dirty"])
+
+
+def test_cost_shape(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost_shape, "run_script", run_in_process)
+    sizes = "--views 30 --base_views 30 --sides 64 --base_side 64 --queries 4 --workers 1 --device cpu".split()
+    assert cost_shape.main([*tiny, *sizes, "--work", str(tmp_path / "work")]) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert len(re.findall(r"\| 30 +\| +64 \| +4 \| +[\d.]+ s", text)) == 3
+    assert "toy locomotive" in text
+
+
+def test_paper_vs_fast(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paper_vs_fast, "FAST_STEPS", (5, 10))
+    monkeypatch.setattr(paper_vs_fast, "PIXELS", 64)
+    argv = ["--obj", "balls", "--data_dir", str(tmp_path / "data"), "--random_weights", *tiny]
+    assert paper_vs_fast.main([*argv, "--minutes", "0.001", "--steps", "1", "--queries", "1"]) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert "balls" in text and re.search(r"\| whole query +\| +≈ [\d.]+ s \| +[\d.]+ s \| +\d+× \|", text)
+    assert "run from the start with 5, 10 steps; the paper's for 32 steps of 64 rays" in text
+    assert "Random weights stood in" in text
