@@ -63,9 +63,8 @@ def read_foreground(path: Path, size: tuple[int, int] | None = None) -> np.ndarr
     """
     try:
         with Image.open(path) as file:
-            mask = file.getchannel("A") if file.mode in ("RGBA", "LA") else file.convert("L")
-            if file.mode in ("RGBA", "LA") and mask.getextrema() == (255, 255):
-                mask = file.convert("L")
+            alpha = file.getchannel("A") if file.mode in ("RGBA", "LA") else None
+            mask = file.convert("L") if alpha is None or alpha.getextrema() == (255, 255) else alpha
     except DECODE_ERRORS as error:
         raise InputError(f"The mask {path} cannot be read: {error}; replace it with a whole PNG file.") from None
     if size is None or mask.size == size:
