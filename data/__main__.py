@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-from pkgutil import resolve_name
 
+from data import commands
 from utils.errors import InputError, exit_code_of, nearest
 
-# Command: the function of argv that runs it, whose module is imported then, and what it does.
+# Command: the function of argv that runs it, and what it does.
 COMMANDS = {
-    "doctor": ("data.doctor.examine:main", "check that an object can be trained on: files, cameras, poses that fit"),
-    "import-transforms": (
-        "data.import_commands:transforms_command",
-        "import a nerfstudio, instant-ngp or Blender transforms.json",
-    ),
-    "import-colmap": ("data.import_commands:colmap_command", "import a COLMAP model with its images"),
-    "import-poses": ("data.import_commands:poses_command", "import a table of camera poses, as a robot writes it"),
-    "capture": ("data.import_commands:capture_command", "find the poses of photos or a video with COLMAP"),
-    "download": ("data.download:main", "fetch MAD-Sim, MAD-Real or the paper's weights"),
-    "verify": ("data.verify:main", "check an unpacked MAD data set against its known structure"),
-    "generate": ("data.generate:main", "make toys with defects in MAD's layout"),
-    "attributes": ("data.attributes:main", "measure shape complexity and colour contrast of objects"),
+    "doctor": (commands.doctor_command, "check that an object can be trained on: files, cameras, poses that fit"),
+    "import-transforms": (commands.transforms_command, "import a nerfstudio, instant-ngp or Blender transforms.json"),
+    "import-colmap": (commands.colmap_command, "import a COLMAP model with its images"),
+    "import-poses": (commands.poses_command, "import a table of camera poses, as a robot writes it"),
+    "capture": (commands.capture_command, "find the poses of photos or a video with COLMAP"),
+    "download": (commands.download_command, "fetch MAD-Sim, MAD-Real or the paper's weights"),
+    "verify": (commands.verify_command, "check an unpacked MAD data set against its known structure"),
+    "generate": (commands.generate_command, "make toys with defects in MAD's layout"),
+    "attributes": (commands.attributes_command, "measure shape complexity and colour contrast of objects"),
 }
 
 
@@ -34,7 +31,8 @@ def main(argv: list[str]) -> int:
     if argv[0] not in COMMANDS:
         hint = nearest(argv[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}."
         raise InputError(f"Unknown command {argv[0]!r}{hint}")
-    return resolve_name(COMMANDS[argv[0]][0])(argv[1:])
+    run, _ = COMMANDS[argv[0]]
+    return run(argv[1:])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import cv2
 import numpy as np
 from tabulate import tabulate
 
-from data.command import command_parser
 from data.folders import find_object, images_in, in_threads, read_json
 from data.mad import GOOD
 from data.masks import read_cut_out
@@ -61,15 +60,8 @@ class Attributes:
     published_contrast: float | None
 
 
-def main(argv: list[str]) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the attributes of the objects on the command line."""
-    parser = command_parser("attributes", __doc__.splitlines()[0].split(": ", 1)[1])
-    parser.add_argument("objects", nargs="+", type=Path, help="folders of objects")
-    parser.add_argument("--background", choices=BACKGROUNDS, default="white", help="colour behind the objects")
-    parser.add_argument("--mesh", action="append", default=[], type=_mesh, help="OBJECT=FILE: a mesh or LDraw model")
-    parser.add_argument("--csv", type=Path, help="write the table to this file")
-    parser.add_argument("--json", type=Path, help="write the table to this file")
-    args = parser.parse_args(argv)
     background, progress = BACKGROUNDS[args.background], Progress(args.quiet)
     contrasts = {
         folder.name: measure_contrast(folder, background, progress) for folder in map(find_object, args.objects)
@@ -86,13 +78,6 @@ def main(argv: list[str]) -> int:
         if path is not None:
             write_text(path, text + "\n")
     return 0
-
-
-def _mesh(text: str) -> tuple[str, Path]:
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise argparse.ArgumentTypeError(f"must read OBJECT=FILE, found {text!r}")
-    return name, Path(path)
 
 
 def attributes(triangles: Mapping[str, int | None], contrasts: Mapping[str, Contrast]) -> list[Attributes]:

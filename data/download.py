@@ -6,6 +6,7 @@ and are not part of this program.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import stat
 import struct
@@ -15,11 +16,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from types import ModuleType
 
-from data.command import command_parser
+from data.mad_facts import SOURCES, Archive
 from utils.errors import InputError
 from utils.progress import Progress
 
@@ -30,68 +30,8 @@ EXTRACT_ERRORS = (  # by zipfile, for damaged archives, and by the system
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Archive:
-    """One of the authors' archives."""
-
-    drive_id: str  # of the file on Google Drive
-    file_name: str  # of the downloaded archive
-    megabytes: float | None  # published size; None where none is published
-    folder: str  # in --out, for the content
-    holds: tuple[str, ...]  # name patterns, at least one of which matches at the top of the content
-    next_step: str  # command to run next; {folder} is the content's folder
-
-    @property
-    def link(self) -> str:
-        """Return the page from which a browser downloads the file."""
-        return f"https://drive.google.com/file/d/{self.drive_id}/view"
-
-
-SOURCES = {
-    "mad-sim": Archive(
-        "1XlW5v_PCXMH49RSKICkskKjd2A5YDMQq",
-        "MAD-Sim.zip",
-        970.0,
-        "LEGO-3D",
-        ("*/train",),
-        "python -m data verify {folder}",
-    ),
-    "mad-real": Archive(
-        "146sKbkUUFW7xJTG2LGm_OgXjMX3fDNxN",
-        "MAD-Real.zip",
-        2190.0,
-        "MAD-Real",
-        ("*/train",),
-        "python -m data verify {folder} --expect mad-real",
-    ),
-    "ckpts": Archive(
-        "1MVokoxPQ9CVo0rSxvdRvTj0bqSp-kXze",
-        "ckpts.zip",
-        None,
-        "paper_ckpts",
-        ("*.tar",),
-        "python anomaly_nerf_lego.py --obj 01Gorilla --config configs/paper.txt --ft_path {folder}/01Gorilla.tar",
-    ),
-    "retrieval-model": Archive(
-        "16FOwaqQE0NGY-1EpfoNlU0cGlHjATV0V",
-        "model.zip",
-        None,
-        "paper_weights",
-        ("net_best.pth", "*.ckpt"),
-        "give --weights_dir {folder} to training and testing",
-    ),
-}
-
-
-def main(argv: list[str]) -> int:
+def run(args: argparse.Namespace) -> int:
     """Download, check and extract one archive; return the exit code."""
-    parser = command_parser("download", __doc__.splitlines()[0].split(": ", 1)[1])
-    parser.add_argument("what", choices=SOURCES, help="the archive")
-    parser.add_argument("--out", type=Path, default=Path("data"), help="parent of the content's folder")
-    parser.add_argument("--zip", type=Path, help="an archive downloaded by hand")
-    parser.add_argument("--keep", action="store_true", help="keep the downloaded archive in --out")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
-    args = parser.parse_args(argv)
     progress = Progress(args.quiet)
     source = SOURCES[args.what]
     folder = args.out / source.folder
@@ -215,8 +155,10 @@ def extracted(archive: Path, target: Path, progress: Progress, most: int = LARGE
 
 
 def check_entries(entries: list[zipfile.ZipInfo], most: int) -> None:
-    """Raise BadZipFile for links, paths that leave the folder, and more than ``most`` bytes."""
+    """Raise BadZipFile for empty names, links, paths that leave the folder, and more than ``most`` bytes."""
     for entry in entries:
+        if not entry.filename:  # older zipfile modules fail on it
+            raise zipfile.BadZipFile("an entry has no name")
         path = PureWindowsPath(entry.filename)  # which knows both separators, and drives
         if path.anchor or ".." in path.parts:
             raise zipfile.BadZipFile(f"{entry.filename!r} leaves the folder")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.command import command_parser
 from data.folders import GOOD, find_object, folders_in, images_in, in_threads
 from data.mad_facts import STRUCTURES, Structure
 from data.transforms_file import TransformsFile
@@ -32,14 +32,10 @@ class ClassReport:
     notes: list[str] = field(default_factory=list)
 
 
-def main(arguments: list[str]) -> int:
-    """Check a data set; returns 0 where it is as it should be, else 1."""
-    parser = command_parser("verify", __doc__.splitlines()[0].split(": ", 1)[1])
-    parser.add_argument("root", type=Path, help="folder that holds the classes' folders")
-    parser.add_argument("--expect", choices=STRUCTURES, default="mad-sim", help="what it should be")
-    given = parser.parse_args(arguments)
-    structure = STRUCTURES[given.expect]
-    reports, problems = verify(given.root, structure, Progress(given.quiet))
+def run(args: argparse.Namespace) -> int:
+    """Check a data set; return 0 where it is as it should be, else 1."""
+    structure = STRUCTURES[args.expect]
+    reports, problems = verify(args.root, structure, Progress(args.quiet))
     print(table(reports))
     for report in reports:
         for kind, sentences in (("wrong", report.problems), ("note", report.notes)):
@@ -48,7 +44,7 @@ def main(arguments: list[str]) -> int:
     for sentence in problems:
         print(f"wrong: {sentence}")
     count = len(problems) + sum(len(report.problems) for report in reports)
-    print(f"{given.root}: {f'{count} differences from' if count else 'as known of'} {structure.title}.")
+    print(f"{args.root}: {f'{count} differences from' if count else 'as known of'} {structure.title}.")
     return 1 if count else 0
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.command import command_parser
 from data.doctor.fix import Fix, write_fixed
 from data.doctor.frames import read_frame_table
 from data.doctor.hypotheses import Hypothesis, PosedMasks, apply_to_poses, diagnose
@@ -25,7 +25,7 @@ from data.doctor.quick import (
     quick_checks,
 )
 from data.doctor.report import DoctorReport
-from data.doctor.silhouettes import BACKGROUNDS, check_silhouettes, read_pictures
+from data.doctor.silhouettes import check_silhouettes, read_pictures
 from data.doctor.verdict import (
     check_fit,
     check_matches,
@@ -39,7 +39,7 @@ from data.transforms_file import TransformsFile
 from utils.errors import InputError
 from utils.progress import Progress
 
-__all__ = ["DoctorReport", "examine", "main", "mend", "quick_checks"]
+__all__ = ["DoctorReport", "examine", "mend", "quick_checks", "run"]
 
 EXIT_GOOD, EXIT_BAD = 0, 1
 
@@ -119,32 +119,25 @@ def table(checks: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> int:
-    """Examine the folder that the command line names: 0 good, 1 something to mend (2: it cannot be read)."""
-    parser = command_parser("doctor", "Prove, before any training, that an object's folder can be trained on.")
-    parser.add_argument("folder", type=Path, help="the object's folder, as data/LEGO-3D/01Gorilla")
-    parser.add_argument("--masks", type=Path, metavar="DIR", help="a mask for each picture, 255 = object")
-    parser.add_argument("--background", choices=tuple(BACKGROUNDS), default="white", help="behind the object")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="write a mended copy to this new folder")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write what was found as an HTML page")
-    own = parser.parse_args(arguments)
-    if own.masks is not None and not own.masks.is_dir():
-        raise InputError(f"There is no folder {own.masks} of masks; correct --masks.")
-    if own.fix is not None and own.fix.exists():
-        raise InputError(f"There is {own.fix} already; name a new folder with --fix.")
-    progress = Progress(own.quiet)
-    found = examine(own.folder, own.masks, own.background, progress)
+def run(args: argparse.Namespace) -> int:
+    """Examine the folder that the command line names: 0 good, 1 something to fix."""
+    if args.masks is not None and not args.masks.is_dir():
+        raise InputError(f"There is no folder {args.masks} of masks; correct --masks.")
+    if args.fix is not None and args.fix.exists():
+        raise InputError(f"There is {args.fix} already; name a new folder with --fix.")
+    progress = Progress(args.quiet)
+    found = examine(args.folder, args.masks, args.background, progress)
     print(table(found.checks))
-    if own.page is not None:
-        write_page(own.page, found)
-        progress.info(f"Page: {own.page}")
+    if args.page is not None:
+        write_page(args.page, found)
+        progress.info(f"Page: {args.page}")
     if found.good:
-        print(f"{own.folder}: good")
+        print(f"{args.folder}: good")
         return EXIT_GOOD
-    print(f"{own.folder}: not good")
-    if own.fix is not None:
-        mend(found, own.fix)
-        print(f"Mended copy: {own.fix} ({told(found)})")
+    print(f"{args.folder}: not good")
+    if args.fix is not None:
+        mend(found, args.fix)
+        print(f"Mended copy: {args.fix} ({told(found)})")
     else:
         print("--fix OUT writes a mended copy.")
     return EXIT_BAD

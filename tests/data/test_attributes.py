@@ -14,7 +14,6 @@ from skimage.color import rgb2lab
 
 from data.attributes import (
     contrast_of,
-    main,
     measure_contrast,
     mesh_triangles,
     read_published_attributes,
@@ -22,6 +21,7 @@ from data.attributes import (
     toy_triangles,
     triangles_of,
 )
+from data.commands import attributes_command as main
 from data.mad_facts import CLASSES
 from tests import hostile
 from tests.mad_folder import write_object, write_picture

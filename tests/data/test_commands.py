@@ -10,10 +10,9 @@ from data.__main__ import COMMANDS, main
 from utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = ["import-transforms", "import-colmap", "import-poses", "capture"]
 
 
-@pytest.mark.parametrize("argv", [[], *([command] for command in LIGHT)], ids=str)
+@pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)], ids=str)
 def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     code = (
         "import runpy, sys\n"

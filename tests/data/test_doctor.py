@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.doctor.examine import examine, main
+from data.commands import doctor_command as main
+from data.doctor.examine import examine
 from data.doctor.quick import BAD_VERDICT, Check, quick_checks
 from data.mad import load_views, views_fingerprint
 from data.transforms_file import TransformsFile

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data.doctor.examine import examine, main
+from data.commands import doctor_command as main
+from data.doctor.examine import examine
 from data.doctor.frames import read_frame_table
 from data.doctor.hypotheses import HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, with_focal
 from data.doctor.matches import Matches, agreeing, diagnose_matches, mutual

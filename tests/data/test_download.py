@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.download import SOURCES, extracted, fetch, install, main
+from data.commands import download_command as main
+from data.download import extracted, fetch, install
+from data.mad_facts import SOURCES
 from tests import hostile
 from tests.hostile import contents, zip_of
 from utils.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.generate import main
+from data.commands import generate_command as main
 from data.synthetic import defects
 from data.synthetic.assembly import assemble, coverage
 from data.synthetic.generate import Order, generate

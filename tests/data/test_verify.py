@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.commands import verify_command as main
 from data.mad_facts import CLASSES, STRUCTURES
-from data.verify import main, verify
+from data.verify import verify
 from tests import hostile
 from tests.mad_folder import read_transforms, write_object, write_picture, write_transforms
 from utils.errors import InputError
