@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     return run_objects(ConfigParser(__doc__ or ""), argv, train)
 
 
-def train(config: Config, args: argparse.Namespace) -> int:
+def train(config: Config, _args: argparse.Namespace) -> int:
     """Train one object and print what it gave."""
     from pipeline.training import print_training, train_object
 

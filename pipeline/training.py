@@ -67,7 +67,7 @@ class TrainingRun:
         stage: str,
         make: Callable[[], Result],
         load: Callable[[Path], Result],
-        measure: Callable[[Result], None] = lambda result: None,
+        measure: Callable[[Result], None] = lambda _: None,
     ) -> Result:
         """Load the result of a step that is done with the same data and settings, else make, measure and save it.
 

@@ -35,7 +35,7 @@ def _svg(height: float, label: str, parts: Sequence[str]) -> str:
 
 def roc_points(defective: np.ndarray, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates (points,) of all thresholds, from (0, 0) to (1, 1)."""
-    from sklearn.metrics import roc_curve
+    from sklearn.metrics import roc_curve  # noqa: PLC0415  two seconds, which only the page needs
 
     labels = np.concatenate([np.ones(len(defective)), np.zeros(len(good))])
     false_rate, true_rate, _ = roc_curve(labels, np.concatenate([defective, good]))

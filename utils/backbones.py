@@ -27,7 +27,7 @@ class Levels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from torchvision.models import efficientnet_b4 as whole
+        from torchvision.models import efficientnet_b4 as whole  # noqa: PLC0415  seconds, for few methods
 
         with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and not kept
             self.features = whole(weights=None).features[: _STAGES[-1] + 1]
@@ -61,7 +61,7 @@ def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:
     Args:
         name: of the registered weights: "resnet50", "resnet50_v2" or "resnet50_retrieval".
     """
-    from torchvision.models import resnet50 as whole
+    from torchvision.models import resnet50 as whole  # noqa: PLC0415  seconds, for few methods
 
     with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and not kept
         network = whole(weights=None)
