@@ -1,143 +1,143 @@
-"""CutPaste (arXiv:2104.04015): a network that tells normal pictures from those with a patch or a scar pasted in."""
+"""CutPaste (arXiv:2104.04015): a network learns to recognise images with a patch or a scar pasted in."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.cutpaste_augmentation import below, cut_paste, scar
-from baselines.features import ResNetLayers
-from baselines.pictures import normalised, scaled_map, squared, squared_views
+from baselines.cutpaste_augmentation import cut_paste, cut_paste_scar, random_int
+from baselines.feature_extraction import ResNetFeatures
+from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
-from baselines.training import UNFINISHED, Schedule, Stateful, seeded, train
+from baselines.training_loop import CHECKPOINT_FILE, BatchSchedule, Stateful, optimiser_step, run_training, seeded_rng
 from scoring.paper import smooth_map
 from utils.views import Views
+from utils.weights import Weights
 
-CROP, PATCH = 64, 32  # pixels of a side: crops to train on, patches to test, of pictures of 256
-AT_ONCE = 256  # patches seen at once
-CLASSES = 3  # normal, CutPaste, scar
+CROP, PATCH = 64, 32  # sizes of training crops and of test patches, pixels, of images of 256
+PATCHES_AT_ONCE = 256  # batch size of embedding
+CLASS_COUNT = 3  # normal, CutPaste, CutPaste-Scar
 
 
 @dataclass(frozen=True)
 class CutPasteConfig:
-    """CutPaste's settings, by default the paper's 3-way variant."""
+    """CutPaste's hyperparameters; the defaults are those of the paper's 3-way variant."""
 
-    size: int = 256  # pixels of a side to which pictures are scaled before anything is pasted
+    size: int = 256  # image size before anything is pasted, pixels
     density: Literal["gaussian", "kernel"] = "gaussian"  # of normal features: Ledoit-Wolf, or kernels on embeddings
     steps: int = 10000  # training steps of each of the two networks
-    batch_size: int = 32  # normal pictures in a step; each comes in all three classes
-    rate: float = 0.03  # step size of SGD at the start; it falls to 0 along a cosine
+    batch_size: int = 32  # normal images; each is augmented to all three classes
+    rate: float = 0.03  # initial learning rate of SGD, with cosine decay to 0
     momentum: float = 0.9  # of SGD
     weight_decay: float = 3e-5  # of SGD
-    stride: int = 4  # pixels from one tested patch to the next
-    sigma: float = 10.0  # pixels by which the map is smoothed
+    stride: int = 4  # between test patches, pixels
+    sigma: float = 10.0  # smoothing of the map, pixels
     bandwidth: float = 1.0  # of the kernels
-    samples: int = 64  # normal patches a picture to which the patches' density is fitted
+    samples: int = 64  # normal patches per image to which the patches' density is fitted
 
 
 class CutPaste(Method[CutPasteConfig]):
-    """Two networks: one for whole pictures gives the score, one for patches the map."""
+    """Two networks: one on whole images gives the score, one on patches the map."""
 
-    Config = CutPasteConfig
-    FAST = CutPasteConfig(size=128, steps=60, batch_size=8, stride=8)
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
+    name = "CutPaste"
+    config_type = CutPasteConfig
+    fast_config = CutPasteConfig(size=128, steps=60, batch_size=8, stride=8)
+    weights = ("resnet18",)
 
     def fit(self, views: Views) -> None:
-        """Train both networks, and fit a Gaussian to what each sees in normal pictures."""
-        pictures = squared_views(views, self.config.size)
-        self.whole = self.trained("whole", pictures, lambda picture, random: picture)
-        self.local = self.trained("patches", pictures, crop)
-        self.whole_density = self.density_of(self.seen(self.whole, pictures))
-        random = torch.Generator().manual_seed(self.context.seed)
-        patches = torch.cat([windows(picture, PATCH, 1, self.config.samples, random) for picture in pictures])
-        self.local_density = self.density_of(self.seen(self.local, patches))
+        """Train both networks, and fit a density to the embeddings of normal images of each."""
+        images = resize_views(views, self.config.size)
+        self.whole = self.train_classifier("whole", images, lambda image, _: image)
+        self.local = self.train_classifier("patches", images, random_crop)
+        self.whole_density = self.fit_density(self.embed(self.whole, images))
+        rng = torch.Generator().manual_seed(self.context.seed)
+        patches = torch.cat([random_patches(image, PATCH, self.config.samples, rng) for image in images])
+        self.local_density = self.fit_density(self.embed(self.local, patches))
 
-    def trained(self, name: str, pictures: Tensor, view: Callable[[Tensor, torch.Generator], Tensor]) -> Classifier:
-        """A network trained on views of the pictures."""
+    def train_classifier(
+        self, name: str, images: Tensor, view: Callable[[Tensor, torch.Generator], Tensor]
+    ) -> Classifier:
+        """Train a network on views of the images."""
         config, device = self.config, self.context.device
         network = self.new_network(name).train()
         optimiser = torch.optim.SGD(
             network.parameters(), lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
-        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, config.steps))
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, config.steps))
 
         def take_step(rows: Tensor) -> dict[str, Tensor]:
-            random = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-            normal = [view(pictures[row], random) for row in rows.tolist()]
-            batch = [*normal, *(cut_paste(one, random) for one in normal), *(scar(one, random) for one in normal)]
-            labels = torch.arange(CLASSES, device=device).repeat_interleave(len(normal))
-            logits = network(normalised(torch.stack(batch)).to(device))
+            rng = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+            normal = [view(images[row], rng) for row in rows.tolist()]
+            batch = [*normal, *(cut_paste(one, rng) for one in normal), *(cut_paste_scar(one, rng) for one in normal)]
+            labels = torch.arange(CLASS_COUNT, device=device).repeat_interleave(len(normal))
+            logits = network(normalise_images(torch.stack(batch)).to(device))
             loss = functional.cross_entropy(logits, labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            falling.step()
+            optimiser_step(optimiser, loss)
+            scheduler.step()
             return {"loss": loss.detach(), "accuracy": (logits.argmax(1) == labels).float().mean()}
 
-        parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "falling": falling}
-        schedule = Schedule(len(pictures), config.batch_size, config.steps)
-        train(f"CutPaste, {name}", schedule, take_step, parts, self.context, file_name=f"{name}-{UNFINISHED}")
+        parts: dict[str, Stateful] = {"network": network, "optimiser": optimiser, "scheduler": scheduler}
+        schedule = BatchSchedule(len(images), config.batch_size, config.steps)
+        title, file_name = f"CutPaste, {name}", f"{name}-{CHECKPOINT_FILE}"
+        run_training(title, schedule, take_step, parts, self.context, file_name=file_name)
         return network.eval()
 
     def new_network(self, name: str) -> Classifier:
-        """A network that has learned nothing but its backbone's pretraining."""
-        with seeded(self.context.seed, f"CutPaste {name}"):
+        """Build an untrained network on a pretrained backbone."""
+        with seeded_rng(self.context.seed, f"CutPaste {name}"):
             return Classifier(self.context.weights).to(self.context.device)
 
     @torch.no_grad()
-    def seen(self, network: Classifier, pictures: Tensor) -> Tensor:
-        """What the density is taken of: features of unit length (N, 512), or embeddings (N, 128), on the CPU."""
+    def embed(self, network: Classifier, images: Tensor) -> Tensor:
+        """Return unit vectors for the density: features (N, 512) or embeddings (N, 128), on the CPU."""
         parts = []
-        for some in pictures.split(AT_ONCE):
-            features = network.features(normalised(some.to(self.context.device)))
+        for batch in images.split(PATCHES_AT_ONCE):
+            features = network.features(normalise_images(batch.to(self.context.device)))
             values = features if self.config.density == "gaussian" else network.head(features)
             parts.append(functional.normalize(values, dim=1).cpu())
         return torch.cat(parts)
 
-    def density_of(self, values: Tensor) -> dict[str, Tensor]:
-        """The density of normal pictures."""
-        if self.config.density == "kernel":
-            return {"points": values}
-        return gaussian(values)
+    def fit_density(self, values: Tensor) -> dict[str, Tensor]:
+        """Fit the density of normal images to their embeddings (N, dimensions)."""
+        return {"points": values} if self.config.density == "kernel" else fit_gaussian(values)
 
     def distance(self, values: Tensor, density: dict[str, Tensor]) -> Tensor:
-        """How unlikely each row of ``values`` is: (N,)."""
+        """Return the distance (N,) of embeddings (N, dimensions) from the normal ones."""
         if self.config.density == "kernel":
             return kernel_distance(values, density["points"], self.config.bandwidth)
-        return mahalanobis(values, density)
+        return mahalanobis_distance(values, density)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The smoothed map of the patches' distances, and the distance of the whole picture."""
+        """Return the smoothed map of the patches' distances, and the distance of the whole image."""
         config = self.config
-        picture = squared(image, config.size)
-        score = float(self.distance(self.seen(self.whole, picture), self.whole_density))
-        patches = windows(picture[0], PATCH, config.stride)
+        square = resize_to_square(image, config.size)
+        score = float(self.distance(self.embed(self.whole, square), self.whole_density))
+        patches = sliding_patches(square[0], PATCH, config.stride)
         side = (config.size - PATCH) // config.stride + 1
-        distances = self.distance(self.seen(self.local, patches), self.local_density).reshape(side, side)
-        large = torch.zeros(config.size, config.size)
-        first, reach = PATCH // 2, config.stride * (side - 1) + 1
+        distances = self.distance(self.embed(self.local, patches), self.local_density).reshape(1, 1, side, side)
+        first, inner_size = PATCH // 2, config.stride * (side - 1) + 1
         inner = functional.interpolate(
-            distances[None, None].float(), size=(reach, reach), mode="bilinear", align_corners=True
+            distances.float(), size=(inner_size, inner_size), mode="bilinear", align_corners=True
         )
-        around = config.size - reach - first
-        large = functional.pad(inner, (first, around, first, around), mode="replicate")[0, 0]
-        return scaled_map(smooth_map(large, config.sigma), image), score
+        last = config.size - inner_size - first
+        padded = functional.pad(inner, (first, last, first, last), mode="replicate")[0, 0]
+        return resize_map(smooth_map(padded, config.sigma), image), score
 
     def tensors(self) -> dict[str, Tensor]:
-        """Networks and densities."""
+        """Return networks and densities."""
         parts = {"whole": self.whole.state_dict(), "local": self.local.state_dict()}
         parts |= {"whole_density": self.whole_density, "local_density": self.local_density}
         return {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over networks and densities."""
+        """Restore networks and densities."""
         parts: dict[str, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             part, _, rest = name.partition("/")
@@ -150,64 +150,66 @@ class CutPaste(Method[CutPasteConfig]):
 
 
 class Classifier(nn.Module):
-    """ResNet-18, eight hidden layers and an embedding, and three classes."""
+    """ResNet-18, eight hidden layers, an embedding, and three classes."""
 
-    def __init__(self, weights: object) -> None:
+    def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.backbone = ResNetLayers("resnet18", (4,), weights)  # type: ignore[arg-type]
+        self.backbone = ResNetFeatures("resnet18", (4,), weights)
         self.backbone.requires_grad_(True)
         hidden = [
             layer for _ in range(8) for layer in (nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU())
         ]
         self.head = nn.Sequential(*hidden, nn.Linear(512, 128))
-        self.out = nn.Linear(128, CLASSES)
+        self.out = nn.Linear(128, CLASS_COUNT)
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """(N, 3, height, width), normalised → (N, 512)."""
-        return self.backbone(pictures)[0].mean((2, 3))
+    def features(self, images: Tensor) -> Tensor:
+        """Return features (N, 512) of normalised images (N, 3, height, width)."""
+        return self.backbone(images)[0].mean((2, 3))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(N, 3, height, width), normalised → logits (N, 3)."""
-        return self.out(self.head(self.features(pictures)))
-
-
-def crop(picture: Tensor, random: torch.Generator) -> Tensor:
-    """A square of 64 pixels, or the whole of a smaller picture, from anywhere: (3, side, side)."""
-    side = min(CROP, *picture.shape[1:])
-    row, column = below(picture.shape[1] - side, random), below(picture.shape[2] - side, random)
-    return picture[:, row : row + side, column : column + side]
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, 3) of normalised images (N, 3, height, width)."""
+        return self.out(self.head(self.features(images)))
 
 
-def windows(
-    picture: Tensor, side: int, stride: int, count: int | None = None, random: torch.Generator | None = None
-) -> Tensor:
-    """Squares of a picture (3, height, width), row by row, or ``count`` of them drawn: (windows, 3, side, side)."""
-    found = picture.unfold(1, side, stride).unfold(2, side, stride)  # (3, rows, columns, side, side)
-    rows, columns = found.shape[1:3]
-    if count is None:
-        return found.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)
-    chosen = torch.randint(rows * columns, (count,), generator=random)
-    return found[:, chosen // columns, chosen % columns].permute(1, 0, 2, 3).contiguous()
+def random_crop(image: Tensor, rng: torch.Generator) -> Tensor:
+    """Crop a square of 64 pixels, or less of a smaller image, at a random place: (3, side, side)."""
+    side = min(CROP, *image.shape[1:])
+    row, column = random_int(image.shape[1] - side, rng), random_int(image.shape[2] - side, rng)
+    return image[:, row : row + side, column : column + side]
 
 
-def gaussian(values: Tensor) -> dict[str, Tensor]:
-    """Mean and inverse covariance, shrunk as by Ledoit and Wolf, of (N, dimensions)."""
-    from sklearn.covariance import LedoitWolf
+def sliding_patches(image: Tensor, side: int, stride: int) -> Tensor:
+    """Return the square patches of an image (3, height, width), row by row: (patches, 3, side, side)."""
+    patches = image.unfold(1, side, stride).unfold(2, side, stride)  # (3, rows, columns, side, side)
+    return patches.permute(1, 2, 0, 3, 4).reshape(-1, 3, side, side)
+
+
+def random_patches(image: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:
+    """Draw square patches of an image (3, height, width), with repetition: (count, 3, side, side)."""
+    patches = image.unfold(1, side, 1).unfold(2, side, 1)  # (3, rows, columns, side, side)
+    rows, columns = patches.shape[1:3]
+    chosen = torch.randint(rows * columns, (count,), generator=rng)
+    return patches[:, chosen // columns, chosen % columns].permute(1, 0, 2, 3).contiguous()
+
+
+def fit_gaussian(values: Tensor) -> dict[str, Tensor]:
+    """Return the mean and the inverse of the Ledoit-Wolf covariance of (N, dimensions)."""
+    from sklearn.covariance import LedoitWolf  # noqa: PLC0415  seconds, which listing the methods does not need
 
     fitted = LedoitWolf().fit(values.double().numpy())
     return {
-        "mean": torch.from_numpy(np.asarray(fitted.location_)),
-        "precision": torch.from_numpy(np.ascontiguousarray(fitted.precision_)),
+        "mean": torch.as_tensor(fitted.location_),
+        "precision": torch.as_tensor(fitted.precision_).contiguous(),
     }
 
 
-def mahalanobis(values: Tensor, density: dict[str, Tensor]) -> Tensor:
-    """√((v − μ)ᵀ Σ⁻¹ (v − μ)) of each row of (N, dimensions): (N,) float64."""
+def mahalanobis_distance(values: Tensor, density: dict[str, Tensor]) -> Tensor:
+    """Return √((v − μ)ᵀ Σ⁻¹ (v − μ)) of each row of (N, dimensions): (N,) float64."""
     offsets = values.double() - density["mean"]
     return ((offsets @ density["precision"]) * offsets).sum(1).clamp(min=0).sqrt()
 
 
 def kernel_distance(values: Tensor, points: Tensor, bandwidth: float) -> Tensor:
-    """Minus the log of the mean Gaussian kernel between each row of (N, dimensions) and the normal points: (N,)."""
+    """Return −log of the mean Gaussian kernel between each row of (N, dimensions) and the normal points: (N,)."""
     exponents = -torch.cdist(values.double(), points.double()).square() / (2 * bandwidth**2)
-    return np.log(len(points)) - torch.logsumexp(exponents, dim=1)
+    return math.log(len(points)) - torch.logsumexp(exponents, dim=1)

@@ -1,4 +1,4 @@
-"""DRAEM (arXiv:2108.07610): one network takes painted-in anomalies out, another one marks where they were."""
+"""DRAEM (arXiv:2108.07610): one network removes painted anomalies, a second one segments them."""
 
 from __future__ import annotations
 
@@ -8,133 +8,122 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.pictures import scaled_map, squared, squared_views
-from baselines.protocol import Method
-from baselines.textures import noise_mask, texture
-from baselines.training import Schedule, Stateful, seeded, train
+from baselines.preprocessing import resize_map, resize_to_square, resize_views
+from baselines.protocol import NetworkMethod
+from baselines.textures import noise_mask, random_texture
+from baselines.training_loop import BatchSchedule, Stateful, optimiser_step, run_training
 from utils.errors import InputError
 from utils.views import Views
 
-DROPS, DROP = (0.8, 0.9), 0.2  # shares of the training after which the step size falls, and to what part
+MILESTONES, DECAY = (0.8, 0.9), 0.2  # shares of the training after which the learning rate drops, and its factor
 
 
 @dataclass(frozen=True)
 class DRAEMConfig:
-    """DRAEM's settings, by default the paper's."""
+    """DRAEM's hyperparameters; the defaults are the paper's."""
 
-    size: int = 256  # pixels of a side to which pictures are scaled, a multiple of 32
-    width: int = 128  # channels of the reconstructing network's first layer; the marking one has half of them
-    epochs: int = 700  # times that each picture is seen
-    batch_size: int = 8  # pictures in a step
-    rate: float = 1e-4  # step size of Adam
-    share: float = 0.5  # of the pictures into which an anomaly is painted
-    strongest: float = 0.8  # largest share of the normal picture that stays visible through an anomaly (beta)
-    pool: int = 21  # pixels of a side over which the map is averaged before its maximum is the score
+    size: int = 256  # image size, pixels, a multiple of 32
+    width: int = 128  # channels of the reconstructive network's first layer; the discriminative one has half as many
+    epochs: int = 700
+    batch_size: int = 8
+    rate: float = 1e-4  # learning rate of Adam
+    share: float = 0.5  # fraction of training images with a painted anomaly
+    strongest: float = 0.8  # largest weight of the normal image within an anomaly (beta)
+    pool: int = 21  # window of the mean filter whose maximum is the score, pixels
 
     def __post_init__(self) -> None:
         if self.size % 32:
             raise InputError(f"DRAEM.size must be a multiple of 32 pixels, found {self.size}.")
 
 
-class DRAEM(Method[DRAEMConfig]):
-    """Both networks are anomalib's; the anomalies' textures are drawn by this program, not taken from a data set."""
+class DRAEM(NetworkMethod[DRAEMConfig]):
+    """Both networks are anomalib's; the anomalies have procedural textures in place of a texture dataset's."""
 
-    Config = DRAEMConfig
-    FAST = DRAEMConfig(size=64, width=32, epochs=12)
+    name = "DRAEM"
+    config_type = DRAEMConfig
+    fast_config = DRAEMConfig(size=64, width=32, epochs=12)
 
     def fit(self, views: Views) -> None:
         """Train both networks together."""
         config, device = self.config, self.context.device
-        pictures = squared_views(views, config.size)
-        networks = self.new_networks().train()
+        images = resize_views(views, config.size)
+        networks = self.new_network().train()
         optimiser = torch.optim.Adam(networks.parameters(), lr=config.rate)
-        schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        milestones = [max(1, int(share * schedule.steps)) for share in DROPS]
-        falling = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, DROP)
+        schedule = BatchSchedule.of_epochs(len(images), config.batch_size, config.epochs)
+        milestones = [max(1, int(share * schedule.steps)) for share in MILESTONES]
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones, DECAY)
 
         def take_step(rows: Tensor) -> dict[str, Tensor]:
-            normal = pictures[rows]
-            painted, masks = with_anomalies(normal, config, int(torch.randint(2**31, ())))
-            restored, marks = networks(painted.to(device))
-            loss = draem_loss(normal.to(device), restored, masks.to(device), marks)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            falling.step()
+            normal = images[rows]
+            painted, masks = paint_anomalies(normal, config, int(torch.randint(2**31, ())))
+            restored, logits = networks(painted.to(device))
+            loss = draem_loss(normal.to(device), restored, masks.to(device), logits)
+            optimiser_step(optimiser, loss)
+            scheduler.step()
             return {"loss": loss.detach()}
 
-        stateful: dict[str, Stateful] = {"networks": networks, "optimiser": optimiser, "falling": falling}
-        train("DRAEM", schedule, take_step, stateful, self.context)
-        self.networks = networks.eval()
+        stateful: dict[str, Stateful] = {"networks": networks, "optimiser": optimiser, "scheduler": scheduler}
+        run_training(self.name, schedule, take_step, stateful, self.context)
+        self.network = networks.eval()
 
-    def new_networks(self) -> Networks:
-        """Networks that have learned nothing."""
-        with seeded(self.context.seed, "DRAEM"):
-            return Networks(self.config.width).to(self.context.device)
+    def build_network(self) -> nn.Module:
+        """Build both untrained networks."""
+        return DRAEMNetworks(self.config.width)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The probability of an anomaly at each pixel, and the largest mean of it over a square."""
-        _, marks = self.networks(squared(image.to(self.context.device), self.config.size))
-        probability = torch.softmax(marks, dim=1)[:, 1:]
+        """Return each pixel's probability of an anomaly, and the largest mean of it over a window."""
+        _, logits = self.network(resize_to_square(image.to(self.context.device), self.config.size))
+        probability = torch.softmax(logits, dim=1)[:, 1:]
         pool = self.config.pool
         mean = functional.avg_pool2d(probability, pool, stride=1, padding=pool // 2)
-        return scaled_map(probability, image), float(mean.max())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Both networks."""
-        return dict(self.networks.state_dict())
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over both networks."""
-        self.networks = self.new_networks().eval()
-        self.networks.load_state_dict(tensors)
+        return resize_map(probability, image), float(mean.max())
 
 
-class Networks(nn.Module):
-    """The reconstructing and the marking network."""
+class DRAEMNetworks(nn.Module):
+    """The reconstructive and the discriminative network."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        from anomalib.models.image.draem.torch_model import DiscriminativeSubNetwork, ReconstructiveSubNetwork
+        from anomalib.models.image.draem import torch_model  # noqa: PLC0415  optional extra
 
-        self.restoring = ReconstructiveSubNetwork(3, 3, base_width=width)
-        self.marking = DiscriminativeSubNetwork(6, 2, base_width=width // 2)
+        self.restoring = torch_model.ReconstructiveSubNetwork(3, 3, base_width=width)
+        self.marking = torch_model.DiscriminativeSubNetwork(6, 2, base_width=width // 2)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 3, size, size) in [0, 1] → restored pictures (N, 3, size, size) and marks (N, 2, size, size) logits."""
-        restored = self.restoring(pictures)
-        return restored, self.marking(torch.cat([restored, pictures], dim=1))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return restored images (N, 3, size, size) and logits (N, 2, size, size) for images in [0, 1]."""
+        restored = self.restoring(images)
+        return restored, self.marking(torch.cat([restored, images], dim=1))
 
 
-def with_anomalies(pictures: Tensor, config: DRAEMConfig, seed: int) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, size, size) with textures painted into some of them, and masks (N, 1, size, size) of 0 and 1.
+def paint_anomalies(images: Tensor, config: DRAEMConfig, seed: int) -> tuple[Tensor, Tensor]:
+    """Paint textures into some of the images (N, 3, size, size); also return masks (N, 1, size, size) of 0 and 1.
 
     A painted pixel is β · normal + (1 − β) · texture, eq. 2, with β uniform from 0.1 to ``strongest``.
     """
-    random = torch.Generator().manual_seed(seed)
-    painted, masks = pictures.clone(), torch.zeros_like(pictures[:, :1])
-    for index in range(len(pictures)):
-        if float(torch.rand((), generator=random)) >= config.share:
+    rng = torch.Generator().manual_seed(seed)
+    painted, masks = images.clone(), torch.zeros_like(images[:, :1])
+    for index in range(len(images)):
+        if float(torch.rand((), generator=rng)) >= config.share:
             continue
-        mask = noise_mask(config.size, random)
-        beta = 0.1 + (config.strongest - 0.1) * float(torch.rand((), generator=random))
-        over = beta * pictures[index] + (1 - beta) * texture(config.size, random)
-        painted[index] = torch.where(mask > 0, over, pictures[index])
+        mask = noise_mask(config.size, rng)
+        beta = 0.1 + (config.strongest - 0.1) * float(torch.rand((), generator=rng))
+        blend = beta * images[index] + (1 - beta) * random_texture(config.size, rng)
+        painted[index] = torch.where(mask > 0, blend, images[index])
         masks[index, 0] = mask
     return painted, masks
 
 
-def draem_loss(normal: Tensor, restored: Tensor, masks: Tensor, marks: Tensor) -> Tensor:
-    """Squared difference, structural similarity and focal loss, eq. 1, 3 and 4.
+def draem_loss(normal: Tensor, restored: Tensor, masks: Tensor, logits: Tensor) -> Tensor:
+    """Return the squared error, structural dissimilarity and focal loss, eq. 1, 3 and 4.
 
     Args:
         normal, restored: (N, 3, size, size) in [0, 1].
         masks: (N, 1, size, size), 1 where an anomaly is painted.
-        marks: (N, 2, size, size) logits.
+        logits: (N, 2, size, size), normal and anomalous.
     """
-    from kornia.losses import FocalLoss, SSIMLoss
+    from kornia.losses import FocalLoss, SSIMLoss  # noqa: PLC0415  seconds, which listing the methods does not need
 
-    focal = FocalLoss(alpha=None, gamma=2.0, reduction="mean")(marks, masks[:, 0].long())
-    similar = 2 * SSIMLoss(window_size=11)(restored, normal)  # its mean of (1 − SSIM) / 2, doubled
-    return functional.mse_loss(restored, normal) + similar + focal
+    focal = FocalLoss(alpha=None, gamma=2.0, reduction="mean")(logits, masks[:, 0].long())
+    dissimilarity = 2 * SSIMLoss(window_size=11)(restored, normal)  # its mean of (1 − SSIM) / 2, doubled
+    return functional.mse_loss(restored, normal) + dissimilarity + focal

@@ -1,4 +1,4 @@
-"""OCR-GAN (arXiv:2203.00259): a picture's low and high frequencies are restored apart, by networks that exchange."""
+"""OCR-GAN (arXiv:2203.00259): two generators reconstruct an image's low and high frequencies and exchange channels."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.cutpaste_augmentation import cut_out, cut_paste
-from baselines.ocr_gan_networks import Discriminator, Generator, bands
-from baselines.pictures import scaled_map, squared, squared_views
+from baselines.cutpaste_augmentation import cut_paste, erase_patch
+from baselines.ocr_gan_networks import Discriminator, FrequencyGenerator, frequency_bands
+from baselines.preprocessing import resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
-from baselines.training import Schedule, seeded, train
+from baselines.training_loop import BatchSchedule, Stateful, optimiser_step, run_training, seeded_rng
 from utils.errors import InputError
 from utils.views import Views
 
 
 @dataclass(frozen=True)
 class OCRGANConfig:
-    """OCR-GAN's settings, by default the paper's."""
+    """OCR-GAN's hyperparameters; the defaults are the paper's."""
 
-    size: int = 256  # pixels of a side to which pictures are scaled: 64, 128 or 256
+    size: int = 256  # image size, pixels: 64, 128 or 256
     width: int = 64  # channels of the first layer of each network
-    epochs: int = 200  # times that each picture is seen
-    batch_size: int = 32  # pictures in a step, at most
-    rate: float = 2e-4  # step size of Adam
+    epochs: int = 200
+    batch_size: int = 32  # at most
+    rate: float = 2e-4  # learning rate of Adam
     beta1: float = 0.5  # of Adam
-    weight_picture: float = 50.0  # of the restored picture's difference, against 1 for the discriminator's verdict
-    score_picture: float = 0.9  # share of the picture's difference in the score; the rest is the features'
+    weight_picture: float = 50.0  # weight of the reconstruction loss, relative to the adversarial loss
+    score_picture: float = 0.9  # weight of the reconstruction error in the score; the rest is the features'
 
     def __post_init__(self) -> None:
         if self.size not in (64, 128, 256):
@@ -36,15 +36,16 @@ class OCRGANConfig:
 
 
 class OCRGAN(Method[OCRGANConfig]):
-    """What cannot be restored is anomalous."""
+    """An image is anomalous where it is not reconstructed."""
 
-    Config = OCRGANConfig
-    FAST = OCRGANConfig(size=64, width=32, epochs=12, batch_size=8)
+    name = "OCR-GAN"
+    config_type = OCRGANConfig
+    fast_config = OCRGANConfig(size=64, width=32, epochs=12, batch_size=8)
 
     def fit(self, views: Views) -> None:
         """Train generator and discriminator against each other, to the last epoch."""
         config, device = self.config, self.context.device
-        pictures = 2 * squared_views(views, config.size) - 1  # [-1, 1]
+        images = 2 * resize_views(views, config.size) - 1  # [-1, 1]
         generator, discriminator = self.new_networks()
         optimisers = [
             torch.optim.Adam(network.parameters(), lr=config.rate, betas=(config.beta1, 0.999))
@@ -52,82 +53,74 @@ class OCRGAN(Method[OCRGANConfig]):
         ]
 
         def take_step(rows: Tensor) -> dict[str, Tensor]:
-            real = pictures[rows].to(device)
-            painted = augmented(pictures[rows], int(torch.randint(2**31, ()))).to(device)
-            restored = generator(*bands(painted))
-            first = discriminator_loss(discriminator, real, restored.detach(), painted)
-            step(optimisers[1], first)
+            real = images[rows].to(device)
+            augmented = augment_images(images[rows], int(torch.randint(2**31, ()))).to(device)
+            restored = generator(*frequency_bands(augmented))
+            loss_d = discriminator_loss(discriminator, real, restored.detach(), augmented)
+            optimiser_step(optimisers[1], loss_d)
             discriminator.requires_grad_(False)
-            second = generator_loss(discriminator, real, restored, config)
-            step(optimisers[0], second)
+            loss_g = generator_loss(discriminator, real, restored, config)
+            optimiser_step(optimisers[0], loss_g)
             discriminator.requires_grad_(True)
-            return {"G": second.detach(), "D": first.detach()}
+            return {"G": loss_g.detach(), "D": loss_d.detach()}
 
-        schedule = Schedule.of_epochs(len(pictures), min(config.batch_size, len(pictures)), config.epochs)
-        parts = {"generator": generator, "discriminator": discriminator}
-        parts |= {"optimiser of G": optimisers[0], "optimiser of D": optimisers[1]}  # type: ignore[dict-item]
-        train("OCR-GAN", schedule, take_step, parts, self.context)
+        schedule = BatchSchedule.of_epochs(len(images), min(config.batch_size, len(images)), config.epochs)
+        parts: dict[str, Stateful] = {"generator": generator, "discriminator": discriminator}
+        parts |= {"optimiser of G": optimisers[0], "optimiser of D": optimisers[1]}
+        run_training(self.name, schedule, take_step, parts, self.context)
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
 
-    def new_networks(self) -> tuple[Generator, Discriminator]:
-        """Networks that have learned nothing."""
-        config, device = self.config, self.context.device
-        with seeded(self.context.seed, "OCR-GAN"):
-            return Generator(config.size, config.width).to(device), Discriminator(config.size, config.width).to(device)
+    def new_networks(self) -> tuple[FrequencyGenerator, Discriminator]:
+        """Build the untrained networks."""
+        size, width, device = self.config.size, self.config.width, self.context.device
+        with seeded_rng(self.context.seed, self.name):
+            return FrequencyGenerator(size, width).to(device), Discriminator(size, width).to(device)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The squared difference of picture and restored picture, and its mean together with the features'."""
-        share = self.config.score_picture
-        picture = 2 * squared(image.to(self.context.device), self.config.size) - 1
-        restored = self.generator(*bands(picture))
-        difference = (restored - picture).square().mean(1)[0]
-        (_, one), (_, other) = self.discriminator(picture), self.discriminator(restored)
-        score = share * difference.mean() + (1 - share) * (one - other).square().mean()
-        return scaled_map(difference, image), float(score)
+        """Return the reconstruction error, and its mean combined with the features' error."""
+        weight = self.config.score_picture
+        square = 2 * resize_to_square(image.to(self.context.device), self.config.size) - 1
+        restored = self.generator(*frequency_bands(square))
+        error = (restored - square).square().mean(1)[0]
+        (_, one), (_, other) = self.discriminator(square), self.discriminator(restored)
+        score = weight * error.mean() + (1 - weight) * (one - other).square().mean()
+        return resize_map(error, image), float(score)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Both networks."""
+        """Return both networks' parameters and buffers."""
         parts = {"generator": self.generator, "discriminator": self.discriminator}
         return {f"{part}/{name}": value for part, one in parts.items() for name, value in one.state_dict().items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over both networks."""
+        """Restore both networks."""
         self.generator, self.discriminator = self.new_networks()
         for part, network in (("generator", self.generator), ("discriminator", self.discriminator)):
-            own = {name: value for name, value in tensors.items() if name.startswith(f"{part}/")}
-            network.load_state_dict({name.partition("/")[2]: value for name, value in own.items()})
+            prefix = f"{part}/"
+            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
             network.eval()
 
 
-def augmented(pictures: Tensor, seed: int) -> Tensor:
-    """Pictures (N, 3, size, size) in [-1, 1] with a rectangle pasted elsewhere, and another one blotted out."""
-    random = torch.Generator().manual_seed(seed)
-    return torch.stack([2 * cut_out(cut_paste((one + 1) / 2, random), random) - 1 for one in pictures])
+def augment_images(images: Tensor, seed: int) -> Tensor:
+    """Paste a rectangle elsewhere into images (N, 3, size, size) in [-1, 1], and erase another one."""
+    rng = torch.Generator().manual_seed(seed)
+    return torch.stack([2 * erase_patch(cut_paste((one + 1) / 2, rng), rng) - 1 for one in images])
 
 
-def step(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of an optimiser."""
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-
-
-def discriminator_loss(discriminator: Discriminator, real: Tensor, restored: Tensor, painted: Tensor) -> Tensor:
-    """Real pictures are to be 1, restored ones and those with something pasted in 0."""
-    verdicts = [discriminator(pictures)[0] for pictures in (real, restored, painted)]
-    targets = (1.0, 0.0, 0.0)
+def discriminator_loss(discriminator: Discriminator, real: Tensor, restored: Tensor, augmented: Tensor) -> Tensor:
+    """Return the cross-entropy with target 1 for real images, 0 for restored and augmented ones."""
+    targets = ((real, 1.0), (restored, 0.0), (augmented, 0.0))
+    verdicts = [(discriminator(images)[0], target) for images, target in targets]
     losses = [
-        functional.binary_cross_entropy(verdict, torch.full_like(verdict, target))
-        for verdict, target in zip(verdicts, targets)
+        functional.binary_cross_entropy(verdict, torch.full_like(verdict, target)) for verdict, target in verdicts
     ]
     return torch.stack(losses).sum()
 
 
 def generator_loss(discriminator: Discriminator, real: Tensor, restored: Tensor, config: OCRGANConfig) -> Tensor:
-    """Restored pictures are to pass for real, to be like them, and to have their features."""
+    """Return the adversarial, the weighted reconstruction and the feature loss."""
     verdict, features = discriminator(restored)
-    wanted = discriminator(real)[1].detach()
-    fooled = functional.binary_cross_entropy(verdict, torch.ones_like(verdict))
-    alike = functional.l1_loss(restored, real)
-    return fooled + config.weight_picture * alike + functional.mse_loss(features, wanted)
+    target = discriminator(real)[1].detach()
+    adversarial = functional.binary_cross_entropy(verdict, torch.ones_like(verdict))
+    reconstruction = functional.l1_loss(restored, real)
+    return adversarial + config.weight_picture * reconstruction + functional.mse_loss(features, target)

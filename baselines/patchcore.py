@@ -1,135 +1,135 @@
-"""PatchCore (arXiv:2106.08265): the distance of a picture's patches to a small memory of normal patches."""
+"""PatchCore (arXiv:2106.08265): the distance of an image's patches to a small memory of normal patches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.features import ResNetLayers, frozen, patch_features
-from baselines.pictures import normalised, scaled_map, squared, squared_views
+from baselines.feature_extraction import ResNetFeatures, frozen_resnet, patch_features
+from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
 from scoring.paper import smooth_map
 from utils.geometry import farthest_points
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.seeds import generator
 from utils.views import Views
 
 
 @dataclass(frozen=True)
 class PatchCoreConfig:
-    """PatchCore's settings, by default those of PatchCore-25% in the paper."""
+    """PatchCore's hyperparameters; the defaults are those of PatchCore-25% in the paper."""
 
-    size: int = 256  # pixels of a side to which pictures are scaled
-    crop: int = 224  # pixels of a side that are cut out of their middle
-    layers: tuple[int, ...] = (2, 3)  # layers of the network that make a patch's features
-    dimensions: int = 1024  # features of a patch, by averaging neighbouring ones (pretrain and target dimension)
-    ratio: float = 0.25  # share of the normal patches that the memory keeps
-    projected: int = 128  # dimensions to which patches are projected at random while the memory is chosen
-    neighbours: int = 9  # memory entries around the nearest one that weigh the picture's score
-    sigma: float = 4.0  # pixels by which the map is smoothed
+    size: int = 256  # image size, pixels
+    crop: int = 224  # size of the central crop, pixels
+    layers: tuple[int, ...] = (2, 3)  # layers of the backbone that make a patch's features
+    dimensions: int = 1024  # features of a patch, by adaptive pooling (pretrain and target dimension)
+    ratio: float = 0.25  # fraction of the normal patches that the memory keeps
+    projected: int = 128  # dimensions of the random projection in which the memory is selected; 0: no projection
+    neighbours: int = 9  # memory entries around the nearest one that weight the image's score
+    sigma: float = 4.0  # smoothing of the map, pixels
 
 
 class PatchCore(Method[PatchCoreConfig]):
-    """A memory of normal patches, thinned out to those that lie farthest from each other."""
+    """A memory of normal patches, reduced to a greedy coreset."""
 
-    Config = PatchCoreConfig
-    FAST = PatchCoreConfig(size=224, ratio=0.01)
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("wide_resnet50_2",)
+    name = "PatchCore"
+    config_type = PatchCoreConfig
+    fast_config = PatchCoreConfig(size=224, ratio=0.01)
+    weights = ("wide_resnet50_2",)
 
     def fit(self, views: Views) -> None:
         """Fill the memory."""
         config, context = self.config, self.context
-        pictures, found = squared_views(views, config.size), []
-        for picture in context.progress.track(pictures.split(1), "PatchCore: features"):
-            found.append(self.patches(picture)[0].half().cpu())  # half: 25 % of 210 views stays below 4 GB
+        images, found = resize_views(views, config.size), []
+        for image in context.progress.track(images.split(1), "PatchCore: features"):
+            found.append(self.patches(image)[0].half().cpu())  # half: 25 % of 210 views stays below 4 GB
         patches = torch.cat(found)  # (patches, dimensions) float16
         count = max(1, int(config.ratio * len(patches)))
-        chosen = coreset(patches, count, config.projected, context.seed, context.device, context.progress)
-        self.memory = patches[chosen].float().to(context.device)
+        self.memory = patches[coreset(patches, count, config.projected, context)].float().to(context.device)
 
     @torch.no_grad()
-    def patches(self, pictures: Tensor) -> tuple[Tensor, int]:
-        """Patches of pictures (N, 3, size, size): (N · rows · rows, dimensions), and how many rows there are."""
+    def patches(self, images: Tensor) -> tuple[Tensor, int]:
+        """Return the patches (N · rows · rows, dimensions) of images (N, 3, size, size), and the number of rows."""
         edge = (self.config.size - self.config.crop) // 2
-        inner = pictures[..., edge : edge + self.config.crop, edge : edge + self.config.crop]
-        features = patch_features(self.network(normalised(inner.to(self.context.device))))
+        inner = images[..., edge : edge + self.config.crop, edge : edge + self.config.crop]
+        features = patch_features(self.backbone(normalise_images(inner.to(self.context.device))))
         rows = features.shape[2]
         flat = features.permute(0, 2, 3, 1).reshape(-1, 1, features.shape[1])
         return functional.adaptive_avg_pool1d(flat, self.config.dimensions)[:, 0], rows
 
     @cached_property
-    def network(self) -> ResNetLayers:
-        """The frozen network, made when it is first asked for."""
-        return frozen("wide_resnet50_2", self.config.layers, self.context)
+    def backbone(self) -> ResNetFeatures:
+        """Load the frozen backbone."""
+        return frozen_resnet("wide_resnet50_2", self.config.layers, self.context)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The map of distances to the memory, and the largest one, weighed by how lonely its nearest entry is."""
+        """Return the smoothed map of distances to the memory, and the largest distance, weighted by its neighbours."""
         config = self.config
-        patches, rows = self.patches(squared(image, config.size))
-        distances, nearest = nearest_entries(patches, self.memory)
-        score = weighed_score(patches, distances, nearest, self.memory, config.neighbours)
-        small = distances.reshape(1, 1, rows, rows)
-        whole = torch.zeros(config.size, config.size)
+        patches, rows = self.patches(resize_to_square(image, config.size))
+        distances, nearest = torch.cdist(patches, self.memory).min(dim=1)
+        score = weighted_score(patches, distances, nearest, self.memory, config.neighbours)
+        grid = distances.reshape(1, 1, rows, rows)
+        canvas = torch.zeros(config.size, config.size)
         edge = (config.size - config.crop) // 2
-        inner = functional.interpolate(small, size=(config.crop, config.crop), mode="bilinear", align_corners=False)
-        whole[edge : edge + config.crop, edge : edge + config.crop] = inner[0, 0].cpu()
-        return scaled_map(smooth_map(whole, config.sigma), image), score
+        inner = functional.interpolate(grid, size=(config.crop, config.crop), mode="bilinear", align_corners=False)
+        canvas[edge : edge + config.crop, edge : edge + config.crop] = inner[0, 0].cpu()
+        return resize_map(smooth_map(canvas, config.sigma), image), score
 
     def tensors(self) -> dict[str, Tensor]:
-        """The memory."""
+        """Return the memory."""
         return {"memory": self.memory}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over a memory."""
+        """Restore the memory."""
         self.memory = tensors["memory"]
 
 
-def nearest_entries(patches: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest entry of the memory, and its index: (patches,) each."""
-    return torch.cdist(patches, memory).min(dim=1)
+def weighted_score(patches: Tensor, distances: Tensor, nearest: Tensor, memory: Tensor, neighbours: int) -> float:
+    """Return the image's score, eq. 6 and 7 of the paper.
 
+    It is the largest distance of a patch m to its nearest entry m*, weighted by 1 − exp|m − m*| / Σ exp|m − m'| over
+    the entries m' nearest to m*, m* included.
 
-def weighed_score(patches: Tensor, distances: Tensor, nearest: Tensor, memory: Tensor, neighbours: int) -> float:
-    """The picture's score, eq. 6 and 7 of the paper.
-
-    The patch farthest from the memory counts; its distance is lessened where its nearest entry m* is itself alone:
-    1 − exp|m − m*| / Σ exp|m − m'| over the entries m' that are nearest to m*, m* among them.
+    Args:
+        patches: (patches, dimensions).
+        distances: (patches,) to the nearest entry of the memory.
+        nearest: (patches,) that entry's index.
+        memory: (entries, dimensions).
     """
     farthest = int(distances.argmax())
     distance = distances[farthest]
-    around = torch.cdist(memory[nearest[farthest]][None], memory)[0]
-    close = around.topk(min(neighbours, len(memory)), largest=False).indices
+    to_entries = torch.cdist(memory[nearest[farthest]][None], memory)[0]
+    close = to_entries.topk(min(neighbours, len(memory)), largest=False).indices
     to_close = torch.cdist(patches[farthest][None], memory[close])[0]
     weight = 1 - torch.exp(distance - torch.logsumexp(to_close, dim=0))
     return float(weight.clamp(min=0) * distance)
 
 
-def coreset(patches: Tensor, count: int, projected: int, seed: int, device: torch.device, progress: Progress) -> Tensor:
-    """Rows that lie far from each other: greedily, each next one is the farthest from those before (algorithm 1).
+def coreset(patches: Tensor, count: int, projected: int, context: RunContext) -> Tensor:
+    """Select patches greedily, each the farthest from those before (algorithm 1).
 
-    Distances are taken after a random projection, which keeps them about as they are (Johnson-Lindenstrauss). One
-    array of distances is kept and lowered in place, so that memory stays at that of the projected patches.
+    Distances are computed after a random projection, which preserves them approximately (Johnson–Lindenstrauss).
 
     Args:
         patches: (patches, dimensions).
-        count: how many rows to choose.
-        projected: dimensions of the projection; 0 leaves it out.
+        count: number of patches to select.
+        projected: dimensions of the projection; 0 omits it.
+        context: seed, device and progress bars.
     Returns:
-        (count,) int64, in the order in which they were chosen.
+        Rows (count,) int64, in the order of selection.
     """
-    random = generator(seed, "coreset")
+    rng = generator(context.seed, "coreset")
     points = patches
     if 0 < projected < patches.shape[1]:
-        matrix = torch.randn(patches.shape[1], projected, generator=random) / projected**0.5
-        points = torch.cat([some.float() @ matrix for some in patches.split(16384)])
-    points = points.float().to(device)
+        matrix = torch.randn(patches.shape[1], projected, generator=rng) / projected**0.5
+        points = torch.cat([batch.float() @ matrix for batch in patches.split(16384)])
+    points = points.float().to(context.device)
     norms = points.square().sum(1)
-    first = int(torch.randint(len(points), (), generator=random))
+    first = int(torch.randint(len(points), (), generator=rng))
     rows = farthest_points(lambda row: norms + norms[row] - 2 * (points @ points[row]), first)  # by squared distance
-    return torch.tensor(list(progress.track(islice(rows, count), "PatchCore: memory", count)))
+    return torch.tensor(list(context.progress.track(islice(rows, count), "PatchCore: memory", count)))

@@ -1,14 +1,15 @@
-"""What a method of the benchmark is: it sees normal views, then says of each picture where and how much it deviates."""
+"""The protocol of the benchmark's methods: fit on normal views, then predict each image's anomaly map and score."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from baselines.training_loop import seeded_rng
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
 from utils.errors import InputError
 from utils.run_context import RunContext
@@ -20,29 +21,40 @@ MODEL_FILE = "model.safetensors"
 
 
 class Method(ABC, Generic[ConfigType]):
-    """A method, before or after its training.
+    """An anomaly detection method.
 
     Args:
-        config: its hyperparameters, an instance of ``Config``.
-        context: device, seed, weights, and the checkpoint folder for resuming.
+        config: hyperparameters, an instance of ``config_type``.
+        context: device, seed, pretrained weights, checkpoint folder and progress bars.
     """
 
-    Config: ClassVar[type]  # frozen dataclass; its defaults are the paper's
-    FAST: ClassVar[Any] = None  # the ``Config`` of --fast, which takes minutes on two cores; None: the defaults do
-    WEIGHTS: ClassVar[tuple[str, ...]] = ()  # registered names of the pretrained weights it wants
-    GPUS: ClassVar[float] = 0.5  # share of a GPU that a cell takes under Ray, where the cluster has any
+    name: ClassVar[str]  # shown in tables; the class's name where a subclass sets none
+    config_type: ClassVar[type]  # frozen dataclass of hyperparameters; its defaults are the paper's
+    fast_config: ClassVar[Any] = None  # hyperparameters of --fast, minutes on two cores; None: the defaults
+    gpu_share: ClassVar[float] = 0.5  # share of a GPU that a run reserves under Ray, where the cluster has any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Name the subclass after its class where it sets no name."""
+        super().__init_subclass__(**kwargs)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __init__(self, config: ConfigType, context: RunContext) -> None:
         self.config = config
         self.context = context
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Return the registered names of the pretrained weights that the method needs; none by default."""
+        return ()
+
     @abstractmethod
     def fit(self, views: Views) -> None:
-        """Learn from normal views; goes on where an interrupted training of the same ``context.folder`` stopped."""
+        """Train on normal views, resuming an interrupted training from ``context.folder``."""
 
     @abstractmethod
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """How strongly each pixel, and the whole picture, deviate from normal.
+        """Score one image.
 
         Args:
             image: (height, width, 3) float32 RGB in [0, 1], on any device.
@@ -52,21 +64,25 @@ class Method(ABC, Generic[ConfigType]):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """All that training has made, by name."""
+        """Return the trained state by name."""
 
     @abstractmethod
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what ``tensors`` gave; raises KeyError, ValueError or RuntimeError where it does not fit."""
+        """Restore the state that ``tensors`` returned.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: if the tensors do not fit.
+        """
 
     def save(self, folder: Path) -> None:
-        """Write the trained method into ``folder``."""
+        """Save the trained method to ``folder``."""
         save_tensors(folder / MODEL_FILE, self.tensors(), self.header())
 
     def load(self, folder: Path) -> None:
-        """Read what ``save`` wrote, on ``context.device``.
+        """Load what ``save`` wrote, onto ``context.device``.
 
         Raises:
-            InputError: where the file is broken or was made with another method, other settings or other weights.
+            InputError: if the file is damaged or was made with another method, other settings or other weights.
         """
         path = folder / MODEL_FILE
         tensors, header = load_tensors(path, self.context.device)
@@ -79,10 +95,35 @@ class Method(ABC, Generic[ConfigType]):
             self.restore(tensors)
 
     def header(self) -> dict[str, Any]:
-        """What a trained method must agree with to be loaded."""
-        settings = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self.config).items()}  # type: ignore[call-overload]
-        return {"method": type(self).__name__, "config": settings, "weights": self.fingerprints()}
+        """Return what a saved file must match to be loaded."""
+        values = asdict(cast(Any, self.config))
+        config = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+        return {"method": type(self).__name__, "config": config, "weights": self.fingerprints()}
 
     def fingerprints(self) -> dict[str, str]:
-        """Each file of pretrained weights with the first digits of its digest, or "random"."""
-        return {name: fingerprint(name, self.context.weights) for name in self.WEIGHTS}
+        """Return the first digits of the digest of each file of pretrained weights, or "random"."""
+        return {name: fingerprint(name, self.context.weights) for name in self.weights}
+
+
+class NetworkMethod(Method[ConfigType]):
+    """A method whose trained state is one network."""
+
+    network: nn.Module  # trained, in evaluation mode
+
+    @abstractmethod
+    def build_network(self) -> nn.Module:
+        """Build the untrained network, drawing initial weights from torch's global random numbers."""
+
+    def new_network(self) -> nn.Module:
+        """Build the untrained network with the run's seed, on its device."""
+        with seeded_rng(self.context.seed, self.name):
+            return self.build_network().to(self.context.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's parameters and buffers."""
+        return dict(self.network.state_dict())
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Restore the network."""
+        self.network = self.new_network().eval()
+        self.network.load_state_dict(tensors)

@@ -1,4 +1,4 @@
-"""The methods by name; a method's file is imported when it is asked for."""
+"""The registered methods by name; a method's module is imported when the method is requested."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from baselines.protocol import Method
@@ -29,47 +30,45 @@ METHODS = {
 }
 
 
-def find_method(name: str) -> tuple[str, type[Method]]:
-    """A method's name as tables show it, and its class.
+def find_method(name: str) -> type[Method]:
+    """Return a method's class.
 
     Args:
-        name: of a registered method, in any case; or ``module:Class`` or ``file.py:Class`` of one's own.
+        name: a registered method, case-insensitive, or ``module:Class`` or ``file.py:Class`` of a custom one.
     Raises:
-        InputError: where there is no such method, or its package is not installed.
+        InputError: if there is no such method, or its package is not installed.
     """
-    known = {each.lower(): each for each in METHODS}
-    if name.lower() in known:
-        shown = known[name.lower()]
-        return shown, _import(METHODS[shown], shown)
-    if ":" in name:
-        return name.rpartition(":")[2], _import(name, name)
+    known = {each.lower(): place for each, place in METHODS.items()}
+    place = name if ":" in name else known.get(name.lower())
+    if place is not None:
+        return _import(place)
     hint = nearest(name.lower(), known)
     raise InputError(f"There is no method {name!r}{hint or '.'} Known are {', '.join(METHODS)}, and file.py:Class.")
 
 
-def _import(place: str, name: str) -> type[Method]:
-    """The class at ``module:Class`` or ``file.py:Class``."""
+def _import(place: str) -> type[Method]:
+    """Import the class at ``module:Class`` or ``file.py:Class``."""
     where, _, class_name = place.rpartition(":")
     try:
-        module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"The method {name} needs the package {error.name}, which is not installed; run: "
+            f"The method {class_name} needs the package {error.name}, which is not installed; run: "
             'pip install -e ".[benchmark]"'
         ) from None
-    found = getattr(module, class_name, None)
-    if not (isinstance(found, type) and issubclass(found, Method)):
+    method = getattr(module, class_name, None)
+    if not (isinstance(method, type) and issubclass(method, Method)):
         raise InputError(
             f"{where} must define a class {class_name} that extends baselines.protocol.Method; it does not."
         )
-    return found
+    return method
 
 
-def _from_file(path: Path) -> Any:
-    """A module from a file of the user's."""
+def _load_file(path: Path) -> ModuleType:
+    """Import a module from a user's file."""
     if not path.is_file():
-        raise InputError(f"There is no file {path}; a method of one's own is named as file.py:Class.")
-    name = f"own_method_{path.stem}"
+        raise InputError(f"There is no file {path}; a custom method is named as file.py:Class.")
+    name = f"custom_method_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -79,20 +78,22 @@ def _from_file(path: Path) -> Any:
 
 
 def make_method(name: str, context: RunContext, fast: bool = False, overrides: dict[str, Any] | None = None) -> Method:
-    """A method ready to be fitted.
+    """Create an untrained method.
 
     Args:
-        fast: take its fast preset in place of its paper's settings.
-        overrides: values of some of its settings, over both.
+        name: as for ``find_method``.
+        context: device, seed, weights, checkpoint folder and progress bars.
+        fast: use its fast preset instead of its paper's settings.
+        overrides: values of some of its settings, which take precedence over both.
     Raises:
-        InputError: where there is no such method or setting.
+        InputError: if there is no such method or setting.
     """
-    shown, kind = find_method(name)
-    known = {field.name for field in fields(kind.Config)}
+    method = find_method(name)
+    known = {field.name for field in fields(method.config_type)}
     for key in overrides or {}:
         if key not in known:
             raise InputError(
-                f"{shown} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(sorted(known))}."
+                f"{method.name} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(sorted(known))}."
             )
-    preset = kind.FAST if fast and kind.FAST is not None else kind.Config()
-    return kind(replace(preset, **(overrides or {})), context)
+    preset = method.fast_config if fast and method.fast_config is not None else method.config_type()
+    return method(replace(preset, **(overrides or {})), context)

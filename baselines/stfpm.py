@@ -1,110 +1,95 @@
-"""STFPM (arXiv:2103.04257): a student learns the features of a frozen teacher on normal pictures only."""
+"""STFPM (arXiv:2103.04257): a student network learns a frozen teacher's features on normal images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.features import ResNetLayers, frozen, in_batches
-from baselines.pictures import normalised, scaled_map, squared, squared_views
-from baselines.protocol import Method
-from baselines.training import Schedule, seeded, train
+from baselines.feature_extraction import ResNetFeatures, extract_features, frozen_resnet
+from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
+from baselines.protocol import NetworkMethod
+from baselines.training_loop import BatchSchedule, optimiser_step, run_training
 from utils.views import Views
 
 
 @dataclass(frozen=True)
 class STFPMConfig:
-    """STFPM's settings, by default the paper's."""
+    """STFPM's hyperparameters; the defaults are the paper's."""
 
-    size: int = 256  # pixels of a side to which pictures are scaled
+    size: int = 256  # image size, pixels
     layers: tuple[int, ...] = (1, 2, 3)  # layers of ResNet-18 whose features are matched
-    epochs: int = 100  # times that each picture is seen
-    batch_size: int = 32  # pictures in a step
-    rate: float = 0.4  # step size of SGD
+    epochs: int = 100
+    batch_size: int = 32
+    rate: float = 0.4  # learning rate of SGD
     momentum: float = 0.9  # of SGD
     weight_decay: float = 1e-4  # of SGD
 
 
-class STFPM(Method[STFPMConfig]):
-    """Teacher and student are both ResNet-18; where they differ, the picture is not normal."""
+class STFPM(NetworkMethod[STFPMConfig]):
+    """Teacher and student are ResNet-18; an image is anomalous where their features differ."""
 
-    Config = STFPMConfig
-    FAST = STFPMConfig(size=128, epochs=20, batch_size=8)
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("resnet18",)
+    name = "STFPM"
+    config_type = STFPMConfig
+    fast_config = STFPMConfig(size=128, epochs=20, batch_size=8)
+    weights = ("resnet18",)
 
     def fit(self, views: Views) -> None:
         """Train the student."""
         config, device = self.config, self.context.device
-        teacher = self.teacher
-        pictures = normalised(squared_views(views, config.size))
-        targets = in_batches(teacher, pictures, device)  # the teacher sees each picture once
-        student = self.new_student()
-        student.train()
+        images = normalise_images(resize_views(views, config.size))
+        targets = extract_features(self.teacher, images, device)
+        student = self.new_network().train()
         optimiser = torch.optim.SGD(
             student.parameters(), lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay
         )
 
         def take_step(rows: Tensor) -> dict[str, Tensor]:
-            wanted = [target[rows].to(device) for target in targets]
-            loss = matching_loss(wanted, student(pictures[rows].to(device)))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
+            target = [layer[rows].to(device) for layer in targets]
+            loss = matching_loss(target, student(images[rows].to(device)))
+            optimiser_step(optimiser, loss)
             return {"loss": loss.detach()}
 
-        schedule = Schedule.of_epochs(len(pictures), config.batch_size, config.epochs)
-        train("STFPM", schedule, take_step, {"student": student, "optimiser": optimiser}, self.context)
-        self.student = student.eval()
+        schedule = BatchSchedule.of_epochs(len(images), config.batch_size, config.epochs)
+        run_training(self.name, schedule, take_step, {"student": student, "optimiser": optimiser}, self.context)
+        self.network = student.eval()
 
     @cached_property
-    def teacher(self) -> ResNetLayers:
-        """The frozen teacher, made when it is first asked for."""
-        return frozen("resnet18", self.config.layers, self.context)
+    def teacher(self) -> ResNetFeatures:
+        """Load the frozen teacher."""
+        return frozen_resnet("resnet18", self.config.layers, self.context)
 
-    def new_student(self) -> ResNetLayers:
-        """A student that has learned nothing."""
-        with seeded(self.context.seed, "STFPM"):
-            return ResNetLayers("resnet18", self.config.layers, None).to(self.context.device)
+    def build_network(self) -> nn.Module:
+        """Build the untrained student."""
+        return ResNetFeatures("resnet18", self.config.layers, None)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The product over layers of how far student and teacher differ, and its maximum."""
-        picture = normalised(squared(image.to(self.context.device), self.config.size))
-        small = anomaly_map(self.teacher(picture), self.student(picture), self.config.size)
-        return scaled_map(small, image), float(small.max())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The student."""
-        return dict(self.student.state_dict())
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over a student."""
-        self.student = self.new_student().eval()
-        self.student.load_state_dict(tensors)
+        """Return the product over layers of the discrepancy of student and teacher, and its maximum."""
+        square = normalise_images(resize_to_square(image.to(self.context.device), self.config.size))
+        discrepancy = discrepancy_map(self.teacher(square), self.network(square), self.config.size)
+        return resize_map(discrepancy, image), float(discrepancy.max())
 
 
-def differences(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
-    """Half the squared distance of features of unit length, eq. 1: (N, 1, height, width) of each layer, 0 to 2."""
-    pairs = [
-        (functional.normalize(one, dim=1), functional.normalize(other, dim=1)) for one, other in zip(teacher, student)
-    ]
-    return [0.5 * (one - other).square().sum(1, keepdim=True) for one, other in pairs]
+def discrepancies(teacher: list[Tensor], student: list[Tensor]) -> list[Tensor]:
+    """Return half the squared distance of unit features, eq. 1: (N, 1, height, width) of each layer, 0 to 2."""
+    pairs = zip(teacher, student)
+    units = [(functional.normalize(one, dim=1), functional.normalize(other, dim=1)) for one, other in pairs]
+    return [0.5 * (one - other).square().sum(1, keepdim=True) for one, other in units]
 
 
 def matching_loss(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
-    """The sum over layers of the mean difference over places, eq. 2 and 3, averaged over pictures."""
-    return torch.stack([each.mean() for each in differences(teacher, student)]).sum()
+    """Return the sum over layers of the mean discrepancy, eq. 2 and 3."""
+    return torch.stack([each.mean() for each in discrepancies(teacher, student)]).sum()
 
 
-def anomaly_map(teacher: list[Tensor], student: list[Tensor], size: int) -> Tensor:
-    """The product of the layers' differences, each scaled to (1, 1, size, size), eq. 4."""
-    large = [
+def discrepancy_map(teacher: list[Tensor], student: list[Tensor], size: int) -> Tensor:
+    """Return the product of the layers' discrepancies, each resized to (1, 1, size, size), eq. 4."""
+    resized = [
         functional.interpolate(each, size=(size, size), mode="bilinear", align_corners=False)
-        for each in differences(teacher, student)
+        for each in discrepancies(teacher, student)
     ]
-    return torch.stack(large).prod(0)
+    return torch.stack(resized).prod(0)

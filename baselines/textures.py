@@ -1,4 +1,4 @@
-"""Procedural textures and random masks, from which anomalies are painted where no texture data set is at hand."""
+"""Procedural textures and random masks to paint anomalies with, in place of a texture dataset."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def smooth_noise(size: int, cells: int, random: torch.Generator) -> Tensor:
-    """Noise (size, size) in [0, 1] of about ``cells`` bumps a side."""
-    coarse = torch.rand(1, 1, cells + 1, cells + 1, generator=random)
-    large = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
-    low, high = large.min(), large.max()
-    return (large - low) / (high - low).clamp(min=1e-6)
+def smooth_noise(size: int, cells: int, rng: torch.Generator) -> Tensor:
+    """Return noise (size, size) in [0, 1] with about ``cells`` bumps a side."""
+    coarse = torch.rand(1, 1, cells + 1, cells + 1, generator=rng)
+    noise = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
+    low, high = noise.min(), noise.max()
+    return (noise - low) / (high - low).clamp(min=1e-6)
 
 
-def noise_mask(size: int, random: torch.Generator) -> Tensor:
-    """A random region (size, size) of 0 and 1: smooth noise of random fineness, turned, above a half of its range."""
-    fineness = [2 ** int(torch.randint(1, 6, (), generator=random)) for _ in range(2)]
-    noise = 0.5 * (smooth_noise(size, fineness[0], random) + smooth_noise(size, fineness[1], random))
+def noise_mask(size: int, rng: torch.Generator) -> Tensor:
+    """Return a random mask (size, size) of 0 and 1: smooth noise of random scale, rotated, above half its range."""
+    cells = [2 ** int(torch.randint(1, 6, (), generator=rng)) for _ in range(2)]
+    noise = 0.5 * (smooth_noise(size, cells[0], rng) + smooth_noise(size, cells[1], rng))
     mask = (noise > 0.5 * (noise.mean() + noise.max())).float()
-    return torch.rot90(mask, int(torch.randint(4, (), generator=random)))
+    return torch.rot90(mask, int(torch.randint(4, (), generator=rng)))
 
 
-def texture(size: int, random: torch.Generator) -> Tensor:
-    """A texture (3, size, size) in [0, 1]: stripes, checks, blobs or grain between two or more random colours."""
+def random_texture(size: int, rng: torch.Generator) -> Tensor:
+    """Return a texture (3, size, size) in [0, 1]: stripes, checks, blobs or grain in two random colours."""
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    angle, period = (
-        math.pi * float(torch.rand((), generator=random)),
-        3 + 0.25 * size * float(torch.rand((), generator=random)),
-    )
+    angle = math.pi * float(torch.rand((), generator=rng))
+    period = 3 + 0.25 * size * float(torch.rand((), generator=rng))
     along = (math.cos(angle) * columns + math.sin(angle) * rows) / period
     across = (math.cos(angle) * rows - math.sin(angle) * columns) / period
-    kind = int(torch.randint(4, (), generator=random))
+    kind = int(torch.randint(4, (), generator=rng))
     if kind == 0:
-        share = 0.5 + 0.5 * torch.sin(2 * math.pi * along)
+        blend = 0.5 + 0.5 * torch.sin(2 * math.pi * along)
     elif kind == 1:
-        share = ((along.floor() + across.floor()) % 2).float()
+        blend = ((along.floor() + across.floor()) % 2).float()
     elif kind == 2:
-        share = smooth_noise(size, int(torch.randint(2, 17, (), generator=random)), random)
+        blend = smooth_noise(size, int(torch.randint(2, 17, (), generator=rng)), rng)
     else:
-        share = torch.rand(size, size, generator=random)
-    first, second = torch.rand(2, 3, 1, 1, generator=random)
-    return first * share + second * (1 - share)
+        blend = torch.rand(size, size, generator=rng)
+    first, second = torch.rand(2, 3, 1, 1, generator=rng)
+    return first * blend + second * (1 - blend)

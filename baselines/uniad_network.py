@@ -1,4 +1,4 @@
-"""The transformer of UniAD: attention that may not look at its neighbours, and a query for each decoder layer."""
+"""The transformer of UniAD: neighbour-masked attention, and a learned query for each decoder layer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 
 def neighbour_mask(rows: int, reach: int) -> Tensor:
-    """True where a token may not attend: (rows², rows²) bool, within ``reach`` rows and columns, itself too."""
+    """Return (rows², rows²) bool, True within ``reach`` rows and columns of a token, itself included."""
     row, column = torch.arange(rows * rows) // rows, torch.arange(rows * rows) % rows
     near_row = (row[:, None] - row).abs() <= reach
     return near_row & ((column[:, None] - column).abs() <= reach)
 
 
-class Positions(nn.Module):
+class PositionEmbedding(nn.Module):
     """A learned vector for each row and each column."""
 
     def __init__(self, rows: int, width: int) -> None:
@@ -22,14 +22,14 @@ class Positions(nn.Module):
         self.column = nn.Parameter(torch.rand(rows, width // 2))
 
     def forward(self) -> Tensor:
-        """(rows², width)."""
+        """Return the embeddings of all tokens (rows², width)."""
         rows = len(self.row)
         columns = self.column.repeat(rows, 1)
         return torch.cat([columns, self.row.repeat_interleave(rows, dim=0)], dim=1)
 
 
 class EncoderLayer(nn.Module):
-    """Attention and a feed-forward layer, each added and normalised after."""
+    """Self-attention and a feed-forward layer, with residual connections and post-normalisation."""
 
     def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """(N, tokens, width) → the same; places are added to queries and keys."""
-        at = tokens + places
-        found = self.attention(at, at, tokens, attn_mask=mask, need_weights=False)[0]
-        return self.forwards(self.norm(tokens + self.dropout(found)))
+        """Map tokens (N, tokens, width) to the same shape; position embeddings are added to queries and keys."""
+        keys = tokens + places
+        attended = self.attention(keys, keys, tokens, attn_mask=mask, need_weights=False)[0]
+        return self.forwards(self.norm(tokens + self.dropout(attended)))
 
 
 class Feedforward(nn.Module):
-    """Two linear layers, added and normalised after."""
+    """Two linear layers, with a residual connection and post-normalisation."""
 
     def __init__(self, width: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -60,12 +60,12 @@ class Feedforward(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, tokens, width) → the same."""
+        """Map tokens (N, tokens, width) to the same shape."""
         return self.norm(tokens + self.layers(tokens))
 
 
 class DecoderLayer(nn.Module):
-    """The layer's own learned query looks at the encoder's memory, and what it finds at the previous layer."""
+    """A learned query attends to the encoder's memory, and the result to the previous layer's output."""
 
     def __init__(self, tokens: int, width: int, heads: int, feedforward: int, dropout: float) -> None:
         super().__init__()
@@ -77,20 +77,20 @@ class DecoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, previous: Tensor, memory: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """Both (N, tokens, width) → the same."""
+        """Map the previous layer's output and the memory, both (N, tokens, width), to the same shape."""
         query = self.query.expand(len(memory), -1, -1)
-        found = self.to_memory(query + places, memory + places, memory, attn_mask=mask, need_weights=False)[0]
-        values = self.norms[0](query + self.dropout(found))
-        found = self.to_previous(values + places, previous + places, previous, attn_mask=mask, need_weights=False)[0]
-        return self.forwards(self.norms[1](values + self.dropout(found)))
+        attended = self.to_memory(query + places, memory + places, memory, attn_mask=mask, need_weights=False)[0]
+        values = self.norms[0](query + self.dropout(attended))
+        attended = self.to_previous(values + places, previous + places, previous, attn_mask=mask, need_weights=False)[0]
+        return self.forwards(self.norms[1](values + self.dropout(attended)))
 
 
-class Restorer(nn.Module):
-    """Restores tokens from what lies around them.
+class FeatureTransformer(nn.Module):
+    """Reconstructs tokens from their surroundings.
 
     Args:
         channels: of the tokens.
-        rows: of tokens, and columns.
+        rows: rows of tokens, as many as columns.
         width, layers, heads, feedforward, dropout: of the transformer.
     """
 
@@ -101,7 +101,7 @@ class Restorer(nn.Module):
     ) -> None:
         super().__init__()
         self.enter, self.leave = nn.Linear(channels, width), nn.Linear(width, channels)
-        self.places = Positions(rows, width)
+        self.places = PositionEmbedding(rows, width)
         self.encoder = nn.ModuleList(EncoderLayer(width, heads, feedforward, dropout) for _ in range(layers))
         self.decoder = nn.ModuleList(
             DecoderLayer(rows * rows, width, heads, feedforward, dropout) for _ in range(layers)
@@ -109,13 +109,13 @@ class Restorer(nn.Module):
         self.register_buffer("mask", torch.zeros(rows * rows, rows * rows, dtype=torch.bool), persistent=False)
 
     def mask_neighbours(self, reach: int) -> None:
-        """Let no token attend to those within ``reach`` rows and columns, where that leaves any."""
+        """Mask the tokens within ``reach`` rows and columns of each one, unless that masks all."""
         mask = neighbour_mask(round(len(self.mask) ** 0.5), reach)
-        mask[mask.all(1)] = False  # a picture so small that nothing is left: all may be looked at
+        mask[mask.all(1)] = False  # an image so small that all would be masked
         self.mask = mask.to(self.mask.device)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(N, rows², channels) → restored tokens of the same shape."""
+        """Reconstruct tokens (N, rows², channels)."""
         places = self.places()
         memory = self.enter(tokens)
         for layer in self.encoder:

@@ -62,7 +62,7 @@ def list_runs(config: BenchmarkConfig, args: argparse.Namespace) -> list[Run]:
     if args.seeds < 1:
         raise InputError(f"--seeds must be at least 1, found {args.seeds}.")
     methods = list(METHODS) if args.methods == [ALL] else [] if args.methods == ["none"] else args.methods
-    names = {find_method(method)[0]: method for method in methods}
+    names = {find_method(method).name: method for method in methods}
     if len(names) < len(methods):
         raise InputError(f"--methods must differ in their names, found {', '.join(methods)}; name each once.")
     overrides = read_overrides(args.overrides, names)
@@ -99,7 +99,7 @@ def read_overrides(entries: Sequence[str], names: dict[str, str]) -> dict[str, t
         method = next((known for known in names if known.lower() == name.lower()), None)
         if not separator or not dot or method is None:
             raise InputError(f"--set must read METHOD.KEY=VALUE with one of {', '.join(names)}, found {entry!r}.")
-        kind = find_method(names[method])[1].Config
+        kind = find_method(names[method]).config_type
         known = {field.name: field for field in fields(kind)}
         if key not in known:
             raise InputError(f"{method} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(known)}.")

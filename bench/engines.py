@@ -120,7 +120,7 @@ def absolute(run: Run) -> Run:
 
 def gpus_of(run: Run) -> float:
     """Return the share of a GPU that a run takes."""
-    return 0.0 if run.config.device == "cpu" else find_method(run.method)[1].GPUS
+    return 0.0 if run.config.device == "cpu" else find_method(run.method).gpu_share
 
 
 def execute_task(run: Run, cpus: int) -> str | None:

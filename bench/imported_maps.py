@@ -13,7 +13,7 @@ import tifffile
 import torch
 from torch import Tensor
 
-from baselines.pictures import scaled_map
+from baselines.preprocessing import resize_map
 from bench.execute import measure
 from bench.runs import FAILURE, RESULTS, Run, RunResult, record_failure
 from data.mad import Query, check_ground_truth, list_queries
@@ -136,7 +136,7 @@ def scale_to_query(path: Path, anomaly_map: Tensor, run: Run) -> Tensor:
         raise InputError(
             f"The map of {path} must have its aspect, {width}x{height}, found {wide}x{tall}; write whole maps."
         )
-    return scaled_map(anomaly_map, torch.empty(height, width, 3))
+    return resize_map(anomaly_map, torch.empty(height, width, 3))
 
 
 def without_threshold(evaluation: Evaluation) -> Evaluation:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +21,6 @@ from utils.config import build, read_value
 from utils.errors import InputError, nearest
 from utils.run_context import RunContext
 from utils.views import Views
-from utils.weights import fingerprint
 
 FIELD_FILE, GALLERY_FILE, UNFINISHED = "field.safetensors", "gallery.safetensors", "unfinished.safetensors"
 
@@ -37,11 +35,17 @@ class OmniposeADConfig:
 class OmniposeAD(Method[OmniposeADConfig]):
     """Field → gallery; then each picture: retrieve → refine → render → compare, as in ``Model.detect_image``."""
 
-    Config = OmniposeADConfig
+    name = "OmniposeAD"
+    config_type = OmniposeADConfig
 
     def __init__(self, config: OmniposeADConfig, context: RunContext) -> None:
         super().__init__(config, context)
         self.program = program_settings(config.settings, context)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Return the names of the weights that the chosen retrieval and score need."""
+        return tuple(networks_of(self.program))
 
     def fit(self, views: Views) -> None:
         """Train the field and build the gallery."""
@@ -85,10 +89,6 @@ class OmniposeAD(Method[OmniposeADConfig]):
         self.comparison = score_method(self.program).make(self.context)
         self.model = ReferenceModel(self.program, self.intrinsics, device, field, gallery)
 
-    def fingerprints(self) -> dict[str, str]:
-        """The weights that the chosen boxes want."""
-        return {name: fingerprint(name, self.context.weights) for name in networks_of(self.program)}
-
 
 @dataclass(frozen=True)
 class OmniposeADPaperConfig(OmniposeADConfig):
@@ -102,9 +102,9 @@ class OmniposeADPaperConfig(OmniposeADConfig):
 class OmniposeADPaper(OmniposeAD):
     """NeRF, LoFTR, iNeRF and EfficientNet-B4 features."""
 
-    Config = OmniposeADPaperConfig
-    WEIGHTS: ClassVar[tuple[str, ...]] = ("loftr_indoor", "efficientnet_b4")
-    FAST = OmniposeADPaperConfig(
+    name = "OmniposeAD-paper"
+    config_type = OmniposeADPaperConfig
+    fast_config = OmniposeADPaperConfig(
         "field = mlp; retrieval = loftr; retrieval_hypotheses = 1; refine = adam; score = paper; netdepth = 4; "
         "netwidth = 64; netdepth_fine = 4; netwidth_fine = 64; N_samples = 32; N_importance = 32; N_rand = 512; "
         "N_iters = 600; nerf_lrate = 0.002; retrieval_loftr_size = 96; batch_size = 256; inerf_steps = 20"

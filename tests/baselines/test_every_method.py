@@ -1,4 +1,4 @@
-"""What holds for each of the ten methods, at tiny sizes: it finds something painted in, comes back, and goes on."""
+"""What holds for each of the ten methods, at tiny sizes: it finds a painted square, can be saved, and resumes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines import training_loop
 from baselines.protocol import Method
 from baselines.registry import METHODS, find_method, make_method
-from tests.baselines.pictures import painted, plain_views
+from tests.baselines.discs import disc_views, with_square
 from utils.run_context import RunContext
 from utils.weights import Weights
 
@@ -26,18 +27,18 @@ TINY = {
     "OCR-GAN": {"size": 64, "width": 8, "epochs": 2, "batch_size": 4},
     "UniAD": {"size": 64, "width": 32, "layers": 1, "feedforward": 32, "reach": 1, "epochs": 2, "drop_epoch": 1},
 }
-BY_PICTURE = {"PatchCore", "OCR-GAN", "FAVAE"}  # whose map shows a painted square even after next to no training
-VIEWS = plain_views(count=8, size=64)
+LOCALISING = {"PatchCore", "OCR-GAN", "FAVAE"}  # whose map shows a painted square even after next to no training
+VIEWS = disc_views(count=8, size=64)
 
 
-def made(name: str, folder: Path | None = None) -> Method:
-    context = RunContext(CPU, weights=Weights(random=True), folder=folder)
-    return make_method(name, context, overrides=TINY[name])
+def tiny_method(name: str, folder: Path | None = None) -> Method:
+    return make_method(name, RunContext(CPU, weights=Weights(random=True), folder=folder), overrides=TINY[name])
 
 
 @pytest.fixture(scope="module", params=TINY)
-def fitted(request: pytest.FixtureRequest) -> tuple[str, Method]:
-    method = made(request.param)
+def trained(request: pytest.FixtureRequest) -> tuple[str, Method]:
+    """Each method, trained once for all tests."""
+    method = tiny_method(request.param)
     method.fit(VIEWS)
     return request.param, method
 
@@ -47,58 +48,54 @@ def test_all_ten_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_presets_are_configs_of_the_method(name: str) -> None:
-    kind = find_method(name)[1]
-    assert kind.FAST is None or (isinstance(kind.FAST, kind.Config) and kind.Config() != kind.FAST)
+def test_a_class_has_its_registered_name_and_configs(name: str) -> None:
+    method = find_method(name)
+    assert method.name == name
+    fast = method.fast_config
+    assert fast is None or (isinstance(fast, method.config_type) and fast != method.config_type())
 
 
-def test_it_gives_a_map_and_a_score_and_comes_back_from_its_file(fitted: tuple[str, Method], tmp_path: Path) -> None:
-    name, method = fitted
-    picture = painted(VIEWS.image(3))
-    anomaly_map, score = method.predict(picture)
+def test_a_saved_method_predicts_the_same(trained: tuple[str, Method], tmp_path: Path) -> None:
+    name, method = trained
+    image = with_square(VIEWS.image(3))
+    anomaly_map, score = method.predict(image)
     assert anomaly_map.shape == (64, 64) and anomaly_map.dtype == torch.float32 and anomaly_map.device.type == "cpu"
     assert torch.isfinite(anomaly_map).all() and abs(score) < float("inf")
     method.save(tmp_path)
-    again = made(name)
-    again.load(tmp_path)
-    known_map, known_score = again.predict(picture)
-    assert torch.equal(known_map, anomaly_map) and known_score == score
+    loaded = tiny_method(name)
+    loaded.load(tmp_path)
+    loaded_map, loaded_score = loaded.predict(image)
+    assert torch.equal(loaded_map, anomaly_map) and loaded_score == score
     assert set(method.fingerprints().values()) <= {"random"}
 
 
-def test_a_painted_square_shows(fitted: tuple[str, Method]) -> None:
-    name, method = fitted
-    good, bad = VIEWS.image(3), painted(VIEWS.image(3))
+def test_a_painted_square_shows(trained: tuple[str, Method]) -> None:
+    name, method = trained
+    good, bad = VIEWS.image(3), with_square(VIEWS.image(3))
     difference = method.predict(bad)[0] - method.predict(good)[0]
     assert difference.abs().max() > 0
-    if name in BY_PICTURE:
+    if name in LOCALISING:
         assert difference[26:38, 26:38].mean() > 2 * difference[:10].abs().mean()
         assert method.predict(bad)[1] > method.predict(good)[1]
 
 
-@pytest.mark.parametrize("name", [name for name in TINY if name != "PatchCore"])
-def test_an_interrupted_training_ends_with_the_same_numbers(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_training_ends_with_the_same_numbers(
+    trained: tuple[str, Method], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from baselines import training
+    name, uninterrupted = trained
+    if name != "PatchCore":  # which takes no training steps
+        save = training_loop.save_training_state
 
-    whole = made(name, tmp_path / "whole")
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    whole.fit(VIEWS)
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    store, stored = training.store, []
+        def save_and_interrupt(*args: object) -> None:
+            save(*args)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
 
-    def store_once(*arguments: object) -> None:
-        store(*arguments)  # type: ignore[arg-type]
-        stored.append(1)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "store", store_once)
-    with pytest.raises(KeyboardInterrupt):
-        made(name, tmp_path / "parts").fit(VIEWS)
-    monkeypatch.setattr(training, "store", store)
-    resumed = made(name, tmp_path / "parts")
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(training_loop, "CHECKPOINT_SECONDS", 0.0)
+            patch.setattr(training_loop, "save_training_state", save_and_interrupt)
+            tiny_method(name, tmp_path).fit(VIEWS)
+        assert list(tmp_path.glob("*unfinished.pt"))
+    resumed = tiny_method(name, tmp_path)
     resumed.fit(VIEWS)
-    found = resumed.tensors()
-    assert stored and all(torch.equal(value, found[key]) for key, value in whole.tensors().items())
+    tensors = resumed.tensors()
+    assert all(torch.equal(value, tensors[key]) for key, value in uninterrupted.tensors().items())

@@ -39,7 +39,7 @@ class NoConfig:
     marker: str = ""
 
 class {name}(Method[NoConfig]):
-    Config = NoConfig
+    config_type = NoConfig
     def fit(self, views):
         {fit}
     def predict(self, image):

@@ -63,7 +63,7 @@ def test_the_benchmark_finds_what_the_two_scripts_find(tmp_path: Path) -> None:
 
 def test_the_papers_preset_is_that_of_its_config_file() -> None:
     wanted = read_config(Path(__file__).resolve().parents[2] / "configs/paper.txt")
-    found = program_settings(OmniposeADPaper.Config().settings, RunContext(CPU))
+    found = program_settings(OmniposeADPaper.config_type().settings, RunContext(CPU))
     assert (found.field, found.nerf, found.retrieval, found.refine, found.score) == (
         wanted.field,
         wanted.nerf,
@@ -79,7 +79,7 @@ def test_the_papers_path_comes_back_from_its_files(tmp_path: Path) -> None:
     views = load_views(tmp_path / "balls", 48, (1.0, 1.0, 1.0))
     small = "netdepth = 2; netwidth = 16; netdepth_fine = 2; netwidth_fine = 16; N_samples = 8; N_importance = 8"
     tiny = "N_iters = 20; N_rand = 64; batch_size = 64; inerf_steps = 3; score_size = 64; retrieval_loftr_size = 48"
-    overrides = {"settings": f"{OmniposeADPaper.Config().settings}; {small}; {tiny}"}
+    overrides = {"settings": f"{OmniposeADPaper.config_type().settings}; {small}; {tiny}"}
     context = RunContext(CPU, weights=Weights(random=True), folder=tmp_path / "model")
     method = make_method("OmniposeAD-paper", context, overrides=overrides)
     method.fit(views.subset([0, 5, 11, 20, 30, 41]))

@@ -10,7 +10,7 @@ from utils.views import Views
 
 
 def disc(size: int, place: float) -> Tensor:
-    """A picture (size, size, 3) in [0, 1] of a striped disc; ``place`` in [0, 1] moves it from left to right."""
+    """Draw an image (size, size, 3) in [0, 1] of a striped disc; ``place`` in [0, 1] moves it from left to right."""
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     centre = size * (0.4 + 0.2 * place)
     inside = (rows - size / 2) ** 2 + (columns - centre) ** 2 < (0.3 * size) ** 2
@@ -19,8 +19,8 @@ def disc(size: int, place: float) -> Tensor:
     return torch.where(inside[..., None], colour, torch.ones(3))
 
 
-def plain_views(count: int, size: int) -> Views:
-    """Normal views of the disc at ``count`` places."""
+def disc_views(count: int, size: int) -> Views:
+    """Return normal views of the disc at ``count`` places."""
     images = torch.stack([disc(size, index / max(1, count - 1)) for index in range(count)])
     return Views(
         images=(images * 255).round().to(torch.uint8),
@@ -32,8 +32,8 @@ def plain_views(count: int, size: int) -> Views:
     )
 
 
-def painted(image: Tensor) -> Tensor:
-    """The picture with a red square, a fifth of its side, in its middle."""
+def with_square(image: Tensor) -> Tensor:
+    """Paint a red square, a fifth of the image's side, in its middle."""
     size = image.shape[0]
     low, high = int(0.4 * size), int(0.6 * size)
     result = image.clone()
