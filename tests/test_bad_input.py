@@ -245,6 +245,8 @@ def raising(error: BaseException) -> Callable[[], int]:
         (FileNotFoundError("There is no x; make it."), 2, "error: There is no x; make it.\n"),
         (KeyboardInterrupt(), 130, "Interrupted"),
         (RuntimeError("a fault"), 2, "Traceback"),
+        (ModuleNotFoundError("none", name="no_such_package.part"), 2, "error: The package no_such_package.part is not"),
+        (ModuleNotFoundError("a fault", name="utils.no_such_file"), 2, "Traceback"),
     ],
 )
 def test_exit_codes(error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -51,6 +52,14 @@ def exit_code_of(main: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
         print(f"error: {_sentence(error)}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        if error.name and find_spec(error.name.partition(".")[0]) is None:
+            print(
+                f"error: The package {error.name} is not installed; run: pip install -e '.[data,benchmark]'",
+                file=sys.stderr,
+            )
+        else:
+            traceback.print_exc()
     except Exception:  # a fault of the program: show where, and never end with a code that means something else
         traceback.print_exc()
     return EXIT_ERROR

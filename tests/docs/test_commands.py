@@ -62,7 +62,7 @@ def parse_error(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     try:
         if words[0] == "-m":
             monkeypatch.setattr(sys, "argv", words[1:])
-            runpy.run_module(words[1], run_name="__main__")
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         else:
             monkeypatch.setattr(sys, "argv", words)
             runpy.run_path(words[0], run_name="__main__")
