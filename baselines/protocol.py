@@ -16,11 +16,11 @@ from utils.run_context import RunContext
 from utils.views import Views
 from utils.weights import fingerprint
 
-ConfigType = TypeVar("ConfigType")
+MethodConfig = TypeVar("MethodConfig")
 MODEL_FILE = "model.safetensors"
 
 
-class Method(ABC, Generic[ConfigType]):
+class Method(ABC, Generic[MethodConfig]):
     """An anomaly detection method.
 
     Args:
@@ -39,7 +39,7 @@ class Method(ABC, Generic[ConfigType]):
         if "name" not in vars(cls):
             cls.name = cls.__name__
 
-    def __init__(self, config: ConfigType, context: RunContext) -> None:
+    def __init__(self, config: MethodConfig, context: RunContext) -> None:
         self.config = config
         self.context = context
 
@@ -105,7 +105,7 @@ class Method(ABC, Generic[ConfigType]):
         return {name: fingerprint(name, self.context.weights) for name in self.weights}
 
 
-class NetworkMethod(Method[ConfigType]):
+class NetworkMethod(Method[MethodConfig]):
     """A method whose trained state is one network."""
 
     network: nn.Module  # trained, in evaluation mode

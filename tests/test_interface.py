@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_the_readme_example_runs(
     exec(compile(example, "README.md", "exec"), {})
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.startswith("defective ") and re.fullmatch(r"new_photos/0 (good|defective)", last)
+
+
+def test_the_example_detects_a_stain(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example = runpy.run_path(str(ROOT / "examples/detect_one_photo.py"))
+    example["main"](str(place / "ckpts/balls"), str(place / "balls/test/Stains/0.png"))
+    verdict, place_and_pose = capsys.readouterr().out.splitlines()
+    assert verdict.startswith("defective: score ") and place_and_pose.endswith("pose found")
+    row, column = (int(number) for number in re.findall(r"(?:row|column) (\d+)", place_and_pose))
+    mask = np.asarray(Image.open(place / "balls/ground_truth/Stains/0_mask.png"))
+    assert mask[max(0, row - 3) : row + 4, max(0, column - 3) : column + 4].any()
 
 
 def test_version_is_a_version() -> None:
