@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bench.correlation import Attribute, CorrelationStudy, fitted_band
-from bench.figures import INK, SOFT, new_figure, save_png
+from bench.figures import new_figure
+from report.figure import INK, SOFT, save_png
 
 COLOURS = {"pixel AUROC": "#1f6fb4", "image AUROC": "#d1621a"}  # distinct for the colour-blind, and in grey print
 MARKERS = {"pixel AUROC": "o", "image AUROC": "^"}

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-
-from utils.checkpoint import write_atomically
-
-INK, SOFT, WRONG = "#1b2127", "#5b6670", "#b02318"
 
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def save_png(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, atomically."""
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=130, bbox_inches="tight"))
 
 
 def svg_url(figure: Figure) -> str:

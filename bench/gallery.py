@@ -7,29 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 from torch import Tensor
 
-from bench.figures import INK, SOFT, WRONG, new_figure, save_png
 from bench.runs import Run, RunResult
 from bench.tables import NOTES, RANDOM_MARK
 from data.mad import list_queries
 from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, QueryResult, anomaly_map_path
-from report.figure import MASK_COLOUR, MASK_GROUND
+from report.figure import SOFT, Panel, image_grid, mask_image, save_png
 from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, outlines
 from utils.errors import InputError, nearest
 from utils.images import read_map, read_mask, to_bytes
 from utils.text import format_number
 from utils.weights import RANDOM
 
-SIDE = 1.6  # inches of an image
-OUTLINE = "#1660a7"  # of the true defect on the maps
 MOST_ROWS = 8  # where no queries are named
 LOW, HIGH = 0.5, 0.999  # quantiles of a method's maps between which the colours lie
 SAMPLE = 4096  # values of a map, at most, that the quantiles are taken from
@@ -171,59 +167,35 @@ def caption(table: ResultTable, chosen: bool) -> str:
 def draw(table: ResultTable, rows: Sequence[Chosen], methods: Sequence[str], words: str) -> Figure:
     """Draw the whole figure."""
     heads = ["Query", "Ground truth", *methods]
-    width = SIDE * len(heads) + 0.8
-    lines = textwrap.wrap(words, int(14 * width))
-    figure = new_figure(width, (SIDE + 0.25) * len(rows) + 0.15 * len(lines) + 1.2)
-    axes = figure.subplots(len(rows), len(heads), squeeze=False)
-    for axis, head in zip(axes[0], heads):
-        axis.set_title(head, fontsize=11, color=INK)
+    lines = textwrap.wrap(words, 25 * len(heads))
     scales: dict[tuple[str, str], HeatScale] = {}
-    for row, (object_name, name) in zip(axes, rows):
-        row[0].set_ylabel(f"{object_name}\n{name}", fontsize=9, color=SOFT)
-        draw_row(row, table[object_name], name, methods, scales)
+    panels = [query_panels(table[object_name], name, methods, scales) for object_name, name in rows]
+    figure = image_grid(panels, ["\n".join(row) for row in rows], heads, note_height=0.15 * len(lines) + 0.6)
     values = np.linspace(0.0, 1.0, 256)
     cover = heat_opacity(values)[:, None]
     colours = ListedColormap(1.0 - cover + cover * heat_colours(values) / 255.0)
-    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, location="bottom", fraction=0.02, aspect=60)
+    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=figure.axes, location="bottom", fraction=0.02, aspect=60)
     bar.set_ticks([0.0, 1.0], labels=["median", f"{100 * HIGH:.1f} %"], fontsize=8.5, color=SOFT)
     bar.set_label("\n".join(lines), fontsize=8.5, color=SOFT, loc="left")
     return figure
 
 
-def draw_row(
-    axes: Sequence[Axes],
-    results: Mapping[str, RunResult],
-    name: str,
-    methods: Sequence[str],
-    scales: dict[tuple[str, str], HeatScale],
-) -> None:
-    """Draw one query, its ground truth and its maps; ``scales`` are found when they are first needed."""
+def query_panels(
+    results: Mapping[str, RunResult], name: str, methods: Sequence[str], scales: dict[tuple[str, str], HeatScale]
+) -> list[Panel]:
+    """Return one query, its ground truth and its maps; ``scales`` are computed when they are first needed."""
     query, mask = query_images(next(iter(results.values())).run, name)
-    truth = np.broadcast_to(MASK_GROUND, query.shape).copy()
-    if mask is not None:
-        truth[mask.numpy()] = MASK_COLOUR
-    draw_image(axes[0], query)
-    draw_image(axes[1], truth)
-    for axis, method in zip(axes[2:], methods):
+    panels = [Panel(query), Panel(mask_image(None if mask is None else mask.numpy(), *query.shape[:2]))]
+    for method in methods:
         result = results.get(method)
         found = query_results(result).get(name) if result is not None else None
         if result is None or found is None:
-            draw_image(axis, np.full((*query.shape[:2], 3), (241, 243, 245), np.uint8))
-            axis.text(0.5, 0.5, "no result", transform=axis.transAxes, ha="center", va="center", color=SOFT)
+            panels.append(Panel(None, "no result"))
             continue
         key = (result.run.object_name, method)
         if key not in scales:
             scales[key] = scale_of(result)
-        anomaly_map = read_map(anomaly_map_path(result.run.folder, name))
-        draw_image(axis, heat_overlay(query, anomaly_map, scales[key]))
-        for line in () if mask is None else outlines(mask):
-            axis.fill(*(line - 0.5).T, fill=False, edgecolor=OUTLINE, linewidth=0.8)
+        heat = heat_overlay(query, read_map(anomaly_map_path(result.run.folder, name)), scales[key])
         words = f"{format_number(found.anomaly_score)}  {found.verdict}"
-        axis.set_xlabel(words, fontsize=8.5, color=WRONG if found.mistaken else SOFT, labelpad=2)
-
-
-def draw_image(axis: Axes, image: np.ndarray) -> None:
-    """Show an image (height, width, 3) uint8 in a thin frame."""
-    axis.imshow(image)
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_color("#d9dee3")
+        panels.append(Panel(heat, words, bool(found.mistaken), () if mask is None else outlines(mask)))
+    return panels

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.figures import INK, SOFT, WRONG, new_figure, svg_url
+from bench.figures import new_figure, svg_url
 from bench.ranks import Ranking, groups_alike
+from report.figure import INK, SOFT, WRONG
 
 MARGIN = 0.5  # of the axis, left and right of it, for the names
 LONGEST = 26  # letters of a name

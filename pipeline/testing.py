@@ -19,7 +19,6 @@ from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import PhotoReader
 from pipeline.record import TrainingRecord, hash_of
-from report.figure import write_panels
 from report.heatmap import heat_scale
 from report.page import QueryImages, write_report
 from utils.checkpoint import ensure_writable, write_text
@@ -135,6 +134,8 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
 
 def write_pages(report: ObjectReport, queries: list[Query], model: Model, journal: Journal) -> None:
     """Write what people look at: the report, the panels, the settings."""
+    from report.figure import write_panels  # noqa: PLC0415  matplotlib: a second that a finished test need not wait for
+
     by_name = {query.name: query for query in queries}
 
     def images_of(name: str) -> QueryImages:
