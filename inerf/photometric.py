@@ -95,7 +95,7 @@ def normal_equations(
         samples: of the reference.
         intrinsics: camera of the query.
         motion: (4, 4) float64 on the CPU, from the reference's camera to the query's, about ``samples.centre``.
-        scale: difference at which a sample has half its weight (Geman-McClure), RGB norm.
+        scale: difference (RGB norm) at which the robust cost of a sample is one half (Geman-McClure).
     Returns:
         Equations for a twist that multiplies ``motion`` from the left.
     """

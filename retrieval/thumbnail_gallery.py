@@ -30,7 +30,6 @@ from utils.rendering import RenderFn
 from utils.run_context import RunContext
 from utils.views import Views
 
-KIND = "thumbnails"
 IMAGE_SIDE = 64  # pixels of the longer side at which images are described
 _BATCH = 16  # views that are described at once
 
@@ -119,7 +118,7 @@ class ThumbnailGallery:
 
     def save(self, path: Path) -> None:
         """Write the gallery to a ``.safetensors`` file."""
-        save_tensors(path, self.state_dict(), {"kind": KIND})
+        save_tensors(path, self.state_dict(), {"kind": Thumbnails.name})
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the tensors by name."""
@@ -147,7 +146,7 @@ class Thumbnails:
 
     config: RetrievalConfig
 
-    name: ClassVar[str] = KIND
+    name: ClassVar[str] = "thumbnails"
     weights: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ("retrieval",)
 

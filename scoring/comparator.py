@@ -23,7 +23,6 @@ from utils.errors import InputError
 from utils.rendering import Rendering
 from utils.run_context import RunContext
 
-KIND = "calibrated"
 WEIGHT_FILE = Path(__file__).resolve().parent / "weights" / "comparator.safetensors"
 WIDTH = 16  # channels of the hidden layers
 DILATIONS = (1, 2, 4)
@@ -73,7 +72,7 @@ class Comparator:
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return the tensors and the header by which an object's file restores the comparator."""
-        return {PREFIX + name: value for name, value in self.state_dict().items()}, {"kind": KIND}
+        return {PREFIX + name: value for name, value in self.state_dict().items()}, {"kind": LearnedScore.name}
 
     @staticmethod
     def of_stored(tensors: dict[str, Tensor]) -> Comparator:
@@ -107,7 +106,7 @@ class LearnedScore:
 
     config: ScoreConfig
 
-    name: ClassVar[str] = KIND
+    name: ClassVar[str] = "calibrated"
     weights: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[tuple[str, ...]] = ("score",)
 

@@ -20,7 +20,6 @@ from utils.rendering import Rendering
 from utils.run_context import RunContext
 from utils.weights import fingerprint
 
-KIND = "paper"
 TRUNCATE = 4.0  # standard deviations at which the Gaussian is cut off, as in scipy
 
 
@@ -40,7 +39,7 @@ class PaperComparison:
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Which weights they are; the weights themselves stay in their own file."""
-        return {}, {"kind": KIND, "weights": self.weights}
+        return {}, {"kind": PaperScore.name, "weights": self.weights}
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """Return the anomaly map, resized to the query's size, and the score: the map's maximum before resizing."""
@@ -57,7 +56,7 @@ class PaperScore:
 
     config: ScoreConfig
 
-    name: ClassVar[str] = KIND
+    name: ClassVar[str] = "paper"
     weights: ClassVar[tuple[str, ...]] = ("efficientnet_b4",)
     settings: ClassVar[tuple[str, ...]] = ("score",)
 

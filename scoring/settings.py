@@ -15,8 +15,8 @@ class ScoreConfig:
     # how images are compared: a small network over a calibrated difference, or the paper's colours and
     # EfficientNet-B4 features
     method: str = choice(SCORES.names)
-    false_positive_rate: float = 0.05  # fraction of normal views that the stored threshold may call defective
-    size: int = 224  # pixels of a side at which the paper's comparison sees images (PIAD reports it at 400)
+    false_positive_rate: float = 0.05  # share of good views that the threshold may call defective
+    size: int = 224  # pixels of the shorter side in the paper's comparison (PIAD reports it at 400)
     sigma: float = 4.0  # pixels by which the paper's comparison smooths its map
 
     def __post_init__(self) -> None:

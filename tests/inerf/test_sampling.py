@@ -27,7 +27,7 @@ def slowly_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def dot(row: float, column: float) -> torch.Tensor:
-    """A white picture with a soft dark dot."""
+    """A white image with a soft dark dot."""
     y, x = torch.meshgrid(torch.arange(60.0), torch.arange(80.0), indexing="ij")
     value = 1.0 - torch.exp(-((y - row) ** 2 + (x - column) ** 2) / 18.0)
     return value[..., None].expand(-1, -1, 3).contiguous()

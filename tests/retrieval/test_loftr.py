@@ -29,10 +29,10 @@ def test_counts_are_those_of_the_whole_network(matcher: LoftrMatcher, images: Te
     """The slow twin: kornia's own forward pass, pair by pair, fine stage and all."""
     maps = matcher.coarse_maps(images)
     counts = matcher.count_matches(maps[2:3], maps)
-    shades = loftr.to_grey(images, 96)
+    grey = loftr.to_grey(images, 96)
     for index in range(len(images)):
         with torch.no_grad():
-            whole = matcher.network({"image0": shades[2:3], "image1": shades[index : index + 1]})
+            whole = matcher.network({"image0": grey[2:3], "image1": grey[index : index + 1]})
         assert int(counts[index]) == len(whole["confidence"])
     assert int(counts.max()) > 5
 
@@ -45,8 +45,8 @@ def test_an_image_matches_itself_best(matcher: LoftrMatcher, images: Tensor) -> 
 
 def test_grey_images_have_sides_of_whole_cells() -> None:
     images = torch.rand(2, 50, 75, 3, generator=torch.Generator().manual_seed(0))
-    shades = loftr.to_grey(images, 75)
-    assert shades.shape == (2, 1, 48, 72)
+    grey = loftr.to_grey(images, 75)
+    assert grey.shape == (2, 1, 48, 72)
     same = loftr.to_grey(images[:, :48, :72], 72)
     torch.testing.assert_close(same[0, 0, 3, 4], images[0, 3, 4] @ torch.tensor([0.299, 0.587, 0.114]))
 

@@ -31,8 +31,8 @@ def _whitening() -> Tensor:
     network: Any = loftr.make_matcher(96, Weights(random=True), torch.device("cpu")).network
     network.backbone.layer3_outconv.weight.copy_(torch.eye(256)[:, :, None, None])
     network.pos_encoding = torch.nn.Identity()
-    shades = loftr.to_grey(views_at(grid()[24:48:3]).images, 96)
-    cells = loftr.coarse_features(network, shades).double().movedim(1, -1).flatten(0, 2)  # (cells, channels)
+    grey = loftr.to_grey(views_at(grid()[24:48:3]).images, 96)
+    cells = loftr.coarse_features(network, grey).double().movedim(1, -1).flatten(0, 2)  # (cells, channels)
     values, vectors = torch.linalg.eigh(cells.T @ cells / len(cells))
     values = values.clamp(min=1e-3 * float(values.mean()))
     return (vectors * values.rsqrt() @ vectors.T).float()

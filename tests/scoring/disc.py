@@ -1,4 +1,4 @@
-"""A picture pair to compare: a grainy disc and its clean reference."""
+"""A pair of images to compare: a grainy disc and its clean reference."""
 
 from __future__ import annotations
 
