@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 
 from nerf.mlp.field import load_mlp_field
-from nerf.mlp.official import import_field
-from nerf.mlp.train import train_mlp
+from nerf.mlp.official import import_official_field
+from nerf.mlp.train import train_mlp_field
 from nerf.settings import NerfConfig
 from utils.rendering import Field
 from utils.run_context import RunContext
@@ -30,8 +30,8 @@ class MlpMethod:
     def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
         """Train a field on ``views``, resuming from ``unfinished``; ``ft_path`` replaces training."""
         if self.config.ft_path:
-            return import_field(views, self.config, context.device, context.progress)
-        return train_mlp(views, self.config, context.device, context.seed, unfinished, context.progress)
+            return import_official_field(views, self.config, context.device, context.progress)
+        return train_mlp_field(views, self.config, context.device, context.seed, unfinished, context.progress)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

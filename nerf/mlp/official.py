@@ -1,12 +1,11 @@
 """Networks that nerf-pytorch has trained, as the paper's authors publish them: ``.tar`` files.
 
-What such networks take for granted differs from this program in three ways, each of which the field is told:
+The conventions of such networks differ from this program's in two ways, each of which is recorded in the field:
 
-- samples lie at equal depths along the viewing axis: so do ours (``nerf/mlp/volume.py``);
-- the ray of the pixel in column i and row j passes the picture's plane at (i, j), where here it passes the pixel's
-  centre, (i + 0.5, j + 0.5): such a field has learned pictures that lie half a pixel off (``MlpField.shift``);
+- the ray of the pixel in column i and row j passes through (i, j) on the image plane, where here it passes through the
+  pixel's centre, (i + 0.5, j + 0.5): such a field has learned images that lie half a pixel off (``MlpField.shift``);
 - the last sample of a ray stands for the next 1e10 units of length, hence any density makes it opaque
-  (``Networks.opaque_end``).
+  (``NerfNetworks.opaque_end``).
 """
 
 from __future__ import annotations
@@ -19,16 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nerf.mlp.field import MlpField, empty_networks, frozen, on
-from nerf.mlp.network import MlpNetwork
+from nerf.mlp.field import MlpField
+from nerf.mlp.network import MlpNetwork, NerfNetworks
 from nerf.settings import NerfConfig
-from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.progress import Progress
 from utils.views import Views
 
 NEAR, FAR = 2.0, 6.0  # the paper's, for all its objects
-NETWORKS = {"coarse": "network_fn_state_dict", "fine": "network_fine_state_dict"}
+STATE_DICTS = {"coarse": "network_fn_state_dict", "fine": "network_fine_state_dict"}
 OURS_TO_THEIRS = {
     "layers": "pts_linears",
     "density": "alpha_linear",
@@ -38,39 +36,34 @@ OURS_TO_THEIRS = {
 }
 
 
-def import_field(views: Views, config: NerfConfig, device: torch.device, progress: Progress) -> MlpField:
-    """The field of the checkpoint ``config.ft_path``, which takes the place of training.
+def import_official_field(views: Views, config: NerfConfig, device: torch.device, progress: Progress) -> MlpField:
+    """Return the field of the checkpoint ``config.ft_path``, which replaces training.
 
     Args:
         views: of the object, in the size in which the networks were trained; only their camera and background count.
-        config: the networks' sizes and the samples; near and far are the paper's where they are not given.
-    Errors:
-        InputError where the file is missing, is no checkpoint of nerf-pytorch, or does not fit the settings.
+        config: the networks' sizes and the samples; near and far default to the paper's.
+    Raises:
+        InputError: the file is missing, is not a nerf-pytorch checkpoint, or does not fit the settings.
     """
     path = Path(config.ft_path)
     if config.near is None or config.far is None:
         config = replace(config, near=NEAR, far=FAR)
-        progress.info(f"near and far are not given: taking the paper's, {NEAR:g} and {FAR:g}.")
-    networks = empty_networks(config, opaque_end=True)
+        progress.info(f"near and far are not set; using the paper's values, {NEAR:g} and {FAR:g}.")
+    networks = NerfNetworks.uninitialised(config, opaque_end=True)
     content = read_tar(path)
-    expected = [part for part in NETWORKS if part == "coarse" or config.N_importance]
-    check_names({NETWORKS[part] for part in expected}, set(content), path, "", {"global_step", "optimizer_state_dict"})
-    for part, network in zip(expected, (networks.coarse, networks.fine)):
-        assert network is not None
-        fill_from(network, content[NETWORKS[part]], config, path, part)
+    expected = {STATE_DICTS[part] for part in networks.networks}
+    check_names(expected, set(content), path, "", {"global_step", "optimizer_state_dict"})
+    for part, network in networks.networks.items():
+        load_state_dict(network, content[STATE_DICTS[part]], config, path, part)
     progress.info(f"The field is {path}, trained for {content.get('global_step', '?')} steps; nothing is trained.")
-    return MlpField(frozen(on(networks, device)), views.background, half_pixel(views.intrinsics))
-
-
-def half_pixel(intrinsics: Intrinsics) -> float:
-    """Half a pixel, in focal lengths."""
-    return 0.5 / intrinsics.focal_x
+    half_pixel = 0.5 / views.intrinsics.focal_x
+    return MlpField(networks.freeze().to_device(device), views.background, half_pixel)
 
 
 def read_tar(path: Path) -> dict[str, Any]:
-    """What a ``.tar`` file holds, on the CPU; code in it is refused, not run."""
+    """Read a ``.tar`` checkpoint to the CPU; code in it is refused, not run."""
     if not path.is_file():
-        raise InputError(f"ft_path names {path}, which is no file; give the path of a nerf-pytorch checkpoint (.tar).")
+        raise InputError(f"ft_path is {path}, which is not a file; set it to a nerf-pytorch checkpoint (.tar).")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -84,29 +77,30 @@ def read_tar(path: Path) -> dict[str, Any]:
     return content
 
 
-def fill_from(network: MlpNetwork, state: dict[str, Tensor], config: NerfConfig, path: Path, part: str) -> None:
-    """Copy nerf-pytorch's ``state`` into ``network``, every name and shape checked."""
+def load_state_dict(network: MlpNetwork, state: dict[str, Tensor], config: NerfConfig, path: Path, part: str) -> None:
+    """Copy nerf-pytorch's ``state`` into ``network``, with every name and shape checked."""
+    where = f"{STATE_DICTS[part]} of {path}"
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{NETWORKS[part]} of {path} is not a dict of tensors; it is no checkpoint of nerf-pytorch.")
-    check_sizes(state, config, path, part)
-    own = network.state_dict()
-    wanted = {name: their_name(name, config.use_viewdirs) for name in own}
+        raise InputError(f"{where} is not a dict of tensors; it is not a nerf-pytorch checkpoint.")
+    check_network_sizes(state, config, where, part)
+    parameters = network.state_dict()
+    names = {name: their_name(name, config.use_viewdirs) for name in parameters}
     ignored = set() if config.use_viewdirs else {"views_linears.0.weight", "views_linears.0.bias"}
-    check_names(set(wanted.values()), set(state), path, f"{NETWORKS[part]}: ", ignored)
-    for name, value in own.items():
-        theirs = state[wanted[name]].float()
+    check_names(set(names.values()), set(state), path, f"{STATE_DICTS[part]}: ", ignored)
+    for name, parameter in parameters.items():
+        theirs = state[names[name]].float()
         if not config.use_viewdirs and name.startswith(("colour", "density")):  # rows R, G, B, density, and one unused
             theirs = theirs[:3] if name.startswith("colour") else theirs[3:4]
-        if theirs.shape != value.shape or not bool(theirs.isfinite().all()):
+        if theirs.shape != parameter.shape or not bool(theirs.isfinite().all()):
             raise InputError(
-                f"{NETWORKS[part]} of {path}: {wanted[name]} has shape {tuple(theirs.shape)}, expected finite numbers "
-                f"in shape {tuple(value.shape)}; the file is damaged or of another network."
+                f"{where}: {names[name]} has shape {tuple(theirs.shape)}, expected finite numbers "
+                f"in shape {tuple(parameter.shape)}; the file is damaged or of another network."
             )
-        value.copy_(theirs)
+        parameter.copy_(theirs)
 
 
 def their_name(name: str, use_viewdirs: bool) -> str:
-    """nerf-pytorch's name of one of our parameters.
+    """Return nerf-pytorch's name of one of our parameters.
 
     >>> their_name("layers.3.weight", True), their_name("density.bias", False)
     ('pts_linears.3.weight', 'output_linear.bias')
@@ -117,12 +111,12 @@ def their_name(name: str, use_viewdirs: bool) -> str:
     return f"{OURS_TO_THEIRS[part]}.{rest}"
 
 
-def check_sizes(state: dict[str, Tensor], config: NerfConfig, path: Path, part: str) -> None:
-    """An InputError that names the setting under which the network would fit, where it does not."""
+def check_network_sizes(state: dict[str, Tensor], config: NerfConfig, where: str, part: str) -> None:
+    """Raise an InputError that names the setting under which the network would fit, if it does not."""
     suffix = "_fine" if part == "fine" else ""
     first = state.get("pts_linears.0.weight")
     if first is None or first.dim() != 2:
-        return  # the check of names says what is missing
+        return  # `check_names` says what is missing
     width, inputs = first.shape
     depth = sum(name.startswith("pts_linears.") and name.endswith(".weight") for name in state)
     found: dict[str, object] = {f"netdepth{suffix}": depth, f"netwidth{suffix}": width, "multires": (inputs - 3) / 6}
@@ -134,17 +128,16 @@ def check_sizes(state: dict[str, Tensor], config: NerfConfig, path: Path, part: 
         if value != getattr(config, key):
             plain = int(value) if isinstance(value, float) and value.is_integer() else value
             raise InputError(
-                f"{NETWORKS[part]} of {path} was trained with {key} = {plain}, the settings say "
-                f"{getattr(config, key)}; set --{key} {plain}."
+                f"{where} was trained with {key} = {plain}, not {getattr(config, key)}; set --{key} {plain}."
             )
 
 
 def check_names(expected: set[str], found: set[str], path: Path, where: str, ignored: set[str]) -> None:
-    """An InputError that lists what is missing and what is not known."""
+    """Raise an InputError that lists missing and unknown names, if there are any."""
     missing, unknown = sorted(expected - found), sorted(found - expected - ignored)
     if missing or unknown:
         parts = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("unknown", unknown)) if names]
         raise InputError(
-            f"{where}{path} is no checkpoint of nerf-pytorch as expected ({'; '.join(parts)}); check ft_path, and "
+            f"{where}{path} is not a nerf-pytorch checkpoint as expected ({'; '.join(parts)}); check ft_path, and "
             f"N_importance = 0 if it was trained without a fine network."
         )

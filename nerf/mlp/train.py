@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nerf.mlp.field import MlpField, empty_networks, fill, frozen, on, parameters_of
-from nerf.mlp.march import Networks, march, precision
-from nerf.mlp.volume import axis_rays
+from nerf.mlp.field import MlpField
+from nerf.mlp.network import NerfNetworks
+from nerf.mlp.rendering import matmul_precision, render_rays
+from nerf.mlp.sampling import axis_rays
 from nerf.settings import NerfConfig
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_metadata, load_tensors, save_tensors
@@ -23,178 +24,183 @@ from utils.progress import Progress
 from utils.seeds import generator
 from utils.views import Views
 
-DECAY = 0.1  # what the step size falls to in `lrate_decay` thousand steps
-MARGIN = 0.05  # share of the object's extent in depth by which rays begin before it and end behind it
-VOTE = 0.95  # share of the views in whose silhouette a point must lie to belong to the object
+LR_DECAY = 0.1  # factor by which the learning rate falls in `lrate_decay` thousand steps
+DEPTH_MARGIN = 0.05  # share of the object's extent in depth by which rays begin before it and end behind it
+HULL_VOTE = 0.95  # share of the views in whose silhouette a point must lie to belong to the object
 SAVE_SECONDS = 60.0  # between two checkpoints
-LOOK_STEPS = 20  # between two looks at errors and gradients: each waits for the device
-ATTEMPTS = 50  # beginnings before training gives up; a third of all networks start with no density anywhere
+CHECK_EVERY = 20  # steps between two checks of errors and densities: each waits for the device
+MAX_ATTEMPTS = 50  # initialisations before training fails; a third of all networks start with no density anywhere
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TrainingViews:
     """The views, on the device."""
 
     images: Tensor  # (views, height, width, 3) uint8
-    cameras: Tensor  # (views, 4, 4)
+    cameras: Tensor  # (views, 4, 4) camera to world
     background: Tensor  # (3,)
+    intrinsics: Intrinsics
 
 
 @dataclass
-class Training:
-    """Where training stands: all that a resumed run needs to end with the same result."""
+class MlpTrainingState:
+    """All that a resumed training needs to end with the same result."""
 
-    networks: Networks
+    networks: NerfNetworks
     optimiser: torch.optim.Adam
-    alive: Tensor  # (networks,) int64: steps since the last look in which a network found any density
+    alive: Tensor  # (networks,) int64: steps since the last check in which a network had any density
     attempt: int = 0
     step: int = 0
 
 
-def train_mlp(
+def train_mlp_field(
     views: Views, config: NerfConfig, device: torch.device, seed: int, checkpoint_path: Path | None, progress: Progress
 ) -> MlpField:
-    """A field trained on ``views``; continues from ``checkpoint_path`` where an interrupted training left one.
+    """Train a field on ``views``; resume from ``checkpoint_path`` if an interrupted training left its state there.
 
     Each step draws rays, renders them through both networks and takes an Adam step on the sum of both mean squared
     errors. All draws of a step depend on the seed and the step's number alone. A network without density wherever rays
-    pass gets no gradient, and would stay so for good: training then begins anew with other weights.
+    pass gets no gradient, and would stay so for good: training then restarts with other initial weights.
     """
     if config.near is None or config.far is None:
         near, far = depth_range(views)
         config = replace(config, near=near, far=far)
-    training = restored(config, device, checkpoint_path) or begin(config, device, seed, attempt=0)
-    pictures = Pictures(
-        views.images.to(device), views.camera_to_world.float().to(device), torch.tensor(views.background, device=device)
-    )
+    state = load_training(config, device, checkpoint_path) or start_training(config, device, seed, attempt=0)
+    cameras, background = views.camera_to_world.float().to(device), torch.tensor(views.background, device=device)
+    training_views = TrainingViews(views.images.to(device), cameras, background, views.intrinsics)
     saved, errors = time.monotonic(), []
     with progress.bar("train", config.N_iters) as bar:
-        while training.step < config.N_iters:
-            errors.append(take_step(training, pictures, views.intrinsics, seed))
-            if training.step % LOOK_STEPS == 0:
+        while state.step < config.N_iters:
+            errors.append(take_step(state, training_views, seed))
+            if state.step % CHECK_EVERY == 0:
                 bar.set_postfix_str(f"PSNR {psnr_of(errors):.1f} dB")
                 errors.clear()
-                if not bool(training.alive.all()):
-                    progress.info(f"A network lost all density by step {training.step}, from where none learns: anew.")
-                    training = begin(config, device, seed, training.attempt + 1)
-                training.alive.zero_()
-            bar.update(training.step - bar.n)
+                if not bool(state.alive.all()):
+                    progress.info(f"A network lost all density by step {state.step} and cannot learn; restarting.")
+                    state = start_training(config, device, seed, state.attempt + 1)
+                state.alive.zero_()
+            bar.update(state.step - bar.n)
             if checkpoint_path and time.monotonic() - saved >= SAVE_SECONDS:
-                save_training(checkpoint_path, training)
+                save_training(checkpoint_path, state)
                 saved = time.monotonic()
     if checkpoint_path:
-        save_training(checkpoint_path, training)
-    return MlpField(frozen(training.networks), views.background)
+        save_training(checkpoint_path, state)
+    return MlpField(state.networks.freeze(), views.background)
 
 
 def depth_range(views: Views) -> tuple[float, float]:
-    """Near and far: the depths along the viewing axes between which all views have the object, with a margin."""
-    low, high = object_bounds(silhouettes(views), views.camera_to_world, views.intrinsics, VOTE)
+    """Return near and far, the depths along the viewing axes between which all views have the object, with a margin."""
+    low, high = object_bounds(silhouettes(views), views.camera_to_world, views.intrinsics, HULL_VOTE)
     corners = torch.tensor(list(np.ndindex(2, 2, 2))) * (high - low) + low  # (8, 3)
     offsets = corners[None] - views.camera_to_world[:, None, :3, 3]  # (views, 8, 3)
     depths = -(offsets * views.camera_to_world[:, None, :3, 2]).sum(-1)
-    margin = MARGIN * float(depths.max() - depths.min())
+    margin = DEPTH_MARGIN * float(depths.max() - depths.min())
     return max(0.0, float(depths.min()) - margin), float(depths.max()) + margin
 
 
-def begin(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> Training:
-    """Networks drawn from ``seed`` and ``attempt``, the same on every device, and their optimiser.
+def start_training(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> MlpTrainingState:
+    """Initialise networks from ``seed`` and ``attempt``, the same on every device, and their optimiser.
 
-    Errors:
-        InputError where too many beginnings came to nothing.
+    Raises:
+        InputError: too many attempts have failed.
     """
-    if attempt == ATTEMPTS:
+    if attempt == MAX_ATTEMPTS:
         raise InputError(
-            f"{ATTEMPTS} times a network lost all density, from where it learns nothing; lower nerf_lrate (now "
-            f"{config.nerf_lrate:g}), raise precrop_iters, or give another seed."
+            f"{MAX_ATTEMPTS} times a network lost all density and could not learn; lower nerf_lrate (now "
+            f"{config.nerf_lrate:g}), raise precrop_iters, or set another seed."
         )
-    networks = empty_networks(config)
-    networks.coarse.initialise(generator(seed, f"coarse {attempt}"))
-    if networks.fine is not None:
-        networks.fine.initialise(generator(seed, f"fine {attempt}"))
-    return training_of(networks, device, attempt)
+    networks = NerfNetworks.uninitialised(config)
+    for name, network in networks.networks.items():
+        network.initialise(generator(seed, f"{name} {attempt}"))
+    return initial_state(networks, device, attempt)
 
 
-def training_of(networks: Networks, device: torch.device, attempt: int) -> Training:
-    """Training of ``networks`` on ``device`` before its first step."""
-    on(networks, device)
+def initial_state(networks: NerfNetworks, device: torch.device, attempt: int) -> MlpTrainingState:
+    """Return the state of a training of ``networks`` on ``device`` before its first step."""
+    networks.to_device(device)
     optimiser = torch.optim.Adam(
-        networks.parameters(), lr=networks.config.nerf_lrate, betas=(0.9, 0.999), fused=device.type == "cuda"
+        list(networks.named_parameters().values()),
+        lr=networks.config.nerf_lrate,
+        betas=(0.9, 0.999),
+        fused=device.type == "cuda",
     )
-    alive = torch.zeros(1 if networks.fine is None else 2, dtype=torch.int64, device=device)
-    return Training(networks, optimiser, alive, attempt)
+    alive = torch.zeros(len(networks.networks), dtype=torch.int64, device=device)
+    return MlpTrainingState(networks, optimiser, alive, attempt)
 
 
-def take_step(training: Training, pictures: Pictures, intrinsics: Intrinsics, seed: int) -> Tensor:
-    """One optimiser step; returns the mean squared error of the picture, without waiting for it."""
-    config, device = training.networks.config, pictures.images.device
-    random = generator(seed, f"step {training.step}", device)
-    view, pixels = draw_pixels(pictures, config, training.step, random)
+def take_step(state: MlpTrainingState, views: TrainingViews, seed: int) -> Tensor:
+    """Take one optimiser step; return the mean squared error of the last network, without waiting for the device."""
+    config, device = state.networks.config, views.images.device
+    random = generator(seed, f"step {state.step}", device)
+    view, pixels = draw_pixels(views.images, config, state.step, random)
     column, row = pixels.unbind(-1)
-    truth = pictures.images[view, row, column].float() / 255.0  # (rays, 3)
-    rays = axis_rays(pixels + 0.5, intrinsics, pictures.cameras[view])
-    with precision(config.precision, device):
-        shown = march(training.networks, rays, random)
-        errors = [(each.on(pictures.background) - truth).square().mean() for each in shown]
-    training.optimiser.zero_grad()
+    truth = views.images[view, row, column].float() / 255.0  # (rays, 3)
+    rays = axis_rays(pixels + 0.5, views.intrinsics, views.cameras[view])
+    with matmul_precision(config.precision, device):
+        rendered = render_rays(state.networks, rays, random)
+        errors = [(each.over(views.background) - truth).square().mean() for each in rendered]
+    state.optimiser.zero_grad()
     sum(errors[1:], errors[0]).backward()
-    for group in training.optimiser.param_groups:
-        group["lr"] = config.nerf_lrate * DECAY ** (training.step / (1000 * config.lrate_decay))
-    training.optimiser.step()
-    training.alive += torch.stack([(each.opacity > 0).any() for each in shown])
-    training.step += 1
+    for group in state.optimiser.param_groups:
+        group["lr"] = config.nerf_lrate * LR_DECAY ** (state.step / (1000 * config.lrate_decay))
+    state.optimiser.step()
+    state.alive += torch.stack([(each.opacity > 0).any() for each in rendered])
+    state.step += 1
     return errors[-1].detach()
 
 
-def draw_pixels(pictures: Pictures, config: NerfConfig, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The rays of a step: from one view, each pixel at most once, or from all, drawn with repetition.
+def draw_pixels(images: Tensor, config: NerfConfig, step: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw the rays of a step: from one view, each pixel at most once, or from all views, with repetition.
 
+    Args:
+        images: (views, height, width, 3).
     Returns:
         View () or (rays,), and pixels (rays, 2) x, y, both int64.
     """
-    count, height, width, _ = pictures.images.shape
-    device = pictures.images.device
+    (count, height, width, _), device = images.shape, images.device
     share = config.precrop_frac if step < config.precrop_iters else 1.0
-    tall, wide = max(1, round(share * height)), max(1, round(share * width))
+    crop_height, crop_width = max(1, round(share * height)), max(1, round(share * width))
+    size = crop_height * crop_width
     if config.no_batching:
         view = torch.randint(count, (), generator=random, device=device)
-        chosen = torch.randperm(tall * wide, generator=random, device=device)[: config.N_rand]
+        chosen = torch.randperm(size, generator=random, device=device)[: config.N_rand]
     else:
         view = torch.randint(count, (config.N_rand,), generator=random, device=device)
-        chosen = torch.randint(tall * wide, (config.N_rand,), generator=random, device=device)
-    corner = torch.tensor([(width - wide) // 2, (height - tall) // 2], device=device)
-    return view, torch.stack([chosen % wide, chosen // wide], dim=-1) + corner
+        chosen = torch.randint(size, (config.N_rand,), generator=random, device=device)
+    corner = torch.tensor([(width - crop_width) // 2, (height - crop_height) // 2], device=device)
+    return view, torch.stack([chosen % crop_width, chosen // crop_width], dim=-1) + corner
 
 
 def psnr_of(errors: list[Tensor]) -> float:
-    """PSNR in dB of the mean of mean squared errors."""
+    """Return the PSNR in dB of the mean of mean squared errors."""
     return -10 * math.log10(max(float(torch.stack(errors).mean()), 1e-10))
 
 
-def save_training(path: Path, training: Training) -> None:
+def save_training(path: Path, state: MlpTrainingState) -> None:
     """Write a checkpoint of an unfinished training."""
-    tensors = parameters_of(training.networks)
-    for name, parameter in zip(list(tensors), training.networks.parameters()):
-        moments = training.optimiser.state[parameter]
+    tensors: dict[str, Tensor] = {"alive": state.alive}
+    for name, parameter in state.networks.named_parameters().items():
+        tensors[name] = parameter
+        moments = state.optimiser.state[parameter]
         if moments:
             tensors |= {f"mean.{name}": moments["exp_avg"], f"square.{name}": moments["exp_avg_sq"]}
-    header = {"kind": "mlp training", "step": training.step, "attempt": training.attempt}
-    save_tensors(path, tensors | {"alive": training.alive}, header)
+    save_tensors(path, tensors, {"kind": "mlp training", "step": state.step, "attempt": state.attempt})
 
 
-def restored(config: NerfConfig, device: torch.device, path: Path | None) -> Training | None:
-    """The training that ``save_training`` wrote; None where there is no such file."""
+def load_training(config: NerfConfig, device: torch.device, path: Path | None) -> MlpTrainingState | None:
+    """Return the state that ``save_training`` wrote; None where there is no such file."""
     if path is None or load_metadata(path) is None:
         return None
     tensors, header = load_tensors(path, device)
     with as_checkpoint(path):
-        training = training_of(fill(empty_networks(config), tensors), device, header["attempt"])
-        training.step, training.alive = header["step"], tensors["alive"]
-        for name, parameter in zip(parameters_of(training.networks), training.networks.parameters()):
+        networks = NerfNetworks.uninitialised(config).load_parameters(tensors)
+        state = initial_state(networks, device, header["attempt"])
+        state.step, state.alive = header["step"], tensors["alive"]
+        for name, parameter in networks.named_parameters().items():
             if f"mean.{name}" in tensors:
-                training.optimiser.state[parameter] = {
-                    "step": torch.tensor(float(training.step), device=device),
+                state.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(state.step), device=device),
                     "exp_avg": tensors[f"mean.{name}"],
                     "exp_avg_sq": tensors[f"square.{name}"],
                 }
-    return training
+    return state

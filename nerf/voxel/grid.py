@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-from utils.camera import Intrinsics
+import torch
+from torch import Tensor
 
 BLOCK = 4  # cells along a side of the blocks by which empty space is skipped
 STEP = 0.5  # distance between samples, in voxels
 
 
 @dataclass(frozen=True)
-class Grid:
+class VoxelGrid:
     """A cubic lattice of which only the vertices around the surface have parameters."""
 
     origin: np.ndarray  # (3,) float32, world position of vertex (0, 0, 0)
@@ -39,22 +40,41 @@ class Grid:
         """
         return self.origin, np.float32(self.voxel), np.float32(self.step), self.index, self.blocks, table
 
+    def active_cells(self) -> np.ndarray:
+        """Return a mask (nx - 1, ny - 1, nz - 1) of the cells whose eight corners all have parameters."""
+        present = self.index >= 0
+        cells = np.ones([count - 1 for count in present.shape], bool)
+        for corner in np.ndindex(2, 2, 2):
+            cells &= present[tuple(slice(c, count - 1 + c) for c, count in zip(corner, present.shape))]
+        return cells
 
-def lens_array(intrinsics: Intrinsics) -> np.ndarray:
-    """Return the focal lengths and the principal point, x and y each: (4,) float32."""
-    return np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the header by which a file keeps the grid; ``grid_from_tensors`` reads them."""
+        cells = self.active_cells()
+        tensors = {
+            "cells": torch.from_numpy(np.packbits(cells.reshape(-1))),
+            "origin": torch.from_numpy(self.origin.copy()),  # levels share one origin in memory
+        }
+        return tensors, {"voxel": self.voxel, "cells": list(cells.shape)}
+
+
+def grid_from_tensors(tensors: dict[str, Tensor], header: dict[str, Any]) -> VoxelGrid:
+    """Return the grid of ``VoxelGrid.to_tensors``."""
+    shape = header["cells"]
+    cells = np.unpackbits(tensors["cells"].numpy(), count=int(np.prod(shape))).astype(bool).reshape(shape)
+    return make_grid(tensors["origin"].numpy(), header["voxel"], cells)
 
 
 def cells_around(vertices: np.ndarray) -> np.ndarray:
-    """Cells (nx - 1, ny - 1, nz - 1) of which at least one corner is set in ``vertices`` (nx, ny, nz) bool."""
+    """Return a mask (nx - 1, ny - 1, nz - 1) of the cells with a corner in ``vertices`` (nx, ny, nz) bool."""
     cells = np.zeros([count - 1 for count in vertices.shape], bool)
     for corner in np.ndindex(2, 2, 2):
         cells |= vertices[tuple(slice(c, count - 1 + c) for c, count in zip(corner, vertices.shape))]
     return cells
 
 
-def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> Grid:
-    """The grid whose active cells are ``cells`` (bool); exactly their corners get parameters."""
+def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> VoxelGrid:
+    """Return the grid whose active cells are ``cells`` (bool); exactly their corners get parameters."""
     corners = np.zeros([count + 1 for count in cells.shape], bool)
     for corner in np.ndindex(2, 2, 2):
         corners[tuple(slice(c, count + c) for c, count in zip(corner, cells.shape))] |= cells
@@ -64,11 +84,11 @@ def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> Grid:
     padded = np.zeros([BLOCK * count for count in counts], bool)
     padded[tuple(slice(0, count) for count in cells.shape)] = cells
     blocks = padded.reshape(counts[0], BLOCK, counts[1], BLOCK, counts[2], BLOCK).any(axis=(1, 3, 5))
-    return Grid(np.asarray(origin, np.float32), float(voxel), index, np.asarray(blocks))
+    return VoxelGrid(np.asarray(origin, np.float32), float(voxel), index, np.asarray(blocks))
 
 
-def refine_grid(grid: Grid, keep: np.ndarray, resolution_ratio: float) -> tuple[Grid, np.ndarray]:
-    """A finer grid over the cells around the vertices to keep.
+def refine_grid(grid: VoxelGrid, keep: np.ndarray, resolution_ratio: float) -> tuple[VoxelGrid, np.ndarray]:
+    """Return a finer grid over the cells around the vertices to keep.
 
     Args:
         keep: (vertices,) bool, by row of the parameter table.
@@ -86,8 +106,8 @@ def refine_grid(grid: Grid, keep: np.ndarray, resolution_ratio: float) -> tuple[
     return finer, np.argwhere(finer.index >= 0).astype(np.float32) / np.float32(resolution_ratio)
 
 
-def interpolate(grid: Grid, table: np.ndarray, positions: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Trilinear values (points, columns) of ``table`` (vertices, columns) at ``positions`` (points, 3), lattice units.
+def interpolate(grid: VoxelGrid, table: np.ndarray, positions: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Interpolate ``table`` (vertices, columns) trilinearly at ``positions`` (points, 3), lattice units.
 
     Corners without parameters count as ``outside`` (columns,).
     """

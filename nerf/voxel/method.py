@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 
 from nerf.settings import FieldConfig
-from nerf.voxel.field import load_field
-from nerf.voxel.train import train_field
+from nerf.voxel.field import load_voxel_field
+from nerf.voxel.train import train_voxel_field
 from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views
@@ -28,9 +28,9 @@ class VoxelMethod:
 
     def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
         """Train a field on ``views``, resuming from ``unfinished`` where an interrupted training left it."""
-        return train_field(views, self.config, context.device, context.seed, unfinished, context.progress)
+        return train_voxel_field(views, self.config, context.device, context.seed, unfinished, context.progress)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:
         """Load what the field's ``save`` wrote."""
-        return load_field(path, device)
+        return load_voxel_field(path, device)

@@ -7,11 +7,13 @@ from typing import Protocol
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 
+from nerf.compositing import over_background
 from nerf.voxel.adam_kernels import adam_step, neighbour_rows, smooth_density
-from nerf.voxel.grid import STEP, lens_array
+from nerf.voxel.field import lens_array
 from nerf.voxel.kernels import accumulate_gradient
-from nerf.voxel.state import State
+from nerf.voxel.state import VoxelTrainingState
 from nerf.voxel.torch_march import TorchGrid, march_rays
 from utils.camera import camera_directions
 from utils.views import Views
@@ -21,19 +23,26 @@ MAX_CHUNKS = 8  # gradient buffers, at most; one a thread
 
 
 class Optimiser(Protocol):
-    """Steps on a state's table."""
+    """Takes steps on a state's table."""
 
-    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
-        """One step on the pixels of ``batch``; returns their mean squared error before it."""
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
+        """Take one step and return the mean squared error before it.
 
-    def read_back(self, state: State) -> None:
-        """Put table, moments and peaks where ``state`` keeps them."""
+        Args:
+            batch, offsets: see ``TrainingPixels.draw_batch``.
+            rates: (4,) learning rates of raw density and RGB.
+            smoothing: how far raw densities move to their neighbours' mean, in [0, 1].
+            mark: whether to update the peaks.
+        """
+
+    def read_back(self, state: VoxelTrainingState) -> None:
+        """Copy table, moments and peaks into ``state``."""
 
 
 class CompiledOptimiser:
     """Adam on the touched vertices, in compiled loops, in place on the state's arrays."""
 
-    def __init__(self, state: State, views: Views) -> None:
+    def __init__(self, state: VoxelTrainingState, views: Views) -> None:
         self.state, self.count = state, state.step
         cameras = views.camera_to_world.float().contiguous().numpy()
         background = np.array(views.background, np.float32)
@@ -44,18 +53,17 @@ class CompiledOptimiser:
         self.neighbours = neighbour_rows(state.grid.index, state.grid.vertices)
         self.scratch = np.empty(state.grid.vertices, np.float32)
 
-    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
         """See ``Optimiser``."""
         state, grid = self.state, self.state.grid.arrays(self.state.table)
         error = accumulate_gradient(batch, offsets, self.views, grid, self.gradient, self.peak, mark)
         self.count += 1
         correction = np.array([1 - 0.9**self.count, 1 - 0.99**self.count], np.float32)
         adam_step(state.table, self.gradient, state.mean, state.square, rates, correction)
-        bound = np.float32(DENSITY_BOUND)
-        smooth_density(state.table, self.neighbours, np.float32(smoothness), bound, self.scratch)
+        smooth_density(state.table, self.neighbours, np.float32(smoothing), np.float32(DENSITY_BOUND), self.scratch)
         return float(error)
 
-    def read_back(self, state: State) -> None:
+    def read_back(self, state: VoxelTrainingState) -> None:
         """See ``Optimiser``."""
         state.peak = self.peak.max(axis=0)
 
@@ -63,7 +71,7 @@ class CompiledOptimiser:
 class TorchOptimiser:
     """The same step with torch's automatic differentiation, on any device."""
 
-    def __init__(self, state: State, views: Views, device: torch.device) -> None:
+    def __init__(self, state: VoxelTrainingState, views: Views, device: torch.device) -> None:
         self.grid = TorchGrid.of(state.grid, device)
         self.table, self.mean, self.square, self.peak = (
             torch.from_numpy(array).to(device).clone() for array in (state.table, state.mean, state.square, state.peak)
@@ -75,25 +83,25 @@ class TorchOptimiser:
         self.neighbours = torch.from_numpy(rows).to(device).long()
         self.count = state.step
 
-    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothness: float, mark: bool) -> float:
+    def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
         """See ``Optimiser``."""
         self.table.requires_grad_(True)
         error = self.error(torch.from_numpy(batch), torch.from_numpy(offsets), mark)
         # The compiled loops leave out the constant factor 2 / (3 pixels); Adam does not see constant factors.
-        (slope,) = torch.autograd.grad(error * (1.5 * len(batch)), self.table)
+        (gradient,) = torch.autograd.grad(error * (1.5 * len(batch)), self.table)
         self.table = self.table.detach()
         self.count += 1
-        touched = slope != 0
-        self.mean = torch.where(touched, 0.9 * self.mean + 0.1 * slope, self.mean)
-        self.square = torch.where(touched, 0.99 * self.square + 0.01 * slope**2, self.square)
+        touched = gradient != 0
+        self.mean = torch.where(touched, 0.9 * self.mean + 0.1 * gradient, self.mean)
+        self.square = torch.where(touched, 0.99 * self.square + 0.01 * gradient**2, self.square)
         size = (self.square / (1 - 0.99**self.count)).sqrt() + 1e-12
         change = torch.from_numpy(rates).to(self.table) * (self.mean / (1 - 0.9**self.count)) / size
         self.table = self.table - torch.where(touched, change, 0.0)
-        self.table[:, 0] = self.smoothed(smoothness)
+        self.table[:, 0] = smooth_raw_density(self.table[:, 0], self.neighbours, smoothing)
         return float(error.detach())
 
-    def error(self, batch: torch.Tensor, offsets: torch.Tensor, mark: bool) -> torch.Tensor:
-        """Mean squared colour error of the pixels of ``batch``."""
+    def error(self, batch: Tensor, offsets: Tensor, mark: bool) -> Tensor:
+        """Return the mean squared colour error of ``batch``, differentiable in the table; see ``Optimiser.step``."""
         device = self.table.device
         view, column, row, rays = batch.to(device).long().unbind(-1)
         pixel = torch.repeat_interleave(torch.arange(len(batch), device=device), rays)
@@ -104,25 +112,28 @@ class TorchOptimiser:
         at = torch.stack([column, row], -1)[pixel] + pattern
         pose = self.cameras[view[pixel]]
         directions = (pose[:, :3, :3] @ camera_directions(at, self.camera)[..., None])[..., 0]
-        step = STEP * self.grid.voxel
-        met = march_rays(pose[:, :3, 3], directions, offsets.to(device)[pixel], self.grid, self.table, step)
-        colour = met.colour + (1 - met.opacity)[:, None] * self.background
+        marched = march_rays(pose[:, :3, 3], directions, offsets.to(device)[pixel], self.grid, self.table)
+        colour = over_background(marched.colour, marched.opacity, self.background)
         mean = torch.zeros(len(batch), 3, device=device).index_add(0, pixel, colour / rays[pixel][:, None])
         if mark:
-            weights = met.weights[:, None].expand(-1, 8).reshape(-1)
-            self.peak.scatter_reduce_(0, met.corners.reshape(-1), weights, "amax")
+            weights = marched.weights[:, None].expand(-1, 8).reshape(-1)
+            self.peak.scatter_reduce_(0, marched.rows.reshape(-1), weights, "amax")
         return ((mean - self.images[view, row, column].float() / 255) ** 2).mean()
 
-    def smoothed(self, amount: float) -> torch.Tensor:
-        """The raw densities (vertices,) moved towards their neighbours' mean; see ``kernels.smooth_density``."""
-        raw = self.table[:, 0]
-        pairs = self.neighbours.reshape(-1, 3, 2)
-        both = (pairs >= 0).all(-1)
-        bends = raw[pairs.clamp(min=0)].mean(-1) - raw[:, None]
-        bend = torch.where(both, bends, torch.zeros_like(bends)).sum(-1)
-        return (raw + amount * bend / both.sum(-1).clamp(min=1)).clamp(-DENSITY_BOUND, DENSITY_BOUND)
-
-    def read_back(self, state: State) -> None:
+    def read_back(self, state: VoxelTrainingState) -> None:
         """See ``Optimiser``."""
         arrays = (self.table, self.mean, self.square, self.peak)
         state.table, state.mean, state.square, state.peak = (array.cpu().numpy().copy() for array in arrays)
+
+
+def smooth_raw_density(raw: Tensor, neighbours: Tensor, amount: float) -> Tensor:
+    """Return raw densities (vertices,) moved to their neighbours' mean; the twin of ``adam_kernels.smooth_density``.
+
+    Args:
+        neighbours: (vertices, 6), see ``adam_kernels.neighbour_rows``.
+    """
+    pairs = neighbours.reshape(-1, 3, 2)
+    both = (pairs >= 0).all(-1)
+    bends = raw[pairs.clamp(min=0)].mean(-1) - raw[:, None]
+    bend = torch.where(both, bends, torch.zeros_like(bends)).sum(-1)
+    return (raw + amount * bend / both.sum(-1).clamp(min=1)).clamp(-DENSITY_BOUND, DENSITY_BOUND)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from nerf.voxel.grid import BLOCK, Grid
+from nerf.compositing import accumulate_along_rays, compositing_weights, over_background
+from nerf.voxel.grid import BLOCK, STEP, VoxelGrid
+from nerf.voxel.kernels import MIN_OPTICAL_DEPTH, MIN_TRANSMITTANCE
 
-OPAQUE = 0.005  # transmittance below which a ray ends
-FAINT = 1e-3  # optical depth below which a sample is skipped
 RAYS_AT_ONCE = 1 << 16
 
 
@@ -22,141 +24,144 @@ class TorchGrid:
 
     origin: Tensor  # (3,)
     voxel: float
+    step: float
     index: Tensor  # (nx, ny, nz) int32
     blocks: Tensor  # bool
 
     @staticmethod
-    def of(grid: Grid, device: torch.device | str) -> TorchGrid:
-        """``grid`` on ``device``."""
-        arrays = (torch.from_numpy(a).to(device) for a in (grid.origin, grid.index, grid.blocks))
-        origin, index, blocks = arrays
-        return TorchGrid(origin, grid.voxel, index, blocks)
+    def of(grid: VoxelGrid, device: torch.device | str) -> TorchGrid:
+        """Copy ``grid`` to ``device``."""
+        origin, index, blocks = (torch.from_numpy(a).to(device) for a in (grid.origin, grid.index, grid.blocks))
+        return TorchGrid(origin, grid.voxel, grid.step, index, blocks)
+
+    def to_lattice(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rays (rays, 3) in lattice units; distances along them stay in scene units."""
+        return (origins - self.origin) / self.voxel, directions / self.voxel
+
+    def nearest_cell(self, cell: Tensor) -> Tensor:
+        """Return the cells (samples, 3) of the lattice that are nearest to ``cell`` (samples, 3)."""
+        limit = torch.tensor(self.index.shape, device=cell.device) - 2
+        return cell.clamp(min=0).minimum(limit)
+
+    def corner_rows(self, cell: Tensor) -> Tensor:
+        """Return the table rows (samples, 8) of the corners of cells (samples, 3); -1 where there is none."""
+        at = cell[:, None] + corner_offsets(cell.device)
+        return self.index[at[..., 0], at[..., 1], at[..., 2]].long()
+
+
+class RaySamples(NamedTuple):
+    """Samples of rays inside active cells, sorted by ray and distance."""
+
+    ray: Tensor  # (samples,)
+    distance: Tensor  # (samples,) along the ray, scene units
+    rows: Tensor  # (samples, 8) rows of the parameter table
+    trilinear: Tensor  # (samples, 8) interpolation weights
+
+    def where(self, chosen: Tensor) -> RaySamples:
+        """Return the samples that ``chosen`` (samples,) bool marks."""
+        return RaySamples(*(part[chosen] for part in self))
 
 
 @dataclass(frozen=True)
-class Marched:
-    """What rays meet."""
+class MarchedRays:
+    """Composited rays."""
 
     colour: Tensor  # (rays, 3), without the background
     opacity: Tensor  # (rays,)
     depth: Tensor  # (rays,) weighted sum of distances
-    corners: Tensor  # (samples, 8) rows of the parameter table
+    rows: Tensor  # (samples, 8) rows of the parameter table
     weights: Tensor  # (samples,) compositing weights
 
 
-def box_interval(start: Tensor, slope: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Where rays enter and leave the lattice's box: (rays,) each, in units of the ray's parameter."""
-    size = torch.tensor([side - 1 for side in shape], device=start.device, dtype=start.dtype)
-    safe = torch.where(slope.abs() < 1e-9, torch.full_like(slope, 1e-9), slope)
-    one, other = (1e-4 - start) / safe, (size - 1e-4 - start) / safe
+def corner_offsets(device: torch.device) -> Tensor:
+    """Return the offsets (8, 3) of a cell's corners."""
+    return torch.tensor(list(np.ndindex(2, 2, 2)), device=device)
+
+
+def box_interval(origins: Tensor, directions: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return the distances (rays,) at which rays (rays, 3), in lattice units, enter and leave the lattice's box."""
+    size = torch.tensor([side - 1 for side in shape], device=origins.device, dtype=origins.dtype)
+    safe = torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    one, other = (1e-4 - origins) / safe, (size - 1e-4 - origins) / safe
     near = torch.minimum(one, other).amax(-1).clamp(min=0)
     return near, torch.maximum(one, other).amin(-1)
 
 
-def sample_positions(
-    origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, step: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """All samples inside active cells, sorted by ray and distance.
+def active_samples(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid) -> RaySamples:
+    """Return all samples inside active cells.
 
     Args:
         origins, directions: (rays, 3), world; directions of unit length.
         offsets: (rays,) in [0, 1), distance of the first sample from the box in steps.
-        step: distance between samples, scene units.
-    Returns:
-        Ray (samples,), distance (samples,), corner rows (samples, 8), trilinear weights (samples, 8).
     """
-    start, slope = (origins - grid.origin) / grid.voxel, directions / grid.voxel
-    near, far = box_interval(start, slope, grid.index.shape)
-    counts = ((far - near) / step - offsets).ceil().clamp(min=0)
+    start, direction = grid.to_lattice(origins, directions)
+    near, far = box_interval(start, direction, grid.index.shape)
+    counts = ((far - near) / grid.step - offsets).ceil().clamp(min=0)
     longest = int(counts.max()) if len(counts) else 0
     number = torch.arange(longest, device=origins.device)
     ray, order = torch.nonzero(number < counts[:, None], as_tuple=True)
-    distance = near[ray] + (offsets[ray] + order) * step
-    position = start[ray] + slope[ray] * distance[:, None]
+    distance = near[ray] + (offsets[ray] + order) * grid.step
+    position = start[ray] + direction[ray] * distance[:, None]
     cell = position.floor().long()
-    limit = torch.tensor(grid.index.shape, device=cell.device) - 2
-    inside = ((cell >= 0) & (cell <= limit)).all(-1)
-    block = cell.clamp(min=0).minimum(limit) // BLOCK
-    inside &= grid.blocks[block[:, 0], block[:, 1], block[:, 2]]
+    nearest = grid.nearest_cell(cell)
+    block = nearest // BLOCK
+    inside = (cell == nearest).all(-1) & grid.blocks[block[:, 0], block[:, 1], block[:, 2]]
     ray, distance, position, cell = ray[inside], distance[inside], position[inside], cell[inside]
-    corner = torch.tensor(list(np.ndindex(2, 2, 2)), device=cell.device)  # (8, 3)
-    at = cell[:, None] + corner
-    rows = grid.index[at[..., 0], at[..., 1], at[..., 2]].long()
-    active = (rows >= 0).all(-1)
+    rows = grid.corner_rows(cell)
     fraction = (position - cell)[:, None]
-    weights = torch.where(corner.bool(), fraction, 1 - fraction).prod(-1)
-    return ray[active], distance[active], rows[active], weights[active]
+    weights = torch.where(corner_offsets(cell.device).bool(), fraction, 1 - fraction).prod(-1)
+    return RaySamples(ray, distance, rows, weights).where((rows >= 0).all(-1))
 
 
 @torch.no_grad()
-def solid_samples(
-    origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What ``sample_positions`` gives, without the samples that are all but clear."""
-    ray, distance, rows, trilinear = sample_positions(origins, directions, offsets, grid, step)
-    raw = (table[rows, 0] * trilinear).sum(-1)
-    solid = torch.nn.functional.softplus(raw) * (step / grid.voxel) > FAINT
-    return ray[solid], distance[solid], rows[solid], trilinear[solid]
+def dense_samples(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor) -> RaySamples:
+    """Return the active samples whose optical depth is not negligible."""
+    samples = active_samples(origins, directions, offsets, grid)
+    raw = (table[samples.rows, 0] * samples.trilinear).sum(-1)
+    return samples.where(softplus(raw) * STEP > float(MIN_OPTICAL_DEPTH))
 
 
-def march_rays(
-    origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor, step: float
-) -> Marched:
-    """Composited colour, opacity and depth of rays; differentiable in ``table`` (vertices, 4).
-
-    NeRF's eq. 3 with transmittance from the shifted cumulative optical depth; see ``nerf/voxel/kernels.py``.
-    """
-    ray, distance, rows, trilinear = solid_samples(origins, directions, offsets, grid, table, step)
-    values = (table[rows] * trilinear[..., None]).sum(1)  # (samples, 4)
-    weights = sample_weights(values[:, 0], ray, len(origins), step / grid.voxel)
-    colour = values.new_zeros(len(origins), 3).index_add(0, ray, weights[:, None] * values[:, 1:])
-    opacity = values.new_zeros(len(origins)).index_add(0, ray, weights)
-    depth = values.new_zeros(len(origins)).index_add(0, ray, weights.detach() * distance)
-    return Marched(colour, opacity.clamp(max=1), depth, rows, weights.detach())
+def march_rays(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor) -> MarchedRays:
+    """Composite rays (rays, 3), see ``active_samples``; differentiable in ``table`` (vertices, 4)."""
+    samples = dense_samples(origins, directions, offsets, grid, table)
+    values = (table[samples.rows] * samples.trilinear[..., None]).sum(1)  # (samples, 4)
+    rays, weights = len(origins), sample_weights(values[:, 0], samples.ray, len(origins))
+    colour = accumulate_along_rays(weights[:, None] * values[:, 1:], samples.ray, rays)
+    opacity = accumulate_along_rays(weights, samples.ray, rays)
+    depth = accumulate_along_rays(weights.detach() * samples.distance, samples.ray, rays)
+    return MarchedRays(colour, opacity.clamp(max=1), depth, samples.rows, weights.detach())
 
 
-def sample_weights(raw: Tensor, ray: Tensor, rays: int, thickness: float) -> Tensor:
-    """Compositing weights (samples,) of samples with raw densities ``raw``, sorted by ``ray`` and distance.
-
-    Args:
-        thickness: distance between samples, in voxels.
-    """
-    optical = torch.nn.functional.softplus(raw) * thickness
+def sample_weights(raw: Tensor, ray: Tensor, rays: int) -> Tensor:
+    """Return the compositing weights (samples,) of samples with raw densities ``raw``, sorted by ray and distance."""
     count = torch.bincount(ray, minlength=rays)
     first = torch.cumsum(count, 0) - count  # each ray's first sample
     place = torch.arange(len(ray), device=ray.device) - first[ray]
     # A row a ray: a running sum across rays would leak one ray's rounding into another's gradient.
-    by_ray = optical.new_zeros(rays, int(count.max()) if len(ray) else 1).index_put((ray, place), optical)
-    inside = (torch.cumsum(by_ray, 1) - by_ray)[ray, place]
-    passed = torch.exp(-inside.clamp(min=0))
-    alive = passed >= OPAQUE
-    after = passed * torch.exp(-optical)
-    alpha = torch.where(after < OPAQUE, torch.ones_like(optical), 1 - torch.exp(-optical))
-    return torch.where(alive, passed * alpha, torch.zeros_like(passed))
+    by_ray = raw.new_zeros(rays, int(count.max()) if len(ray) else 1)
+    by_ray = by_ray.index_put((ray, place), softplus(raw) * STEP)
+    return compositing_weights(by_ray, float(MIN_TRANSMITTANCE))[ray, place]
 
 
 def shade(
-    origins: Tensor, directions: Tensor, ray: Tensor, distance: Tensor, grid: TorchGrid, table: Tensor, step: float
+    origins: Tensor, directions: Tensor, ray: Tensor, distance: Tensor, grid: TorchGrid, table: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Colour (rays, 3), without the background, and opacity (rays,); differentiable in the rays.
+    """Return colour (rays, 3), without the background, and opacity (rays,); differentiable in the rays.
 
     The samples, ``distance`` (samples,) along each one's ``ray`` (samples,), move with the rays and stay where they
     are along them: gradients flow through the trilinear weights, to no parameter.
     """
-    start, slope = (origins - grid.origin) / grid.voxel, directions / grid.voxel  # (rays, 3)
-    position = start[ray] + slope[ray] * distance[:, None]  # (samples, 3)
-    limit = torch.tensor(grid.index.shape, device=table.device) - 2
-    cell = position.detach().long().clamp(min=0).minimum(limit)
-    corner = torch.tensor(list(np.ndindex(2, 2, 2)), device=table.device)  # (8, 3)
-    at = cell[:, None] + corner
-    rows = grid.index[at[..., 0], at[..., 1], at[..., 2]]  # (samples, 8)
+    start, direction = grid.to_lattice(origins, directions)  # (rays, 3)
+    position = start[ray] + direction[ray] * distance[:, None]  # (samples, 3)
+    cell = grid.nearest_cell(position.detach().long())
+    rows = grid.corner_rows(cell)
     values = table[rows.clamp(min=0)].unflatten(1, (2, 2, 2)).to(position.dtype)  # (samples, 2, 2, 2, 4)
-    for axis, part in enumerate((position - cell).unbind(-1)):
-        values = torch.lerp(values[:, 0], values[:, 1], part.view(-1, *[1] * (3 - axis)))
-    weights = sample_weights(values[:, 0], ray, len(origins), step / grid.voxel)
+    for axis, fraction in enumerate((position - cell).unbind(-1)):
+        values = torch.lerp(values[:, 0], values[:, 1], fraction.view(-1, *[1] * (3 - axis)))
+    weights = sample_weights(values[:, 0], ray, len(origins))
     weights = weights * (rows >= 0).all(-1)  # rounding may put a sample on the other side of a cell's face
-    colour = weights.new_zeros(len(origins), 3).index_add(0, ray, weights[:, None] * values[:, 1:])
-    return colour, weights.new_zeros(len(origins)).index_add(0, ray, weights)
+    colour = accumulate_along_rays(weights[:, None] * values[:, 1:], ray, len(origins))
+    return colour, accumulate_along_rays(weights, ray, len(origins))
 
 
 def render_pixels(
@@ -165,40 +170,47 @@ def render_pixels(
     grid: TorchGrid,
     table: Tensor,
     background: tuple[float, float, float],
-    step: float,
     contrast: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Colour (h, w, 3), opacity and depth (h, w) at ``pixels`` (h, w, 2); 2 x 2 rays where neighbours differ."""
+    """Return colour (height, width, 3), opacity and depth (height, width) at ``pixels`` (height, width, 2).
+
+    Args:
+        rays_of: origins and directions of the rays through pixels (rays, 2).
+        contrast: pixels that differ from a neighbour by more are rendered again, with 2 x 2 rays.
+    """
     behind = torch.tensor(background, device=table.device)
 
-    def through(at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @torch.no_grad()
+    def render_rays(at: Tensor) -> list[Tensor]:
         parts = []
         for chunk in at.reshape(-1, 2).split(RAYS_AT_ONCE):
-            origins, directions = rays_of(chunk)
-            offsets = torch.full_like(chunk[:, 0], 0.5)
-            with torch.no_grad():
-                met = march_rays(origins, directions, offsets, grid, table, step * grid.voxel)
-            parts.append((met.colour + (1 - met.opacity)[:, None] * behind, met.opacity, met.depth))
-        return tuple(torch.cat(part) for part in zip(*parts))  # type: ignore[return-value]
+            marched = march_rays(*rays_of(chunk), torch.full_like(chunk[:, 0], 0.5), grid, table)
+            colour = over_background(marched.colour, marched.opacity, behind)
+            parts.append((colour, marched.opacity, marched.depth))
+        return [torch.cat(part) for part in zip(*parts)]
 
     shape = pixels.shape[:2]
-    colour, opacity, depth = through(pixels)
-    again = differs(torch.cat([colour, opacity[:, None]], -1).reshape(*shape, 4), contrast).reshape(-1)
+    colour, opacity, depth = render_rays(pixels)
+    again = edge_pixels(torch.cat([colour, opacity[:, None]], -1).reshape(*shape, 4), contrast).reshape(-1)
     if bool(again.any()):
         pattern = torch.tensor([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]], device=pixels.device)
-        finer = through(pixels.reshape(-1, 2)[again][:, None] + pattern)
+        finer = render_rays(pixels.reshape(-1, 2)[again][:, None] + pattern)
         colour[again], opacity[again], depth[again] = (part.unflatten(0, (-1, 4)).mean(1) for part in finer)
     depth = torch.where(opacity > 1e-3, depth / opacity.clamp(min=1e-3), torch.zeros_like(depth))
     return colour.reshape(*shape, 3), opacity.reshape(shape), depth.reshape(shape)
 
 
-def differs(image: Tensor, contrast: float) -> Tensor:
-    """Pixels (h, w) of which a channel of ``image`` (h, w, channels) differs from a side neighbour's by more."""
-    result = torch.zeros(image.shape[:2], dtype=torch.bool, device=image.device)
+def edge_pixels(image: Tensor, contrast: float) -> Tensor:
+    """Return a mask (height, width) of the pixels that differ from one beside them by more than ``contrast``.
+
+    Args:
+        image: (height, width, channels); the largest difference of a channel counts.
+    """
+    mask = torch.zeros(image.shape[:2], dtype=torch.bool, device=image.device)
     down = (image[1:] - image[:-1]).abs().amax(-1) > contrast
     right = (image[:, 1:] - image[:, :-1]).abs().amax(-1) > contrast
-    result[1:] |= down
-    result[:-1] |= down
-    result[:, 1:] |= right
-    result[:, :-1] |= right
-    return result
+    mask[1:] |= down
+    mask[:-1] |= down
+    mask[:, 1:] |= right
+    mask[:, :-1] |= right
+    return mask

@@ -7,8 +7,8 @@ import torch
 
 from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField
-from nerf.voxel.grid import Grid, make_grid
-from nerf.voxel.state import State
+from nerf.voxel.grid import VoxelGrid, make_grid
+from nerf.voxel.state import VoxelTrainingState
 from tests.inerf.scene import camera, render
 from utils.camera import Intrinsics
 from utils.views import Views
@@ -19,7 +19,7 @@ WHITE = (1.0, 1.0, 1.0)
 
 
 def ball_cells(count: int, seed: int = 0) -> np.ndarray:
-    """Cells (count, count + 1, count - 2) of a ball from which a fifth is taken at random."""
+    """Return cells (count, count + 1, count - 2) of a ball from which a fifth is removed at random."""
     shape = (count, count + 1, count - 2)
     middle = (np.argwhere(np.ones(shape)) + 0.5 - np.array(shape) / 2) / (0.45 * count)
     ball = (np.linalg.norm(middle, axis=1) < 1).reshape(shape)
@@ -27,7 +27,7 @@ def ball_cells(count: int, seed: int = 0) -> np.ndarray:
 
 
 def random_table(vertices: int, seed: int = 0) -> np.ndarray:
-    """Raw densities from clear to dense and colours: (vertices, 4)."""
+    """Return raw densities from clear to dense, and colours: (vertices, 4)."""
     generator = np.random.default_rng(seed)
     table = generator.random((vertices, 4), np.float32)
     table[:, 0] = generator.normal(-1.5, 2.0, vertices)
@@ -35,44 +35,44 @@ def random_table(vertices: int, seed: int = 0) -> np.ndarray:
 
 
 def random_field(count: int = 21, side: float = 1.4, seed: int = 0) -> VoxelField:
-    """A field of noise on a ball with holes, its longest side ``side``, in front of a coloured background."""
+    """Return a field of noise on a ball with holes, its longest side ``side``, in front of a coloured background."""
     cells = ball_cells(count, seed)
     grid = make_grid(-0.5 * side / count * np.array(cells.shape), side / count, cells)
     return VoxelField(grid, torch.from_numpy(random_table(grid.vertices, seed)), (0.9, 0.6, 0.3))
 
 
 def full_field(shape: tuple[int, int, int], voxel: float, raw: float, background: tuple = WHITE) -> VoxelField:
-    """A box of ``shape`` cells around the origin, of one raw density, blue."""
+    """Return a blue box of ``shape`` cells around the origin, of one raw density."""
     grid = make_grid(-0.5 * voxel * np.array(shape), voxel, np.ones(shape, bool))
     table = torch.tensor([raw, 0.1, 0.2, 0.7]).repeat(grid.vertices, 1)
     return VoxelField(grid, table, background)
 
 
 def ball_views(intrinsics: Intrinsics = CAMERA) -> Views:
-    """24 views of the spheres' world."""
+    """Return 24 views of the world of spheres."""
     poses = [camera(60 * step + ring, ring) for ring in (-50, -20, 15, 50) for step in range(6)]
-    pictures = torch.stack([render(pose, intrinsics).colour for pose in poses])
-    images = (255 * pictures).round().clamp(0, 255).to(torch.uint8)
+    images = torch.stack([render(pose, intrinsics).colour for pose in poses])
+    images = (255 * images).round().clamp(0, 255).to(torch.uint8)
     names = tuple(str(number) for number in range(len(poses)))
     return Views(images, None, torch.stack(poses).float(), intrinsics, names, WHITE)
 
 
-def state_of(field: VoxelField) -> State:
-    """A state of training that stands at ``field``."""
+def state_of(field: VoxelField) -> VoxelTrainingState:
+    """Return a training state whose parameters are those of ``field``."""
     table = field.table.numpy().copy()
     empty = np.zeros_like(table)
-    return State(field.grid, table, empty, empty.copy(), np.zeros(len(table), np.float32))
+    return VoxelTrainingState(field.grid, table, empty, empty.copy(), np.zeros(len(table), np.float32))
 
 
 def random_batch(views: Views, pixels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (pixels, 4) anywhere in the views, with one ray or four, and offsets (pixels,)."""
+    """Draw pixels (pixels, 4) anywhere in the views, with one ray or four, and offsets (pixels,)."""
     generator = np.random.default_rng(seed)
     limits = (len(views), views.intrinsics.width, views.intrinsics.height)
     where = np.stack([*(generator.integers(0, limit, pixels) for limit in limits), generator.choice([1, 4], pixels)], 1)
     return where.astype(np.int32), generator.random(pixels, np.float32)
 
 
-def grids_equal(one: Grid, other: Grid) -> bool:
-    """Whether two grids are the same in every number."""
+def grids_equal(one: VoxelGrid, other: VoxelGrid) -> bool:
+    """Return whether two grids are equal in every number."""
     arrays = ((one.origin, other.origin), (one.index, other.index), (one.blocks, other.blocks))
     return one.voxel == other.voxel and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in arrays)

@@ -11,9 +11,9 @@ import torch
 
 import nerf.voxel.train
 from nerf.settings import FieldConfig
-from nerf.voxel.field import VoxelField, load_field
-from nerf.voxel.state import save_state
-from nerf.voxel.train import train_field
+from nerf.voxel.field import VoxelField, load_voxel_field
+from nerf.voxel.state import VoxelTrainingState, save_state
+from nerf.voxel.train import train_voxel_field
 from tests.inerf.scene import camera, render
 from tests.nerf.scene import CAMERA, CONFIG, WHITE, ball_views
 from utils.camera import Intrinsics
@@ -52,7 +52,7 @@ def seen_with(gains: np.ndarray) -> Views:
 
 
 def trained(views: Views, checkpoint: Path | None = None, config: FieldConfig = LONGER) -> VoxelField:
-    return train_field(views, config, CPU, 0, checkpoint, Progress(quiet=True))
+    return train_voxel_field(views, config, CPU, 0, checkpoint, Progress(quiet=True))
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_alike_views_train_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *gains: False)
     assert torch.equal(trained(ball_views()).table, field.table)
     field.save(tmp_path / "field.safetensors")
-    assert not load_field(tmp_path / "field.safetensors").exposure_varies
+    assert not load_voxel_field(tmp_path / "field.safetensors").exposure_varies
 
 
 def test_a_field_of_varied_views_is_better_for_it(
@@ -114,7 +114,7 @@ def test_a_field_of_varied_views_is_better_for_it(
 ) -> None:
     assert field.exposure_varies
     field.save(tmp_path / "field.safetensors")
-    assert load_field(tmp_path / "field.safetensors").exposure_varies
+    assert load_voxel_field(tmp_path / "field.safetensors").exposure_varies
     monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *gains: False)
     naive = trained(varied)
     errors = {}
@@ -135,7 +135,7 @@ def test_an_interrupted_training_of_varied_views_ends_with_the_same_field(
     monkeypatch.setattr(nerf.voxel.train, "SAVE_EVERY", 100)
     last = LONGER.steps - 150
 
-    def interrupted(path: Path, state: nerf.voxel.train.State) -> None:
+    def interrupted(path: Path, state: VoxelTrainingState) -> None:
         save_state(path, state)
         if state.step >= last:
             raise KeyboardInterrupt

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nerf.mlp.field import MlpField, empty_networks, frozen, load_mlp_field
-from nerf.mlp.march import Networks, composite, march
-from nerf.mlp.volume import Rays, axis_rays, importance_depths, intervals, stratified_depths
+from nerf.mlp.field import MlpField, load_mlp_field
+from nerf.mlp.network import NerfNetworks
+from nerf.mlp.rendering import render_rays, render_samples
+from nerf.mlp.sampling import AxisRays, axis_rays, importance_depths, intervals, stratified_depths
 from nerf.settings import NerfConfig
 from tests.inerf.scene import camera
 from utils.camera import Intrinsics, pixel_centres
@@ -28,29 +29,28 @@ CONFIG = NerfConfig(
 BACKGROUND = (0.2, 0.9, 0.6)
 
 
-def random_networks(config: NerfConfig = CONFIG, opaque_end: bool = False) -> Networks:
-    """Networks of which about half the space is dense."""
-    networks = empty_networks(config, opaque_end)
-    for seed, network in enumerate((networks.coarse, networks.fine)):
-        if network is not None:
-            network.double().initialise(torch.Generator().manual_seed(seed))
-            with torch.no_grad():
-                network.density.weight *= 40
-                network.density.bias.zero_()
-                network.colour.weight *= 8
+def random_networks(config: NerfConfig = CONFIG, opaque_end: bool = False) -> NerfNetworks:
+    """Return networks with density in about half of space."""
+    networks = NerfNetworks.uninitialised(config, opaque_end)
+    for seed, network in enumerate(networks.networks.values()):
+        network.double().initialise(torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            network.density.weight *= 40
+            network.density.bias.zero_()
+            network.colour.weight *= 8
     return networks
 
 
 def field_of(config: NerfConfig = CONFIG, opaque_end: bool = False) -> MlpField:
-    return MlpField(frozen(random_networks(config, opaque_end)), BACKGROUND)
+    return MlpField(random_networks(config, opaque_end).freeze(), BACKGROUND)
 
 
-def all_rays(pose: Tensor = POSE) -> Rays:
+def all_rays(pose: Tensor = POSE) -> AxisRays:
     return axis_rays(pixel_centres(CAMERA).reshape(-1, 2).double(), CAMERA, pose)
 
 
-def slow_composite(network: torch.nn.Module, rays: Rays, depths: Tensor, opaque_end: bool) -> tuple[Tensor, Tensor]:
-    """Colour and opacity of all rays, every sample asked for everything, and differentiated through everything."""
+def slow_composite(network: torch.nn.Module, rays: AxisRays, depths: Tensor, opaque_end: bool) -> tuple[Tensor, Tensor]:
+    """Return colour and opacity of all rays, with every sample evaluated and differentiated."""
     count, samples = depths.shape
     hidden = network.hidden(rays.points(depths).reshape(-1, 3))
     ray = torch.arange(count).repeat_interleave(samples)
@@ -58,65 +58,66 @@ def slow_composite(network: torch.nn.Module, rays: Rays, depths: Tensor, opaque_
     colours = network.colours(hidden, directions, ray).view(count, samples, 3)
     density = torch.relu(network.raw_density(hidden)).view(count, samples)
     alpha = 1 - torch.exp(-density * intervals(depths, opaque_end) * rays.directions.norm(dim=-1, keepdim=True))
-    light, colour = torch.ones_like(alpha[:, 0]), torch.zeros_like(rays.directions)
+    transmittance, colour = torch.ones_like(alpha[:, 0]), torch.zeros_like(rays.directions)
     for sample in range(samples):
-        colour = colour + (light * alpha[:, sample])[:, None] * colours[:, sample]
-        light = light * (1 - alpha[:, sample])
-    return colour, 1 - light
+        colour = colour + (transmittance * alpha[:, sample])[:, None] * colours[:, sample]
+        transmittance = transmittance * (1 - alpha[:, sample])
+    return colour, 1 - transmittance
 
 
 @pytest.mark.parametrize("opaque_end", [False, True])
 def test_rays_equal_their_slow_twin_with_all_gradients(opaque_end: bool) -> None:
-    """Samples that are left out change neither the picture nor any gradient."""
-    pictures, slopes = [], []
+    """Samples that are left out change neither colours nor gradients."""
+    images, gradients = [], []
     target = torch.rand(63, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     for fast in (True, False):
         network, pose = random_networks().coarse, POSE.clone().requires_grad_(True)
         rays = all_rays(pose)
         depths = stratified_depths(1.8, 4.5, 12, torch.zeros(63, 0, dtype=torch.float64))
         if fast:
-            shown = composite(network, rays, depths, opaque_end, noise=None)
-            colour, opacity = shown.colour, shown.opacity
-            assert 0.2 < float((shown.weights > 0).double().mean()) < 0.9
+            rendered = render_samples(network, rays, depths, opaque_end, noise=None)
+            colour, opacity = rendered.colour, rendered.opacity
+            assert 0.2 < float((rendered.weights > 0).double().mean()) < 0.9
         else:
             colour, opacity = slow_composite(network, rays, depths, opaque_end)
         ((colour - target).square().sum() + opacity.square().sum()).backward()
-        pictures.append(torch.cat([colour, opacity[:, None]], 1).detach())
-        slopes.append([pose.grad, *(parameter.grad for parameter in network.parameters())])
-    assert float(pictures[1].std()) > 0.1
-    torch.testing.assert_close(pictures[0], pictures[1], atol=1e-6, rtol=0)
-    for fast_slope, slow_slope in zip(*slopes):
-        assert fast_slope is not None and slow_slope is not None
-        torch.testing.assert_close(fast_slope, slow_slope, atol=1e-5, rtol=1e-5)
+        images.append(torch.cat([colour, opacity[:, None]], 1).detach())
+        gradients.append([pose.grad, *(parameter.grad for parameter in network.parameters())])
+    assert float(images[1].std()) > 0.1
+    torch.testing.assert_close(images[0], images[1], atol=1e-6, rtol=0)
+    for fast_gradient, slow_gradient in zip(*gradients):
+        assert fast_gradient is not None and slow_gradient is not None
+        torch.testing.assert_close(fast_gradient, slow_gradient, atol=1e-5, rtol=1e-5)
 
 
 def test_noise_moves_densities() -> None:
     network, rays = random_networks().coarse, all_rays()
     depths = stratified_depths(1.8, 4.5, 12, torch.zeros(63, 0, dtype=torch.float64))
-    plain = composite(network, rays, depths, False, noise=torch.zeros(63, 12).double())
-    thick, clear = (composite(network, rays, depths, False, torch.full((63, 12), by).double()) for by in (1e3, -1e3))
-    assert torch.equal(plain.colour, composite(network, rays, depths, False, None).colour)
+    plain = render_samples(network, rays, depths, False, noise=torch.zeros(63, 12).double())
+    thick, clear = (
+        render_samples(network, rays, depths, False, torch.full((63, 12), by).double()) for by in (1e3, -1e3)
+    )
+    assert torch.equal(plain.colour, render_samples(network, rays, depths, False, None).colour)
     assert float(thick.opacity.min()) == pytest.approx(1.0) and float(clear.opacity.max()) == 0
-    shown = clear.on(torch.tensor(BACKGROUND).double())
-    torch.testing.assert_close(shown, torch.tensor(BACKGROUND).double().expand(63, 3))
+    rendered = clear.over(torch.tensor(BACKGROUND).double())
+    torch.testing.assert_close(rendered, torch.tensor(BACKGROUND).double().expand(63, 3))
 
 
 def test_the_fine_network_sees_the_sorted_union() -> None:
-    networks, rays = frozen(random_networks()), all_rays()
-    coarse, fine = march(networks, rays)
+    networks, rays = random_networks().freeze(), all_rays()
+    coarse, fine = render_rays(networks, rays)
     depths = stratified_depths(1.8, 4.5, 10, torch.zeros(63, 0, dtype=torch.float64))
-    expected = composite(networks.coarse, rays, depths, False, None)
+    expected = render_samples(networks.coarse, rays, depths, False, None)
     torch.testing.assert_close(coarse.colour, expected.colour)
     drawn = importance_depths(depths, coarse.weights, torch.linspace(0, 1, 8).double().expand(63, -1))
     both = torch.stack([torch.tensor(sorted(row)) for row in torch.cat([depths, drawn], 1).tolist()])
     assert networks.fine is not None
-    torch.testing.assert_close(fine.colour, composite(networks.fine, rays, both, False, None).colour)
+    torch.testing.assert_close(fine.colour, render_samples(networks.fine, rays, both, False, None).colour)
 
 
-def full_density(field: MlpField, density: float, colour: tuple[float, float, float]) -> MlpField:
-    """The field made one fog of a density and a colour."""
-    for network in (field.networks.coarse, field.networks.fine):
-        assert network is not None
+def fill_space(field: MlpField, density: float, colour: tuple[float, float, float]) -> MlpField:
+    """Give the field one density and one colour everywhere."""
+    for network in field.networks.networks.values():
         for head, values in ((network.density, [density]), (network.colour, [math.log(c / (1 - c)) for c in colour])):
             head.weight.zero_()
             head.bias.copy_(torch.tensor(values))
@@ -124,9 +125,9 @@ def full_density(field: MlpField, density: float, colour: tuple[float, float, fl
 
 
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.7, 1e4])
-def test_fog_of_constant_density(density: float) -> None:
-    rendering = full_density(field_of(), density, (0.1, 0.5, 0.8)).render(POSE, CAMERA)
-    stretch = all_rays().stretch().view(7, 9)
+def test_constant_density_follows_its_closed_form(density: float) -> None:
+    rendering = fill_space(field_of(), density, (0.1, 0.5, 0.8)).render(POSE, CAMERA)
+    stretch = all_rays().lengths().view(7, 9)
     opacity = 1 - torch.exp(-density * (CONFIG.far - CONFIG.near) * stretch)  # type: ignore[operator]
     torch.testing.assert_close(rendering.opacity, opacity.float(), atol=1e-6, rtol=0)
     own, behind = torch.tensor((0.1, 0.5, 0.8)), torch.tensor(BACKGROUND)
@@ -139,7 +140,7 @@ def test_fog_of_constant_density(density: float) -> None:
     assert rendering.colour.dtype == rendering.depth.dtype == torch.float32
 
 
-def test_a_picture_is_its_pixels_whatever_the_chunk() -> None:
+def test_an_image_is_its_pixels_whatever_the_chunk() -> None:
     field = field_of()
     small = MlpField(replace(field.networks, config=replace(CONFIG, chunk=5)), BACKGROUND)
     whole, parts = field.render(POSE, CAMERA), small.render(POSE, CAMERA)
@@ -164,29 +165,28 @@ def test_the_pose_s_gradient_equals_finite_differences() -> None:
         return (field.render_pixels(pixels, moved(POSE, change), CAMERA) - target).square().mean()
 
     change = torch.zeros(12, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(loss(change), change)
-    assert float(slope.abs().max()) > 1e-2
+    (gradient,) = torch.autograd.grad(loss(change), change)
+    assert float(gradient.abs().max()) > 1e-2
     for entry in range(12):
         step = torch.zeros(12, dtype=torch.float64)
         step[entry] = 1e-6
-        assert float(slope[entry]) == pytest.approx(float(loss(step) - loss(-step)) / 2e-6, rel=1e-4, abs=1e-7)
+        assert float(gradient[entry]) == pytest.approx(float(loss(step) - loss(-step)) / 2e-6, rel=1e-4, abs=1e-7)
 
 
 def test_gradients_flow_to_the_pose_and_to_nothing_else() -> None:
     field, pose = field_of(), POSE.clone().requires_grad_(True)
     field.render_pixels(torch.tensor([[4.5, 3.5]]), pose, CAMERA).sum().backward()
     assert pose.grad is not None and float(pose.grad.abs().max()) > 0
-    assert all(parameter.grad is None for parameter in field.networks.parameters())
+    assert all(parameter.grad is None for parameter in field.networks.named_parameters().values())
     assert not field.render(pose, CAMERA).colour.requires_grad
 
 
 @pytest.mark.parametrize("importance", [0, 8])
 def test_field_comes_back_bit_for_bit(importance: int, tmp_path: Path) -> None:
     networks = random_networks(replace(CONFIG, N_importance=importance), opaque_end=True)
-    for network in (networks.coarse, networks.fine):
-        if network is not None:
-            network.float()
-    field = MlpField(frozen(networks), BACKGROUND, shift=0.03)
+    for network in networks.networks.values():
+        network.float()
+    field = MlpField(networks.freeze(), BACKGROUND, shift=0.03)
     field.save(tmp_path / "field.safetensors")
     again = load_mlp_field(tmp_path / "field.safetensors")
     assert (again.background, again.shift, again.networks.config) == (BACKGROUND, 0.03, networks.config)
@@ -194,9 +194,9 @@ def test_field_comes_back_bit_for_bit(importance: int, tmp_path: Path) -> None:
     assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("colour", "opacity", "depth"))
 
 
-def test_a_file_that_does_not_fit_is_told(tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     networks = random_networks()
-    field, path = MlpField(frozen(networks), BACKGROUND), tmp_path / "field.safetensors"
+    field, path = MlpField(networks.freeze(), BACKGROUND), tmp_path / "field.safetensors"
     field.save(path)
     tensors, header = load_tensors(path)
     for broken in (
@@ -209,12 +209,11 @@ def test_a_file_that_does_not_fit_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
-def test_lower_precision_shows_nearly_the_same(precision: str) -> None:
+def test_lower_precision_renders_nearly_the_same(precision: str) -> None:
     networks = random_networks(replace(CONFIG, precision=precision))
-    for network in (networks.coarse, networks.fine):
-        assert network is not None
+    for network in networks.networks.values():
         network.float()
-    exact = MlpField(frozen(replace(networks, config=CONFIG)), BACKGROUND).render(POSE, CAMERA)
+    exact = MlpField(replace(networks, config=CONFIG).freeze(), BACKGROUND).render(POSE, CAMERA)
     rough = MlpField(networks, BACKGROUND).render(POSE, CAMERA)
     assert float((exact.colour - rough.colour).abs().mean()) < 0.03
     assert torch.get_float32_matmul_precision() == "highest"

@@ -1,4 +1,4 @@
-"""Checkpoints of nerf-pytorch: pictures against numbers of its own code, and every way a file can be wrong."""
+"""Checkpoints of nerf-pytorch: images against numbers of its own code, and every way a file can be wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from nerf.fields import load_any_field
 from nerf.mlp.field import MlpField
 from nerf.mlp.method import MlpMethod
-from nerf.mlp.volume import axis_rays
+from nerf.mlp.sampling import axis_rays
 from nerf.settings import NerfConfig
 from tests.nerf.mlp.official_weights import Case, cases, content
 from utils.camera import pixel_centres
@@ -26,17 +26,17 @@ CASES = cases(Path(__file__).with_name("nerf_pytorch.json"))
 SMALL = CASES["small"]
 
 
-def taken(case: Case, config: NerfConfig) -> MlpField:
-    """The field that takes the place of training."""
+def imported(case: Case, config: NerfConfig) -> MlpField:
+    """Return the field that replaces training."""
     field = MlpMethod(config).train(case.views(), RunContext(torch.device("cpu")), None)
     assert isinstance(field, MlpField)
     return field
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_pictures_are_those_of_nerf_pytorch(name: str, tmp_path: Path) -> None:
+def test_images_are_those_of_nerf_pytorch(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    field = taken(case, case.write_tar(tmp_path / "200000.tar"))
+    field = imported(case, case.write_tar(tmp_path / "200000.tar"))
     rendering = field.render(case.pose, case.camera)
     colour, opacity, disparity = (case.numbers[key] for key in ("colour", "opacity", "disparity"))
     assert float(colour.std()) > 0.05
@@ -44,29 +44,29 @@ def test_pictures_are_those_of_nerf_pytorch(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(rendering.opacity, opacity, atol=1e-5, rtol=0)
     seen = opacity > 0.01
     pixels = pixel_centres(case.camera).reshape(-1, 2) - 0.5
-    stretch = axis_rays(pixels, case.camera, case.pose).stretch().view(opacity.shape)
+    stretch = axis_rays(pixels, case.camera, case.pose).lengths().view(opacity.shape)
     torch.testing.assert_close(rendering.depth[seen], (stretch / disparity)[seen], atol=1e-4, rtol=1e-5)
     single = field.render_pixels(pixel_centres(case.camera).reshape(-1, 2), case.pose, case.camera)
     torch.testing.assert_close(single.view_as(colour), colour, atol=1e-5, rtol=0)
 
 
-def test_another_size_of_picture_shows_the_same(tmp_path: Path) -> None:
-    """The half pixel is one of the training pictures, whatever is rendered."""
-    field = taken(SMALL, SMALL.write_tar(tmp_path / "200000.tar"))
+def test_another_image_size_shows_the_same(tmp_path: Path) -> None:
+    """The half pixel is one of the training images, whatever is rendered."""
+    field = imported(SMALL, SMALL.write_tar(tmp_path / "200000.tar"))
     thrice = SMALL.camera.resized(3 * SMALL.camera.width, 3 * SMALL.camera.height)
     middle = field.render(SMALL.pose, thrice).colour[1::3, 1::3]  # the same rays
     torch.testing.assert_close(middle, SMALL.numbers["colour"], atol=1e-5, rtol=0)
 
 
-def test_it_is_saved_and_read_with_its_conventions(tmp_path: Path) -> None:
-    field = taken(SMALL, SMALL.write_tar(tmp_path / "200000.tar"))
+def test_it_is_saved_and_loaded_with_its_conventions(tmp_path: Path) -> None:
+    field = imported(SMALL, SMALL.write_tar(tmp_path / "200000.tar"))
     field.save(tmp_path / "field.safetensors")
     again = load_any_field(tmp_path / "field.safetensors")
     assert torch.equal(again.render(SMALL.pose, SMALL.camera).colour, field.render(SMALL.pose, SMALL.camera).colour)
     assert str(tmp_path).encode() not in (tmp_path / "field.safetensors").read_bytes()
 
 
-def test_the_paper_s_bounds_are_taken_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_paper_s_bounds_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(SMALL.write_tar(tmp_path / "200000.tar"), near=None, far=None)
     field = MlpMethod(config).train(SMALL.views(), RunContext(torch.device("cpu"), progress=Progress()), None)
     assert isinstance(field, MlpField)
@@ -76,10 +76,10 @@ def test_the_paper_s_bounds_are_taken_aloud(tmp_path: Path, capsys: pytest.Captu
 
 
 def error_of(broken: Any, tmp_path: Path, config: NerfConfig = SMALL.config) -> str:
-    """What is said where a file holds ``broken``."""
+    """Return the error of a file that holds ``broken``."""
     torch.save(broken, tmp_path / "200000.tar")
     with pytest.raises(InputError) as caught:
-        taken(SMALL, replace(config, ft_path=str(tmp_path / "200000.tar")))
+        imported(SMALL, replace(config, ft_path=str(tmp_path / "200000.tar")))
     assert "200000.tar" in str(caught.value)
     return str(caught.value)
 
@@ -123,21 +123,21 @@ def with_value(key: str, value: Any) -> Callable[[dict], None]:
         (with_value("alpha_linear.bias", torch.tensor([torch.nan])), "alpha_linear.bias"),
     ],
 )
-def test_damage_is_told(damage: Callable[[dict], None], said: str, tmp_path: Path) -> None:
+def test_damage_is_reported(damage: Callable[[dict], None], said: str, tmp_path: Path) -> None:
     saved = content(SMALL.config, 1)
     damage(saved)
     assert said in error_of(saved, tmp_path)
 
 
-def test_whatever_else_is_told(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "holds a list" in error_of([1, 2], tmp_path)
     config = replace(SMALL.config, ft_path=str(tmp_path / "none.tar"))
-    with pytest.raises(InputError, match=r"none\.tar.* is no file"):
-        taken(SMALL, config)
+    with pytest.raises(InputError, match=r"none\.tar.* is not a file"):
+        imported(SMALL, config)
     for junk in (b"", b"not a checkpoint", pickle.dumps(print)):
         Path(config.ft_path).write_bytes(junk)
         with pytest.raises(InputError, match=r"none\.tar"):
-            taken(SMALL, config)
+            imported(SMALL, config)
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "trapped").exists()
 
 
-def test_the_coarse_network_alone_will_do(tmp_path: Path) -> None:
+def test_the_coarse_network_alone_suffices(tmp_path: Path) -> None:
     saved = content(SMALL.config, 1)
     del saved["network_fine_state_dict"], saved["optimizer_state_dict"]
     torch.save(saved, tmp_path / "coarse.tar")
-    field = taken(SMALL, replace(SMALL.config, N_importance=0, ft_path=str(tmp_path / "coarse.tar")))
+    field = imported(SMALL, replace(SMALL.config, N_importance=0, ft_path=str(tmp_path / "coarse.tar")))
     assert float(field.render(SMALL.pose, SMALL.camera).opacity.max()) > 0.5

@@ -1,4 +1,4 @@
-"""Training of the paper's field on a little world of spheres: it learns, it resumes, it begins anew."""
+"""MlpTrainingState of the paper's field on a small world of spheres: it learns, resumes and restarts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evaluation.metrics import psnr
 from nerf.fields import load_any_field
 from nerf.mlp.field import MlpField
 from nerf.mlp.method import MlpMethod
-from nerf.mlp.train import Pictures, Training, begin, depth_range, draw_pixels, save_training, train_mlp
+from nerf.mlp.train import MlpTrainingState, depth_range, draw_pixels, save_training, start_training, train_mlp_field
 from nerf.settings import NerfConfig
 from tests.inerf.scene import CENTRES, RADII, camera, render
 from tests.nerf.scene import CAMERA, ball_views, random_field
@@ -41,11 +41,11 @@ def views() -> Views:
 
 
 def train(views: Views, config: NerfConfig, path: Path | None = None, seed: int = 0) -> MlpField:
-    return train_mlp(views, config, CPU, seed, path, Progress(quiet=True))
+    return train_mlp_field(views, config, CPU, seed, path, Progress(quiet=True))
 
 
 def saved(field: MlpField, folder: Path) -> bytes:
-    """All that a field is."""
+    """Return the bytes of the field's file."""
     field.save(folder / "field.safetensors")
     return (folder / "field.safetensors").read_bytes()
 
@@ -74,7 +74,7 @@ def test_interrupted_training_ends_with_the_same_field(
     path, original, count = tmp_path / "training.safetensors", save_training, []
     whole = saved(train(views, TINY), tmp_path)
 
-    def interrupted(where: Path, training: Training) -> None:
+    def interrupted(where: Path, training: MlpTrainingState) -> None:
         original(where, training)
         count.append(training.step)
         if len(count) == stop:
@@ -88,14 +88,14 @@ def test_interrupted_training_ends_with_the_same_field(
     assert count[: stop + 1] == list(range(1, stop + 2)) and count[-1] == TINY.N_iters
 
 
-def test_finished_training_is_not_done_again(views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_training_is_not_repeated(views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "training.safetensors"
     first = saved(train(views, TINY, path), tmp_path)
     monkeypatch.setattr(nerf.mlp.train, "take_step", None)
     assert saved(train(views, TINY, path), tmp_path) == first
 
 
-def test_a_checkpoint_of_other_networks_is_told(views: Views, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_networks_is_refused(views: Views, tmp_path: Path) -> None:
     path = tmp_path / "training.safetensors"
     train(views, replace(TINY, N_iters=1), path)
     with pytest.raises(InputError, match=r"training\.safetensors"):
@@ -103,10 +103,10 @@ def test_a_checkpoint_of_other_networks_is_told(views: Views, tmp_path: Path) ->
 
 
 def lifeless(attempts: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Lets the first beginnings have no density anywhere; lists them all."""
-    original, begun = begin, []
+    """Leave the first ``attempts`` starts without density; return the list that will hold all of them."""
+    original, begun = start_training, []
 
-    def begin_dead(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> Training:
+    def start_dead(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> MlpTrainingState:
         training = original(config, device, seed, attempt)
         begun.append(attempt)
         if attempt < attempts:
@@ -114,19 +114,19 @@ def lifeless(attempts: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 training.networks.coarse.density.bias.fill_(-1e4)
         return training
 
-    monkeypatch.setattr(nerf.mlp.train, "begin", begin_dead)
+    monkeypatch.setattr(nerf.mlp.train, "start_training", start_dead)
     return begun
 
 
-def test_a_training_without_density_begins_anew(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_without_density_restarts(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = lifeless(2, monkeypatch)
     field = train(views, replace(TINY, raw_noise_std=0.0))
     assert begun[:3] == [0, 1, 2]
     assert float(field.render(views.camera_to_world[0], CAMERA).opacity.max()) > 0
 
 
-def test_it_gives_up_at_last(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nerf.mlp.train, "ATTEMPTS", 3)
+def test_it_fails_after_the_last_attempt(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nerf.mlp.train, "MAX_ATTEMPTS", 3)
     assert lifeless(99, monkeypatch) == []
     with pytest.raises(InputError, match="lost all density"):
         train(views, replace(TINY, raw_noise_std=0.0))
@@ -140,8 +140,8 @@ def test_near_and_far_hold_the_object(views: Views) -> None:
     assert near > 1.3 and far < 4.7
 
 
-def pictures(height: int, width: int, count: int = 4) -> Pictures:
-    return Pictures(torch.zeros(count, height, width, 3, dtype=torch.uint8), torch.zeros(count, 4, 4), torch.ones(3))
+def images(height: int, width: int, count: int = 4) -> torch.Tensor:
+    return torch.zeros(count, height, width, 3, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize("no_batching", [True, False])
@@ -149,7 +149,7 @@ def test_rays_are_drawn_from_everywhere(no_batching: bool) -> None:
     config = replace(TINY, no_batching=no_batching, N_rand=40, precrop_iters=0)
     views_seen, pixels_seen = set(), set()
     for step in range(40):
-        view, pixels = draw_pixels(pictures(6, 9), config, step, torch.Generator().manual_seed(step))
+        view, pixels = draw_pixels(images(6, 9), config, step, torch.Generator().manual_seed(step))
         assert view.shape == (() if no_batching else (40,)) and pixels.shape == (40, 2)
         drawn = [tuple(pixel) for pixel in pixels.tolist()]
         assert not no_batching or len(set(drawn)) == 40
@@ -162,22 +162,22 @@ def test_rays_are_drawn_from_everywhere(no_batching: bool) -> None:
 def test_the_first_rays_come_from_the_middle() -> None:
     config = replace(TINY, N_rand=500, precrop_iters=3, precrop_frac=0.5)
     for step, expected in ((2, {(x, y) for x in range(2, 6) for y in range(3, 9)}), (3, None)):
-        _, pixels = draw_pixels(pictures(12, 8), config, step, torch.Generator().manual_seed(0))
+        _, pixels = draw_pixels(images(12, 8), config, step, torch.Generator().manual_seed(0))
         drawn = {tuple(pixel) for pixel in pixels.tolist()}
         assert drawn == (expected or {(x, y) for x in range(8) for y in range(12)})
 
 
-def test_the_step_size_falls_to_a_tenth(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, original = [], torch.optim.Adam.step
+def test_the_learning_rate_falls_to_a_tenth(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, original = [], torch.optim.Adam.step
 
     def noted(self: torch.optim.Adam) -> None:
-        sizes.append(self.param_groups[0]["lr"])
+        rates.append(self.param_groups[0]["lr"])
         original(self)
 
     monkeypatch.setattr(torch.optim.Adam, "step", noted)
     train(views, replace(TINY, N_iters=11, lrate_decay=0.01))
-    assert sizes[0] == pytest.approx(2e-3) and sizes[10] == pytest.approx(2e-4)
-    assert sizes[5] == pytest.approx(2e-3 * 10**-0.5)
+    assert rates[0] == pytest.approx(2e-3) and rates[10] == pytest.approx(2e-4)
+    assert rates[5] == pytest.approx(2e-3 * 10**-0.5)
 
 
 def test_files_are_read_by_their_kind(views: Views, tmp_path: Path) -> None:

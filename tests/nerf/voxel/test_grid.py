@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nerf.voxel.field import active_cells
 from nerf.voxel.grid import BLOCK, cells_around, interpolate, make_grid, refine_grid
 from tests.nerf.scene import ball_cells, grids_equal, random_table
 
@@ -15,7 +14,7 @@ from tests.nerf.scene import ball_cells, grids_equal, random_table
 def test_grid_comes_back_from_its_active_cells(count: int, share: float) -> None:
     cells = np.random.default_rng(count).random((count, count + 1, count - 2)) < share
     grid = make_grid(np.array([0.1, -2, 3]), 0.07, cells)
-    active = active_cells(grid)
+    active = grid.active_cells()
     assert bool(active[cells].all())
     assert grids_equal(make_grid(grid.origin, grid.voxel, active), grid)
 

@@ -17,48 +17,55 @@ from tests.nerf.scene import full_field, random_field
 from utils.camera import Intrinsics, look_at, pixel_centres, world_rays
 from utils.rendering import Rendering
 
-PICTURE = Intrinsics.from_angle(64, 49, 0.69)
+CAMERA = Intrinsics.from_angle(64, 49, 0.69)
 
 
 def twin(field: VoxelField, pose: Tensor, intrinsics: Intrinsics) -> Rendering:
-    """The field rendered by the torch twin, all pixels."""
+    """Render the field with the torch twin."""
     grid, pixels = TorchGrid.of(field.grid, "cpu"), pixel_centres(intrinsics)
     return Rendering(
         *render_pixels(
-            pixels, lambda at: world_rays(at, intrinsics, pose), grid, field.table, field.background, STEP, CONTRAST
+            pixels, lambda at: world_rays(at, intrinsics, pose), grid, field.table, field.background, CONTRAST
         )
     )
 
 
 def slow_ray(field: VoxelField, origin: Tensor, direction: Tensor, offset: float) -> tuple[np.ndarray, float, float]:
-    """Colour without background, opacity and weighted distance of one ray, sample by sample in float64."""
+    """Return colour without background, opacity and weighted distance of a ray, sample by sample in float64."""
     grid, table = field.grid, field.table.double().numpy()
-    start, slope = (origin.double().numpy() - grid.origin) / grid.voxel, direction.double().numpy() / grid.voxel
+    start, along = (
+        (origin.double().numpy() - grid.origin) / grid.voxel,
+        direction.double().numpy() / grid.voxel,
+    )
     size = np.array(grid.index.shape) - 1
-    ends = np.sort([(1e-4 - start) / slope, (size - 1e-4 - start) / slope], axis=0)
+    ends = np.sort([(1e-4 - start) / along, (size - 1e-4 - start) / along], axis=0)
     near, far = max(0.0, ends[0].max()), ends[1].min()
-    colour, passed, depth, distance = np.zeros(3), 1.0, 0.0, near + offset * STEP * grid.voxel
+    colour, transmittance, depth, distance = np.zeros(3), 1.0, 0.0, near + offset * STEP * grid.voxel
     while distance < far:
-        position = start + slope * distance
+        position = start + along * distance
         cell = position.astype(int)
         rows = [grid.index[tuple(cell + corner)] for corner in np.ndindex(2, 2, 2)]
         if min(rows) >= 0:
             fraction = position - cell
             shares = [np.prod(np.where(corner, fraction, 1 - fraction)) for corner in np.ndindex(2, 2, 2)]
             value = np.array(shares) @ table[rows]
-            optical = math.log1p(math.exp(value[0])) * STEP
-            if optical > 1e-3:
-                last = passed * math.exp(-optical) < 0.005
-                weight = passed if last else passed * (1 - math.exp(-optical))
-                colour, depth, passed = colour + weight * value[1:], depth + weight * distance, passed - weight
+            optical_depth = math.log1p(math.exp(value[0])) * STEP
+            if optical_depth > 1e-3:
+                last = transmittance * math.exp(-optical_depth) < 0.005
+                weight = transmittance if last else transmittance * (1 - math.exp(-optical_depth))
+                colour, depth, transmittance = (
+                    colour + weight * value[1:],
+                    depth + weight * distance,
+                    transmittance - weight,
+                )
                 if last:
                     break
         distance += STEP * grid.voxel
-    return colour, 1 - passed, depth
+    return colour, 1 - transmittance, depth
 
 
 def assert_alike(one: Rendering, other: Rendering, tolerance: float = 1e-4) -> None:
-    """Equal but for a sample here and there that rounding puts on the other side of a cell's face."""
+    """Assert equality but for a few samples that rounding puts on the other side of a cell's face."""
     for a, b in ((one.colour, other.colour.clamp(0, 1)), (one.opacity, other.opacity), (one.depth, other.depth)):
         assert a.shape == b.shape and float(((a - b).abs() > tolerance).float().mean()) < 2e-3
 
@@ -68,9 +75,9 @@ def assert_alike(one: Rendering, other: Rendering, tolerance: float = 1e-4) -> N
 )
 def test_compiled_rendering_equals_its_twin(azimuth: float, elevation: float, radius: float) -> None:
     field, pose = random_field(), camera(azimuth, elevation, radius).float()
-    rendering = field.render(pose, PICTURE)
+    rendering = field.render(pose, CAMERA)
     assert float(rendering.colour.std()) > 0.05 and 0.2 < float(rendering.opacity.max()) <= 1
-    assert_alike(rendering, twin(field, pose, PICTURE))
+    assert_alike(rendering, twin(field, pose, CAMERA))
 
 
 def test_twin_equals_a_slow_march() -> None:
@@ -78,20 +85,18 @@ def test_twin_equals_a_slow_march() -> None:
     generator = torch.Generator().manual_seed(3)
     pixels = torch.rand(60, 2, generator=generator) * 24 + torch.tensor([20.0, 12.0])
     offsets = torch.rand(60, generator=generator)
-    origins, directions = world_rays(pixels, PICTURE, pose)
-    met = march_rays(
-        origins, directions, offsets, TorchGrid.of(field.grid, "cpu"), field.table, STEP * field.grid.voxel
-    )
-    assert float(met.opacity.max()) > 0.99 and float(met.opacity.min()) < 0.9
+    origins, directions = world_rays(pixels, CAMERA, pose)
+    marched = march_rays(origins, directions, offsets, TorchGrid.of(field.grid, "cpu"), field.table)
+    assert float(marched.opacity.max()) > 0.99 and float(marched.opacity.min()) < 0.9
     for ray in range(60):
         colour, opacity, depth = slow_ray(field, origins[ray], directions[ray], float(offsets[ray]))
-        torch.testing.assert_close(met.colour[ray].double(), torch.from_numpy(colour), atol=1e-4, rtol=0)
-        assert float(met.opacity[ray]) == pytest.approx(opacity, abs=1e-4)
-        assert float(met.depth[ray]) == pytest.approx(depth, abs=3e-4)
+        torch.testing.assert_close(marched.colour[ray].double(), torch.from_numpy(colour), atol=1e-4, rtol=0)
+        assert float(marched.opacity[ray]) == pytest.approx(opacity, abs=1e-4)
+        assert float(marched.depth[ray]) == pytest.approx(depth, abs=3e-4)
 
 
 def straight(field: VoxelField) -> Rendering:
-    """The pixel of the ray through the origin along -x, from 2 units away."""
+    """Render the pixel of the ray through the origin along -x, from 2 units away."""
     eye, up = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
     return field.render(look_at(eye, torch.zeros(3), up), Intrinsics(1, 1, 50.0, 50.0, 0.5, 0.5))
 
@@ -102,8 +107,8 @@ def test_slab_of_constant_density(raw: float, depth: int) -> None:
     voxel = 0.05
     pixel = straight(full_field((depth, 7, 7), voxel, raw))
     density, length = math.log1p(math.exp(raw)) / voxel, depth * voxel
-    passed = math.exp(-density * length)
-    expected = 1 - passed if passed > 0.005 else 1.0
+    transmittance = math.exp(-density * length)
+    expected = 1 - transmittance if transmittance > 0.005 else 1.0
     assert float(pixel.opacity) == pytest.approx(expected, abs=1e-4)
     colour = expected * np.array([0.1, 0.2, 0.7]) + 1 - expected
     np.testing.assert_allclose(pixel.colour[0, 0].numpy(), colour, atol=1e-4)
@@ -132,8 +137,8 @@ def test_colour_of_a_sample_is_trilinear() -> None:
     table[:, 1:] = 0.5 + 0.4 * where  # linear in the world, hence exact
     painted = VoxelField(field.grid, table, field.background)
     pose = camera(30, 20).float()
-    rendering = painted.render(pose, PICTURE)
-    origins, directions = world_rays(pixel_centres(PICTURE), PICTURE, pose)
+    rendering = painted.render(pose, CAMERA)
+    origins, directions = world_rays(pixel_centres(CAMERA), CAMERA, pose)
     points = origins + directions * rendering.depth[..., None]
     inside = torch.nn.functional.avg_pool2d(rendering.opacity[None], 3, 1, 1)[0] > 0.999  # away from 2 x 2 rays
     assert int(inside.sum()) > 100
@@ -142,8 +147,8 @@ def test_colour_of_a_sample_is_trilinear() -> None:
 
 def test_edges_are_the_mean_of_four_rays() -> None:
     field, pose = full_field((9, 9, 9), 0.1, 25.0), camera(30, 20).float()
-    rendering = field.render(pose, PICTURE)
-    fine = field.render(pose, PICTURE.resized(128, 98)).opacity  # its pixels' centres are the four rays
+    rendering = field.render(pose, CAMERA)
+    fine = field.render(pose, CAMERA.resized(128, 98)).opacity  # its pixels' centres are the four rays
     edge = (rendering.opacity > 0) & (rendering.opacity < 1)
     assert set((4 * rendering.opacity[edge]).round(decimals=3).tolist()) <= {1.0, 2.0, 3.0}
     four = torch.nn.functional.avg_pool2d((fine > 0.5).float()[None], 2)[0]
@@ -155,47 +160,47 @@ def test_out_of_sight_is_background() -> None:
     behind = look_at(torch.tensor([0.0, -3.0, 0.0]), torch.tensor([0.0, -6.0, 0.0]), torch.tensor([0.0, 0.0, 1.0]))
     aside = look_at(torch.tensor([0.0, -3.0, 0.0]), torch.tensor([9.0, -1.0, 0.0]), torch.tensor([0.0, 0.0, 1.0]))
     for pose in (behind, aside):
-        rendering = field.render(pose, PICTURE)
+        rendering = field.render(pose, CAMERA)
         assert float(rendering.opacity.max()) == 0 and float(rendering.depth.max()) == 0
         assert bool((rendering.colour == torch.tensor(field.background)).all())
 
 
-def test_part_of_the_picture_is_that_part() -> None:
+def test_part_of_an_image_equals_that_part() -> None:
     field, pose = full_field((9, 9, 9), 0.1, 25.0), camera(30, 20).float()
-    whole = field.render(pose, PICTURE)
-    part = Intrinsics(30, 20, PICTURE.focal_x, PICTURE.focal_y, PICTURE.centre_x - 25, PICTURE.centre_y - 11)
+    whole = field.render(pose, CAMERA)
+    part = Intrinsics(30, 20, CAMERA.focal_x, CAMERA.focal_y, CAMERA.centre_x - 25, CAMERA.centre_y - 11)
     cut = field.render(pose, part)
     torch.testing.assert_close(cut.colour[1:-1, 1:-1], whole.colour[12:30, 26:54], atol=1e-5, rtol=0)
 
 
 def single_pixels(field: VoxelField, pose: Tensor, count: int = 400) -> tuple[Tensor, Tensor]:
-    """Random pixel centres (count, 2) and their colours."""
+    """Return random pixel centres (count, 2) and their colours."""
     generator = torch.Generator().manual_seed(8)
-    x, y = (torch.randint(size, (count,), generator=generator) for size in (PICTURE.width, PICTURE.height))
+    x, y = (torch.randint(size, (count,), generator=generator) for size in (CAMERA.width, CAMERA.height))
     pixels = torch.stack([x, y], -1) + 0.5
-    return pixels, field.render_pixels(pixels, pose, PICTURE)
+    return pixels, field.render_pixels(pixels, pose, CAMERA)
 
 
-def at(picture: Tensor, pixels: Tensor) -> Tensor:
-    return picture[pixels[:, 1].long(), pixels[:, 0].long()]
+def at(image: Tensor, pixels: Tensor) -> Tensor:
+    return image[pixels[:, 1].long(), pixels[:, 0].long()]
 
 
 @pytest.mark.parametrize("radius", [3.0, 0.3])
-def test_single_pixels_are_the_picture_s(monkeypatch: pytest.MonkeyPatch, radius: float) -> None:
-    """Of the picture with one ray a pixel."""
+def test_single_pixels_are_those_of_the_image(monkeypatch: pytest.MonkeyPatch, radius: float) -> None:
+    """The image is rendered with one ray a pixel."""
     monkeypatch.setattr("nerf.voxel.field.CONTRAST", 2.0)
     field, pose = random_field(), camera(130, 20, radius).float()
     pixels, colours = single_pixels(field, pose)
-    expected = at(field.render(pose, PICTURE).colour, pixels)
+    expected = at(field.render(pose, CAMERA).colour, pixels)
     assert float(expected.std()) > 0.05
     assert float(((colours.clamp(0, 1) - expected).abs() > 1e-4).float().mean()) < 5e-3
 
 
 def test_single_pixels_need_no_compiled_loops() -> None:
     field, pose = random_field(), camera(130, 20).float()
-    origins, directions = world_rays(single_pixels(field, pose)[0], PICTURE, pose)
-    ray, distance = field._seen_compiled(origins, directions)
-    twin_ray, twin_distance = field._seen_torch(origins, directions)
+    origins, directions = world_rays(single_pixels(field, pose)[0], CAMERA, pose)
+    ray, distance = field._visible_compiled(origins, directions)
+    twin_ray, twin_distance = field._visible_torch(origins, directions)
     seen = set(zip(ray.tolist(), (distance / STEP / field.grid.voxel * 4).round().tolist()))
     twins = set(zip(twin_ray.tolist(), (twin_distance / STEP / field.grid.voxel * 4).round().tolist()))
     assert len(seen) > 1000 and len(seen - twins) < 0.01 * len(seen)  # and the twin those behind what is opaque
@@ -204,30 +209,30 @@ def test_single_pixels_need_no_compiled_loops() -> None:
 def test_single_pixels_follow_the_pose() -> None:
     """The gradient against finite differences, samples held where they lie along their rays."""
     field, pose = random_field(), camera(75, 25).double()
-    grid, step = TorchGrid.of(field.grid, "cpu"), STEP * field.grid.voxel
+    grid = TorchGrid.of(field.grid, "cpu")
     pixels = single_pixels(field, pose.float(), 60)[0].double()
-    origins, directions = world_rays(pixels, PICTURE, pose)
-    ray, distance = field._seen_compiled(origins.float(), directions.float())
+    origins, directions = world_rays(pixels, CAMERA, pose)
+    ray, distance = field._visible_compiled(origins.float(), directions.float())
     target = torch.rand(60, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def loss(change: Tensor) -> Tensor:
         moved = torch.cat([pose[:3] + change.view(3, 4), pose[3:]])
-        rays = world_rays(pixels, PICTURE, moved)
-        colour, opacity = shade(*rays, ray, distance.double(), grid, field.table.double(), step)
+        rays = world_rays(pixels, CAMERA, moved)
+        colour, opacity = shade(*rays, ray, distance.double(), grid, field.table.double())
         return (colour + (1 - opacity)[:, None] - target).square().mean()
 
     change = torch.zeros(12, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(loss(change), change)
-    assert float(slope.abs().max()) > 1e-2
+    (gradient,) = torch.autograd.grad(loss(change), change)
+    assert float(gradient.abs().max()) > 1e-2
     for entry in range(12):
         small = torch.zeros(12, dtype=torch.float64)
         small[entry] = 1e-7
         numeric = float(loss(small) - loss(-small)) / 2e-7
-        assert float(slope[entry]) == pytest.approx(numeric, rel=1e-4, abs=1e-5)
+        assert float(gradient[entry]) == pytest.approx(numeric, rel=1e-4, abs=1e-5)
 
 
 def test_the_pose_of_single_pixels_descends() -> None:
-    """Gradients lead back to where the picture was taken from."""
+    """Gradients lead back to the pose from which the image was taken."""
     field, truth = full_field((9, 9, 9), 0.1, 3.0), camera(30, 20).float()
     where = torch.from_numpy(np.argwhere(field.grid.index >= 0)).float() * 0.1 + torch.from_numpy(field.grid.origin)
     ball = 25 * (0.3 - where.norm(dim=1, keepdim=True))  # fades out within the grid
@@ -238,7 +243,7 @@ def test_the_pose_of_single_pixels_descends() -> None:
     for _ in range(60):
         pose = torch.cat([truth[:3] + torch.nn.functional.pad(shift[:, None], (3, 0)), truth[3:]])
         optimiser.zero_grad()
-        (painted.render_pixels(pixels, pose, PICTURE) - target).square().mean().backward()
+        (painted.render_pixels(pixels, pose, CAMERA) - target).square().mean().backward()
         optimiser.step()
     assert float(shift.detach().norm()) < 0.015 and painted.table.grad is None
 

@@ -12,8 +12,8 @@ from nerf.voxel.adam_kernels import neighbour_rows, smooth_density
 from nerf.voxel.field import VoxelField
 from nerf.voxel.grid import make_grid
 from nerf.voxel.kernels import accumulate_gradient
-from nerf.voxel.optimiser import DENSITY_BOUND, CompiledOptimiser, TorchOptimiser
-from nerf.voxel.state import State
+from nerf.voxel.optimiser import DENSITY_BOUND, CompiledOptimiser, TorchOptimiser, smooth_raw_density
+from nerf.voxel.state import VoxelTrainingState
 from tests.nerf.scene import ball_cells, ball_views, random_batch, random_field, random_table, state_of
 from utils.views import Views
 
@@ -27,16 +27,16 @@ def views() -> Views:
 
 
 def field_with(shift: float) -> VoxelField:
-    """The field of noise, raw densities shifted."""
+    """Return the field of noise, raw densities shifted."""
     field = random_field()
     table = field.table + torch.tensor([shift, 0, 0, 0])
     return VoxelField(field.grid, table, field.background)
 
 
 def compiled_gradient(
-    state: State, views: Views, batch: np.ndarray, offsets: np.ndarray
+    state: VoxelTrainingState, views: Views, batch: np.ndarray, offsets: np.ndarray
 ) -> tuple[float, CompiledOptimiser]:
-    """Mean squared error of the batch, and the optimiser whose buffers hold the gradient and the peaks."""
+    """Return the batch's mean squared error and the optimiser whose buffers hold the gradient and the peaks."""
     own, grid = CompiledOptimiser(state, views), state.grid.arrays(state.table)
     error = accumulate_gradient(batch, offsets, own.views, grid, own.gradient, own.peak, True)
     return float(error), own
@@ -50,15 +50,15 @@ def test_gradient_equals_automatic_differentiation(views: Views, shift: float) -
     twin = TorchOptimiser(state, views, CPU)
     twin.table.requires_grad_(True)
     loss = twin.error(torch.from_numpy(batch), torch.from_numpy(offsets), True)
-    (slope,) = torch.autograd.grad(1.5 * len(batch) * loss, twin.table)  # half the sum instead of the mean
+    (gradient,) = torch.autograd.grad(1.5 * len(batch) * loss, twin.table)  # half the sum instead of the mean
     assert error == pytest.approx(float(loss.detach()), rel=1e-4)
-    gap = (torch.from_numpy(own.gradient.sum(0)) - slope).abs().amax(0)
-    assert bool((gap < 1e-3 * slope.abs().amax(0)).all()) and bool((slope.abs().amax(0) > 0.01).all())
+    gap = (torch.from_numpy(own.gradient.sum(0)) - gradient).abs().amax(0)
+    assert bool((gap < 1e-3 * gradient.abs().amax(0)).all()) and bool((gradient.abs().amax(0) > 0.01).all())
     assert float((torch.from_numpy(own.peak.max(0)) - twin.peak).abs().max()) < 1e-3
     assert float(twin.peak.max()) > 0.5
 
 
-def test_error_is_that_of_the_rendered_picture(views: Views) -> None:
+def test_error_is_that_of_the_rendered_image(views: Views) -> None:
     field = field_with(0.0)
     row, column = (part.reshape(-1) for part in np.mgrid[0:48, 0:48])
     batch = np.stack([np.full_like(row, 2), column, row, np.ones_like(row)], 1).astype(np.int32)
@@ -110,7 +110,7 @@ def test_what_no_ray_touches_stays(views: Views, compiled: bool) -> None:
 
 @pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
 def test_what_lies_hidden_stays(views: Views, compiled: bool) -> None:
-    state = state_of(field_with(40.0))  # every ray ends at its first sample, which leaves no slope to densities
+    state = state_of(field_with(40.0))  # every ray ends at its first sample, which leaves no gradient to densities
     before = state.table.copy()
     batch, offsets = random_batch(views, 1000)
     own = CompiledOptimiser(state, views) if compiled else TorchOptimiser(state, views, CPU)
@@ -131,25 +131,24 @@ def test_same_step_again_gives_the_same_numbers(views: Views) -> None:
     np.testing.assert_array_equal(*tables)
 
 
-def smoothed(table: np.ndarray, index: np.ndarray, amount: float) -> np.ndarray:
-    """Both implementations' smoothed raw densities (2, vertices)."""
+def smooth_both(table: np.ndarray, index: np.ndarray, amount: float) -> np.ndarray:
+    """Return both implementations' smoothed raw densities (2, vertices)."""
     rows = neighbour_rows(index, len(table))
     own = table.copy()
     smooth_density(own, rows, np.float32(amount), np.float32(DENSITY_BOUND), np.empty(len(table), np.float32))
-    twin = TorchOptimiser.__new__(TorchOptimiser)
-    twin.table, twin.neighbours = torch.from_numpy(table), torch.from_numpy(rows).long()
+    twin = smooth_raw_density(torch.from_numpy(table[:, 0]), torch.from_numpy(rows).long(), amount)
     np.testing.assert_array_equal(own[:, 1:], table[:, 1:])
-    return np.stack([own[:, 0], twin.smoothed(amount).numpy()])
+    return np.stack([own[:, 0], twin.numpy()])
 
 
 def test_smoothing_equals_its_twin_and_keeps_planes() -> None:
     grid = make_grid(np.zeros(3), 1.0, ball_cells(14))
     noise, plane = random_table(grid.vertices), random_table(grid.vertices)
-    one, other = smoothed(noise, grid.index, 0.4)
+    one, other = smooth_both(noise, grid.index, 0.4)
     np.testing.assert_allclose(one, other, atol=1e-5)
     assert float(np.abs(one - noise[:, 0]).max()) > 0.5 and one.std() < noise[:, 0].std()
     plane[:, 0] = np.argwhere(grid.index >= 0) @ [0.5, -0.3, 0.2]
-    for result in smoothed(plane, grid.index, 0.7):
+    for result in smooth_both(plane, grid.index, 0.7):
         np.testing.assert_allclose(result, plane[:, 0], atol=1e-5)
 
 
@@ -158,7 +157,7 @@ def test_smoothing_by_hand_and_bounds() -> None:
     table = np.zeros((12, 4), np.float32)
     middle, ends = grid.index[1, 0, 0], grid.index[[0, 2], 0, 0]
     table[middle, 0], table[ends, 0] = 4.0, 100.0
-    for result in smoothed(table, grid.index, 0.25):
+    for result in smooth_both(table, grid.index, 0.25):
         assert result[middle] == pytest.approx(4 + 0.25 * 96)
         assert result[ends].tolist() == [DENSITY_BOUND, DENSITY_BOUND]
 

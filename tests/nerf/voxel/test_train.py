@@ -1,4 +1,4 @@
-"""Training on a little world of spheres: same numbers, resumption, quality, files."""
+"""Training on a small world of spheres: same numbers, resumption, quality, files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 
 import nerf.voxel.train
 from nerf.settings import FieldConfig
-from nerf.voxel.field import VoxelField, load_field
+from nerf.voxel.field import VoxelField, load_voxel_field
 from nerf.voxel.grid import make_grid
-from nerf.voxel.state import State, load_state, save_state
-from nerf.voxel.train import finished, refine, train_field
+from nerf.voxel.state import VoxelTrainingState, load_state, save_state
+from nerf.voxel.train import extract_field, refine_state, train_voxel_field
 from tests.inerf.scene import camera, render
 from tests.nerf.scene import (
     CAMERA,
@@ -39,11 +39,11 @@ CPU = torch.device("cpu")
 
 
 def train(views: Views, checkpoint: Path | None = None, seed: int = 0, config: FieldConfig = CONFIG) -> VoxelField:
-    return train_field(views, config, CPU, seed, checkpoint, Progress(quiet=True))
+    return train_voxel_field(views, config, CPU, seed, checkpoint, Progress(quiet=True))
 
 
 def saved(field: VoxelField, folder: Path) -> bytes:
-    """All that a field is."""
+    """Return the bytes of the field's file."""
     field.save(folder / "field.safetensors")
     return (folder / "field.safetensors").read_bytes()
 
@@ -55,7 +55,7 @@ def views() -> Views:
 
 @pytest.fixture(scope="module")
 def bounds(views: Views) -> tuple[torch.Tensor, torch.Tensor]:
-    return object_bounds(silhouettes(views), views.camera_to_world, views.intrinsics, CONFIG.vote)
+    return object_bounds(silhouettes(views), views.camera_to_world, views.intrinsics, CONFIG.hull_min_view_share)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def field(views: Views) -> VoxelField:
 
 
 def new_poses() -> list[torch.Tensor]:
-    """Poses between those of the views."""
+    """Return poses between those of the views."""
     return [camera(azimuth, elevation) for azimuth, elevation in ((33, 30), (111, -10), (200, 0), (280, -35))]
 
 
@@ -82,8 +82,8 @@ def test_training_improves_on_the_hull(views: Views, field: VoxelField) -> None:
     short = train(views, config=replace(CONFIG, steps=4))
     errors = []
     for each in (short, field):
-        pictures = {i: each.render(views.camera_to_world[i], CAMERA).colour for i in range(0, len(views), 5)}
-        errors.append(float(torch.stack([(a - views.image(i)).square().mean() for i, a in pictures.items()]).mean()))
+        renderings = {i: each.render(views.camera_to_world[i], CAMERA).colour for i in range(0, len(views), 5)}
+        errors.append(float(torch.stack([(a - views.image(i)).square().mean() for i, a in renderings.items()]).mean()))
     assert errors[1] < 0.5 * errors[0]
 
 
@@ -106,7 +106,7 @@ def test_interrupted_training_ends_with_the_same_field(
     monkeypatch.setattr(nerf.voxel.train, "object_bounds", lambda *arguments: bounds)  # the same again: saves time
     checkpoint, original, count = tmp_path / "training.safetensors", save_state, []
 
-    def interrupted(path: Path, state: State) -> None:
+    def interrupted(path: Path, state: VoxelTrainingState) -> None:
         original(path, state)
         count.append(state.step)
         if len(count) == stop:
@@ -117,17 +117,17 @@ def test_interrupted_training_ends_with_the_same_field(
         train(views, checkpoint)
     assert 0 < count[-1] < CONFIG.steps
     assert saved(train(views, checkpoint), tmp_path) == saved(field, tmp_path)
-    assert count[stop] > count[stop - 1]  # went on, not back to the beginning
+    assert count[stop] > count[stop - 1]  # resumed, not restarted
     assert count[-1] == CONFIG.steps
 
 
-def test_finished_training_is_not_done_again(views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_training_is_not_repeated(views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = replace(CONFIG, steps=6)
     checkpoint = tmp_path / "training.safetensors"
     first = saved(train(views, checkpoint, config=short), tmp_path)
 
     def stepped(*arguments: object) -> None:
-        raise AssertionError("an optimiser step was made again")
+        raise AssertionError("an optimiser step was repeated")
 
     monkeypatch.setattr("nerf.voxel.optimiser.CompiledOptimiser.step", stepped)
     assert saved(train(views, checkpoint, config=short), tmp_path) == first
@@ -150,7 +150,7 @@ def test_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
 def test_field_comes_back_bit_for_bit(tmp_path: Path) -> None:
     field, pose = random_field(), camera(40, 20).float()
     first = saved(field, tmp_path)
-    again = load_field(tmp_path / "field.safetensors")
+    again = load_voxel_field(tmp_path / "field.safetensors")
     assert grids_equal(again.grid, field.grid) and torch.equal(again.table, field.table)
     assert again.background == field.background
     one, other = field.render(pose, CAMERA), again.render(pose, CAMERA)
@@ -160,7 +160,7 @@ def test_field_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_trained_field_comes_back_bit_for_bit(field: VoxelField, tmp_path: Path) -> None:
     first = saved(field, tmp_path)
-    again = load_field(tmp_path / "field.safetensors")
+    again = load_voxel_field(tmp_path / "field.safetensors")
     for width in (16, 48, 96):
         camera_now = Intrinsics.from_angle(width, width, 0.69)
         one, other = (each.render(new_poses()[0].float(), camera_now) for each in (field, again))
@@ -168,10 +168,10 @@ def test_trained_field_comes_back_bit_for_bit(field: VoxelField, tmp_path: Path)
     assert saved(again, tmp_path) == first
 
 
-def test_refining_keeps_colours_and_what_adam_knows() -> None:
+def test_refining_keeps_colours_and_moments() -> None:
     state = state_of(full_field((6, 6, 6), 0.1, 2.0))
     state.mean[:], state.square[:], state.peak[:], state.step = 0.25, 0.5, 1.0, 9
-    finer = refine(state, 0.05)
+    finer = refine_state(state, 0.05)
     assert finer.grid.voxel == pytest.approx(0.05) and finer.step == 9 and finer.grid.index.shape == (13, 13, 13)
     assert not finer.peak.any()
     for name in ("table", "mean", "square"):
@@ -183,11 +183,11 @@ def test_refining_drops_what_no_view_saw() -> None:
     state = state_of(full_field((8, 8, 8), 0.1, 2.0))
     seen = state.grid.index[:2].reshape(-1)
     state.peak[seen] = 0.9
-    finer = refine(state, 0.05)
+    finer = refine_state(state, 0.05)
     assert bool((finer.grid.index[:5] >= 0).all()) and bool((finer.grid.index[5:] == -1).all())
 
 
-def test_finishing_changes_no_picture() -> None:
+def test_extraction_changes_no_image() -> None:
     """What no view saw may go; nothing may come in its place."""
     cells = ball_cells(14)
     grid = make_grid(np.full(3, -0.7), 0.1, cells)
@@ -195,13 +195,12 @@ def test_finishing_changes_no_picture() -> None:
     full = VoxelField(grid, torch.from_numpy(table), WHITE)
     state = state_of(full)
     state.peak[:] = 1.0
-    views = Views(torch.zeros(0, 1, 1, 3), None, torch.zeros(0, 4, 4), CAMERA, (), WHITE)
-    field = finished(state, views) if finished.__code__.co_argcount == 2 else finished(state, views, CPU)
+    field = extract_field(state, WHITE)
     pose = camera(20, 30).float()
     assert torch.equal(field.render(pose, CAMERA).opacity, full.render(pose, CAMERA).opacity)
 
 
-def test_white_pictures_are_told(views: Views) -> None:
+def test_white_images_are_refused(views: Views) -> None:
     white = replace(views, images=torch.full_like(views.images, 255))
     with pytest.raises(InputError, match="poses and pictures"):
         train(white)
