@@ -30,8 +30,8 @@ class MlpMethod:
     def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
         """Train a field on ``views``, resuming from ``unfinished``; ``ft_path`` replaces training."""
         if self.config.ft_path:
-            return import_official_field(views, self.config, context.device, context.progress)
-        return train_mlp_field(views, self.config, context.device, context.seed, unfinished, context.progress)
+            return import_official_field(views, self.config, context)
+        return train_mlp_field(views, self.config, context, unfinished)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

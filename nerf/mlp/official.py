@@ -22,7 +22,7 @@ from nerf.mlp.field import MlpField
 from nerf.mlp.network import MlpNetwork, NerfNetworks
 from nerf.settings import NerfConfig
 from utils.errors import InputError
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views
 
 NEAR, FAR = 2.0, 6.0  # the paper's, for all its objects
@@ -36,7 +36,7 @@ OURS_TO_THEIRS = {
 }
 
 
-def import_official_field(views: Views, config: NerfConfig, device: torch.device, progress: Progress) -> MlpField:
+def import_official_field(views: Views, config: NerfConfig, context: RunContext) -> MlpField:
     """Return the field of the checkpoint ``config.ft_path``, which replaces training.
 
     Args:
@@ -48,16 +48,18 @@ def import_official_field(views: Views, config: NerfConfig, device: torch.device
     path = Path(config.ft_path)
     if config.near is None or config.far is None:
         config = replace(config, near=NEAR, far=FAR)
-        progress.info(f"near and far are not set; using the paper's values, {NEAR:g} and {FAR:g}.")
+        context.progress.info(f"near and far are not set; using the paper's values, {NEAR:g} and {FAR:g}.")
     networks = NerfNetworks.uninitialised(config, opaque_end=True)
     content = read_tar(path)
     expected = {STATE_DICTS[part] for part in networks.networks}
     check_names(expected, set(content), path, "", {"global_step", "optimizer_state_dict"})
     for part, network in networks.networks.items():
         load_state_dict(network, content[STATE_DICTS[part]], config, path, part)
-    progress.info(f"The field is {path}, trained for {content.get('global_step', '?')} steps; nothing is trained.")
+    context.progress.info(
+        f"The field is {path}, trained for {content.get('global_step', '?')} steps; nothing is trained."
+    )
     half_pixel = 0.5 / views.intrinsics.focal_x
-    return MlpField(networks.freeze().to_device(device), views.background, half_pixel)
+    return MlpField(networks.freeze().to_device(context.device), views.background, half_pixel)
 
 
 def read_tar(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, load_metadata, load_tensors, save_tensors
 from utils.errors import InputError
 from utils.hull import object_bounds, silhouettes
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.seeds import generator
 from utils.views import Views
 
@@ -53,9 +53,7 @@ class MlpTrainingState:
     step: int = 0
 
 
-def train_mlp_field(
-    views: Views, config: NerfConfig, device: torch.device, seed: int, checkpoint_path: Path | None, progress: Progress
-) -> MlpField:
+def train_mlp_field(views: Views, config: NerfConfig, context: RunContext, checkpoint_path: Path | None) -> MlpField:
     """Train a field on ``views``; resume from ``checkpoint_path`` if an interrupted training left its state there.
 
     Each step draws rays, renders them through both networks and takes an Adam step on the sum of both mean squared
@@ -65,19 +63,20 @@ def train_mlp_field(
     if config.near is None or config.far is None:
         near, far = depth_range(views)
         config = replace(config, near=near, far=far)
-    state = load_training(config, device, checkpoint_path) or start_training(config, device, seed, attempt=0)
+    device = context.device
+    state = load_training(config, device, checkpoint_path) or start_training(config, context, attempt=0)
     cameras, background = views.camera_to_world.float().to(device), torch.tensor(views.background, device=device)
     training_views = TrainingViews(views.images.to(device), cameras, background, views.intrinsics)
     saved, errors = time.monotonic(), []
-    with progress.bar("train", config.N_iters) as bar:
+    with context.progress.bar("train", config.N_iters) as bar:
         while state.step < config.N_iters:
-            errors.append(take_step(state, training_views, seed))
+            errors.append(take_step(state, training_views, context.seed))
             if state.step % CHECK_EVERY == 0:
                 bar.set_postfix_str(f"PSNR {psnr_of(errors):.1f} dB")
                 errors.clear()
                 if not bool(state.alive.all()):
-                    progress.info(f"A network lost all density by step {state.step} and cannot learn; restarting.")
-                    state = start_training(config, device, seed, state.attempt + 1)
+                    context.progress.info(f"A network lost all density by step {state.step}; training restarts.")
+                    state = start_training(config, context, state.attempt + 1)
                 state.alive.zero_()
             bar.update(state.step - bar.n)
             if checkpoint_path and time.monotonic() - saved >= SAVE_SECONDS:
@@ -98,8 +97,8 @@ def depth_range(views: Views) -> tuple[float, float]:
     return max(0.0, float(depths.min()) - margin), float(depths.max()) + margin
 
 
-def start_training(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> MlpTrainingState:
-    """Initialise networks from ``seed`` and ``attempt``, the same on every device, and their optimiser.
+def start_training(config: NerfConfig, context: RunContext, attempt: int) -> MlpTrainingState:
+    """Initialise networks from the seed and ``attempt``, the same on every device, and their optimiser.
 
     Raises:
         InputError: too many attempts have failed.
@@ -111,8 +110,8 @@ def start_training(config: NerfConfig, device: torch.device, seed: int, attempt:
         )
     networks = NerfNetworks.uninitialised(config)
     for name, network in networks.networks.items():
-        network.initialise(generator(seed, f"{name} {attempt}"))
-    return initial_state(networks, device, attempt)
+        network.initialise(generator(context.seed, f"{name} {attempt}"))
+    return initial_state(networks, context.device, attempt)
 
 
 def initial_state(networks: NerfNetworks, device: torch.device, attempt: int) -> MlpTrainingState:

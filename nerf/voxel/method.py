@@ -28,7 +28,7 @@ class VoxelMethod:
 
     def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
         """Train a field on ``views``, resuming from ``unfinished`` where an interrupted training left it."""
-        return train_voxel_field(views, self.config, context.device, context.seed, unfinished, context.progress)
+        return train_voxel_field(views, self.config, context, unfinished)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

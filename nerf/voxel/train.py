@@ -18,7 +18,7 @@ from nerf.voxel.pixels import TrainingPixels, select_pixels
 from nerf.voxel.state import VoxelTrainingState, load_state, save_state
 from utils.exposure import gains_vary, normalise_exposure, view_gains
 from utils.hull import Hull, object_bounds, silhouettes, visual_hull
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views
 
 INITIAL_RAW_DENSITY = -1.5  # inside the visual hull; low, so that occluded voxels also receive gradients
@@ -36,30 +36,28 @@ class VoxelTrainer:
     masks: np.ndarray  # (views, height, width) bool silhouettes
     pixels: TrainingPixels
     config: FieldConfig
-    device: torch.device
-    seed: int
+    context: RunContext
     checkpoint_path: Path | None
 
     def train_level(self, state: VoxelTrainingState, level: int, bar: tqdm) -> None:
         """Take the optimiser steps of one level, in place."""
-        config, views = self.config, self.views
+        config, views, context = self.config, self.views, self.context
         if state.gains is not None:
             views = normalise_exposure(views, state.gains, self.masks)
         begin, end = ([0, *config.level_ends()])[level : level + 2]
         optimiser: Optimiser
-        if self.device.type == "cpu":
+        if context.device.type == "cpu":
             optimiser = CompiledOptimiser(state, views)
         else:
-            optimiser = TorchOptimiser(state, views, self.device)
+            optimiser = TorchOptimiser(state, views, context.device)
         errors: list[float] = []
         for step in range(state.step, end):
             done = (step - begin) / (end - begin)
-            batch, offsets = self.pixels.draw_batch(config.rays_per_step, np.random.default_rng([self.seed, step]))
+            batch, offsets = self.pixels.draw_batch(config.rays_per_step, np.random.default_rng([context.seed, step]))
             decay = np.float32(config.lr_decay**done)
             rates = np.array([config.density_lr, *[config.colour_lr] * 3], np.float32) * decay
-            errors.append(
-                optimiser.step(batch, offsets, rates, config.density_smoothing * 0.05**done, mark=done >= 0.6)
-            )
+            smoothing = config.density_smoothing * 0.05**done
+            errors.append(optimiser.step(batch, offsets, rates, smoothing, mark=done >= 0.6))
             bar.update()
             if len(errors) == PSNR_EVERY:
                 bar.set_postfix_str(f"PSNR {-10 * math.log10(sum(errors) / PSNR_EVERY):.1f} dB")
@@ -77,12 +75,7 @@ class VoxelTrainer:
 
 
 def train_voxel_field(
-    views: Views,
-    config: FieldConfig,
-    device: torch.device,
-    seed: int,
-    checkpoint_path: Path | None,
-    progress: Progress,
+    views: Views, config: FieldConfig, context: RunContext, checkpoint_path: Path | None
 ) -> VoxelField:
     """Train a field on ``views``; resume from ``checkpoint_path`` if an interrupted training left its state there.
 
@@ -95,8 +88,8 @@ def train_voxel_field(
     hull = visual_hull(masks, views.camera_to_world, views.intrinsics, (low, high), resolutions[0], share)
     state = load_state(checkpoint_path) or init_from_hull(hull)
     pixels = select_pixels(views, masks, hull.points)
-    trainer = VoxelTrainer(views, masks, pixels, config, device, seed, checkpoint_path)
-    with progress.bar("train", ends[-1]) as bar:
+    trainer = VoxelTrainer(views, masks, pixels, config, context, checkpoint_path)
+    with context.progress.bar("train", ends[-1]) as bar:
         bar.update(state.step)
         for level, (resolution, end) in enumerate(zip(resolutions, ends)):
             if state.step >= end and level + 1 < len(ends):
@@ -106,7 +99,7 @@ def train_voxel_field(
                 state = start_level(state, views, voxel)
             trainer.train_level(state, level, bar)
     field = extract_field(state, views.background)
-    return replace(field, coarser=state.coarser, exposure_varies=state.gains is not None).to_device(device)
+    return replace(field, coarser=state.coarser, exposure_varies=state.gains is not None).to_device(context.device)
 
 
 def init_from_hull(hull: Hull) -> VoxelTrainingState:

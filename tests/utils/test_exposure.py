@@ -27,8 +27,8 @@ from utils.exposure import (
     view_gains,
 )
 from utils.hull import silhouettes
-from utils.progress import Progress
 from utils.rendering import Rendering
+from utils.run_context import RunContext
 from utils.views import Views
 
 LONGER = replace(CONFIG, steps=400)
@@ -52,7 +52,7 @@ def seen_with(gains: np.ndarray) -> Views:
 
 
 def trained(views: Views, checkpoint: Path | None = None, config: FieldConfig = LONGER) -> VoxelField:
-    return train_voxel_field(views, config, CPU, 0, checkpoint, Progress(quiet=True))
+    return train_voxel_field(views, config, RunContext(CPU), checkpoint)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from tests.nerf.scene import CAMERA, ball_views, random_field
 from utils.camera import Intrinsics, project_points
 from utils.checkpoint import save_tensors
 from utils.errors import InputError
-from utils.progress import Progress
 from utils.run_context import RunContext
 from utils.views import Views
 
@@ -41,7 +40,7 @@ def views() -> Views:
 
 
 def train(views: Views, config: NerfConfig, path: Path | None = None, seed: int = 0) -> MlpField:
-    return train_mlp_field(views, config, CPU, seed, path, Progress(quiet=True))
+    return train_mlp_field(views, config, RunContext(CPU, seed), path)
 
 
 def saved(field: MlpField, folder: Path) -> bytes:
@@ -106,8 +105,8 @@ def lifeless(attempts: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Leave the first ``attempts`` starts without density; return the list that will hold all of them."""
     original, begun = start_training, []
 
-    def start_dead(config: NerfConfig, device: torch.device, seed: int, attempt: int) -> MlpTrainingState:
-        training = original(config, device, seed, attempt)
+    def start_dead(config: NerfConfig, context: RunContext, attempt: int) -> MlpTrainingState:
+        training = original(config, context, attempt)
         begun.append(attempt)
         if attempt < attempts:
             with torch.no_grad():

@@ -32,14 +32,12 @@ from tests.nerf.scene import (
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.hull import object_bounds, silhouettes
-from utils.progress import Progress
+from utils.run_context import RunContext
 from utils.views import Views
-
-CPU = torch.device("cpu")
 
 
 def train(views: Views, checkpoint: Path | None = None, seed: int = 0, config: FieldConfig = CONFIG) -> VoxelField:
-    return train_voxel_field(views, config, CPU, seed, checkpoint, Progress(quiet=True))
+    return train_voxel_field(views, config, RunContext(torch.device("cpu"), seed), checkpoint)
 
 
 def saved(field: VoxelField, folder: Path) -> bytes:
