@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from utils.run_context import RunContext
 from utils.weights import Weights
 
 CPU = torch.device("cpu")
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "PatchCore": {"size": 64, "crop": 64, "ratio": 0.2},
     "STFPM": {"size": 64, "epochs": 3, "batch_size": 4},
     "FastFlow": {"size": 64, "flow_steps": 2, "epochs": 4, "batch_size": 4},
@@ -86,8 +87,8 @@ def test_a_resumed_training_ends_with_the_same_numbers(
     if name != "PatchCore":  # which takes no training steps
         save = training_loop.save_training_state
 
-        def save_and_interrupt(*args: object) -> None:
-            save(*args)  # type: ignore[arg-type]
+        def save_and_interrupt(*args: Any) -> None:
+            save(*args)
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -186,8 +186,8 @@ def test_ocr_gans_bands_add_up_and_its_networks_are_the_papers() -> None:
     low, high = frequency_bands(image)
     assert torch.allclose(low + high, image, atol=1e-5) and low.std() < image.std()
     generator, discriminator = FrequencyGenerator(256, 64), Discriminator(256, 64)
-    widths = [block[0].out_channels for block in generator.down[0]]
-    assert widths == [64, 128, 256, 512, 512, 512, 512, 512]
+    u_net = [layer for layer in next(generator.down.children()).modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.out_channels for layer in u_net] == [64, 128, 256, 512, 512, 512, 512, 512]
     convolutions = [layer for layer in discriminator.body.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert [layer.out_channels for layer in convolutions] == [64, 128, 256, 512, 1024, 2048, 100]
     ones = torch.ones(2, 8, 4, 4)
@@ -204,7 +204,8 @@ def test_uniads_tokens_do_not_see_their_neighbours() -> None:
             assert bool(mask[one, other]) == near
     network = FeatureTransformer(272, 14, 256, 4, 8, 1024, 0.1).eval()
     assert network(torch.zeros(1, 196, 272)).shape == (1, 196, 272)
-    assert len({layer.query.data_ptr() for layer in network.decoder}) == 4
+    queries = {value.data_ptr() for name, value in network.named_parameters() if name.endswith(".query")}
+    assert len(queries) == 4
     tokens = torch.ones(1, 4000, 272)
     noise = uniad.jitter_tokens(tokens, 20.0) - tokens
     assert float(noise.std()) == pytest.approx(20 * math.sqrt(272) / 272, rel=0.02)
