@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
+from pathlib import Path
 
 from bench.config import BenchmarkConfig
-from utils.config import Parser, add_option, options_of
+from utils.config import Parser, add_options, from_args
 from utils.errors import exit_code_of
 
 
@@ -27,19 +27,20 @@ def make_parser() -> argparse.ArgumentParser:
     add("--ray_address", default="", help="address of a Ray cluster (default: Ray on this machine)")
     add("--cpus", type=int, default=1, help="cores of a run under Ray (default: 1)")
     add("--correlate", choices=("published", "results"), help="correlate the objects' attributes with performance")
+    add("--ablation", action="store_true", help="run OmniposeAD with every field, retrieval, refinement and score")
     add("--figure", nargs="*", metavar="QUERY", help="heat maps side by side, of queries like 01Gorilla/Burrs/3")
-    for option in options_of(BenchmarkConfig):
-        add_option(parser, option)
+    add("--page", type=Path, metavar="FILE", help="write the tables into a section of FILE, too, as docs/RESULTS.md")
+    add("--dirty", action="store_true", help="write that section even with uncommitted changes")
+    add_options(parser, BenchmarkConfig, {"val_every": ("held_out_every",)})
     return parser
 
 
 def main(argv: list[str]) -> int:
     """Run the benchmark that the command line describes; return the exit code."""
     args = make_parser().parse_args(argv)
-    named = {field.name: getattr(args, field.name) for field in fields(BenchmarkConfig) if field.name in args}
     from bench.benchmark import run_benchmark  # noqa: PLC0415  loads torch, which --help does not need
 
-    return run_benchmark(BenchmarkConfig(**named), args)
+    return run_benchmark(from_args(BenchmarkConfig, args), args)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ class Method(ABC, Generic[MethodConfig]):
     name: ClassVar[str]  # shown in tables; the class's name where a subclass sets none
     config_type: ClassVar[type]  # frozen dataclass of hyperparameters; its defaults are the paper's
     fast_config: ClassVar[Any] = None  # hyperparameters of --fast, minutes on two cores; None: the defaults
+    pose: Tensor | None = None  # camera_to_world (4, 4) of the last image predicted, where the method finds poses
+    pose_found: bool = False  # whether the object, seen from `pose`, explains that image
     gpu_share: ClassVar[float] = 0.5  # share of a GPU that a run reserves under Ray, where the cluster has any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -42,6 +44,11 @@ class Method(ABC, Generic[MethodConfig]):
     def __init__(self, config: MethodConfig, context: RunContext) -> None:
         self.config = config
         self.context = context
+
+    @classmethod
+    def preset(cls, fast: bool) -> MethodConfig:
+        """Return the paper's hyperparameters, or those of --fast."""
+        return cast(MethodConfig, cls.fast_config if fast and cls.fast_config is not None else cls.config_type())
 
     @property
     def weights(self) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from baselines.protocol import Method
+from utils.config import build, options_of, values_of
 from utils.errors import InputError, nearest
 from utils.run_context import RunContext
 
@@ -89,11 +89,10 @@ def make_method(name: str, context: RunContext, fast: bool = False, overrides: d
         InputError: if there is no such method or setting.
     """
     method = find_method(name)
-    known = {field.name for field in fields(method.config_type)}
+    known = [option.key for option in options_of(method.config_type)]
     for key in overrides or {}:
         if key not in known:
-            raise InputError(
-                f"{method.name} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(sorted(known))}."
-            )
-    preset = method.fast_config if fast and method.fast_config is not None else method.config_type()
-    return method(replace(preset, **(overrides or {})), context)
+            hint = nearest(key, known) or "."
+            raise InputError(f"{method.name} has no setting {key!r}{hint} It has {', '.join(known)}.")
+    values = {**values_of(method.preset(fast)), **(overrides or {})}
+    return method(build(method.config_type, values), context)

@@ -6,28 +6,33 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from filelock import Timeout
 
 from baselines.registry import METHODS, find_method
+from bench.ablation import ablation_runs, ablation_table
 from bench.config import BenchmarkConfig
 from bench.correlate import correlate
 from bench.engines import in_process, on_ray
 from bench.execute import method_of
+from bench.frame import results_frame
 from bench.gallery import write_gallery
 from bench.imported_maps import import_maps, read_sources
-from bench.page import write_tables
+from bench.measure.results_page import made_text, refuse_dirty_tree, write_section
+from bench.omniposead import OmniposeAD
+from bench.page import all_tables, write_tables
 from bench.plan import plan_runs, plan_text
 from bench.runs import LOCK, Run, RunResult, lock_of
+from bench.typeset import Table, as_markdown
 from utils.config import options_of, read_value
+from utils.device import environment
 from utils.errors import InputError, nearest
 from utils.progress import Progress
 
 ALL = "all"
-REPORT = "index.html"
+REPORT, ABLATION = "index.html", "ablation"
 
 
 def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
@@ -41,6 +46,8 @@ def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
     if args.dry_run:
         print(plan_text(plan_runs(runs)))
         return 0
+    if args.page:
+        refuse_dirty_tree(args)
     warn_of_missing_weights(runs)
     if args.overwrite:
         delete_runs(runs)
@@ -52,9 +59,23 @@ def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
         correlate(args.correlate, folder, results)
     if args.figure is not None:
         write_gallery(results, folder, args.figure)
-    write_tables(results, folder)
+    frame = results_frame(results)
+    if args.ablation:
+        folder, tables = folder / ABLATION, [ablation_table(frame)]
+    else:
+        tables = all_tables(frame)
+    write_tables(frame, tables, folder)
+    if args.page:
+        write_section(args.page, ABLATION if args.ablation else "benchmark", section_text(tables, args.ablation))
     print(f"runs={len(results)} failed={len(failed)} report={folder / REPORT}")
     return 1 if failed else 0
+
+
+def section_text(tables: Sequence[Table], ablation: bool) -> str:
+    """Return the tables as a section of the results' page."""
+    head = "Ablation" if ablation else "Benchmark of all methods"
+    command = f"`python benchmark.py{' --ablation' if ablation else ''}`"
+    return "\n\n".join([f"## {head}", f"{command}, {made_text(environment())}.", *map(as_markdown, tables)])
 
 
 def list_runs(config: BenchmarkConfig, args: argparse.Namespace) -> list[Run]:
@@ -62,13 +83,17 @@ def list_runs(config: BenchmarkConfig, args: argparse.Namespace) -> list[Run]:
     if args.seeds < 1:
         raise InputError(f"--seeds must be at least 1, found {args.seeds}.")
     methods = list(METHODS) if args.methods == [ALL] else [] if args.methods == ["none"] else args.methods
+    methods = [OmniposeAD.name] if args.ablation else methods
     names = {find_method(method).name: method for method in methods}
     if len(names) < len(methods):
         raise InputError(f"--methods must differ in their names, found {', '.join(methods)}; name each once.")
     overrides = read_overrides(args.overrides, names)
+    objects = object_names(args.objects, config.data_dir)
+    if args.ablation:
+        return ablation_runs(config, objects, args.seeds, overrides.get(OmniposeAD.name, ()))
     return [
-        Run(name, place if ":" in place else method, seed, config, overrides.get(method, ()))
-        for name in object_names(args.objects, config.data_dir)
+        Run(name, place if ":" in place else method, seed, config, overrides.get(method, ()), method)
+        for name in objects
         for method, place in names.items()
         for seed in range(args.seeds)
     ]
@@ -99,12 +124,10 @@ def read_overrides(entries: Sequence[str], names: dict[str, str]) -> dict[str, t
         method = next((known for known in names if known.lower() == name.lower()), None)
         if not separator or not dot or method is None:
             raise InputError(f"--set must read METHOD.KEY=VALUE with one of {', '.join(names)}, found {entry!r}.")
-        kind = find_method(names[method]).config_type
-        known = {field.name: field for field in fields(kind)}
+        known = {option.key: option for option in options_of(find_method(names[method]).config_type)}
         if key not in known:
             raise InputError(f"{method} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(known)}.")
-        option = next(each for each in options_of(kind) if each.name == key)
-        found.setdefault(method, {})[key] = read_value(text, option)
+        found.setdefault(method, {})[key] = read_value(text, known[key])
     return {method: tuple(values.items()) for method, values in found.items()}
 
 
@@ -132,6 +155,10 @@ def do_runs(runs: Sequence[Run], args: argparse.Namespace, progress: Progress) -
     """Return the results of all runs, in their order."""
     if not runs:
         return []
+    if args.ablation and args.engine == "ray":
+        raise InputError(
+            "--ablation shares fields between its runs, which --engine ray would start at once; leave it out."
+        )
     engine = on_ray(runs, args.ray_address, args.cpus) if args.engine == "ray" else in_process(runs)
     found = {}
     with progress.bar("runs", len(runs)) as bar:

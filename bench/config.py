@@ -14,7 +14,7 @@ class BenchmarkConfig:
     output_dir: str = "output/benchmark"  # folder that the runs write to, shared by all machines
     image_size: int = 400  # longer side in pixels to which larger images are averaged down
     background: Literal["white", "black"] = "white"  # behind transparent images
-    held_out_every: int = 8  # every n-th view is kept from training: its scores set the threshold
+    val_every: int = 8  # every n-th view is held out of training: its scores set the threshold
     false_positive_rate: float = 0.05  # share of normal views that the threshold may call defective
     fast: bool = False  # use the methods' fast presets
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute

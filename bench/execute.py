@@ -17,7 +17,15 @@ from baselines.protocol import Method
 from baselines.registry import make_method
 from bench.memory import PeakMemory
 from bench.runs import FAILURE, RESULTS, VERSION, Run, RunResult, lock_of, read_result, record_failure
-from data.mad import Query, check_ground_truth, list_queries, load_views, query_fingerprint, views_fingerprint
+from data.mad import (
+    Query,
+    check_ground_truth,
+    list_queries,
+    load_views,
+    query_fingerprint,
+    read_true_poses,
+    views_fingerprint,
+)
 from data.masks import read_object_image
 from evaluation.metrics import evaluate
 from evaluation.results import RANDOM_WEIGHTS, Evaluation, ObjectReport, QueryResult, verdict_at, write_results
@@ -64,7 +72,7 @@ def finished_report(run: Run) -> ObjectReport:
         return done
     memory = PeakMemory(method.context.device)
     views = load_views(run.object_dir, run.config.image_size, run.config.background_rgb)
-    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), run.config.held_out_every))
+    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), run.config.val_every))
     seconds = {"fit": fitted(method, train, data)}
     threshold = threshold_of(method, held_out, run.config.false_positive_rate)
     journal = Journal.open(run.folder, inputs)
@@ -171,7 +179,8 @@ def predict_all(method: Method, run: Run, queries: list[Query], threshold: float
         image = read_object_image(query.path, run.object_dir, size, background)
         anomaly_map, anomaly_score, seconds = timed(method, image)
         verdict = verdict_at(anomaly_score, threshold)
-        journal.add(QueryResult(query.name, anomaly_score, verdict, False, None, seconds), anomaly_map)
+        result = QueryResult(query.name, anomaly_score, verdict, method.pose_found, method.pose, seconds)
+        journal.add(result, anomaly_map)
 
 
 def timed(method: Method, image: torch.Tensor) -> tuple[torch.Tensor, float, float]:
@@ -191,5 +200,6 @@ def measure(run: Run, queries: list[Query], threshold: float, journal: Journal) 
     """Compute the metrics: the only place where labels, masks and true poses are read."""
     masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
     results = [replace(journal.done[query.name], defect_type=query.defect_type) for query in queries]
-    evaluation = evaluate(results, threshold, journal.anomaly_map, lambda name: read_mask(masks[name]), None, run.seed)
-    return results, evaluation
+    poses = read_true_poses(run.object_dir)
+    mask_of = lambda name: read_mask(masks[name])  # noqa: E731
+    return results, evaluate(results, threshold, journal.anomaly_map, mask_of, poses, run.seed)

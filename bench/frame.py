@@ -96,7 +96,7 @@ def run_facts(run: Run, report: ObjectReport) -> dict[str, Any]:
 
 def settings_text(report: ObjectReport) -> str:
     """Describe the settings that all methods of a benchmark share."""
-    size, every, rate = (report.config.get(key) for key in ("image_size", "held_out_every", "false_positive_rate"))
+    size, every, rate = (report.config.get(key) for key in ("image_size", "val_every", "false_positive_rate"))
     return (
         f"images of up to {size} pixels on {report.config.get('background')}, each view of {every} held out for a "
         f"threshold at {'unknown' if rate is None else f'{100 * rate:g} %'} false positives"
@@ -175,9 +175,10 @@ def circumstances(frame: pd.DataFrame) -> str:
         differ += [name] if len(counts) > 1 else []
     seeds = sorted(runs["seed"].unique())
     parts.append(f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
-    overridden = runs[runs["overrides"] != ""].drop_duplicates(["method", "overrides"])
-    if len(overridden):
-        changed = ", ".join(f"{row.method}: {row.overrides}" for row in overridden.itertuples())
-        parts.append(f"settings that differ from the presets: {changed}")
+    overridden = runs[runs["overrides"] != ""].groupby("overrides", sort=False)["method"].unique()
+    count = runs["method"].nunique()
+    changed = [text + (f" ({', '.join(names)})" if len(names) < count else "") for text, names in overridden.items()]
+    if changed:
+        parts.append(f"settings that differ from the presets: {', '.join(changed)}")
     text = "; ".join(parts) + "."
     return f"{text} The runs differ in {' and '.join(differ)}; table.csv says which is which." if differ else text

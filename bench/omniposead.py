@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from baselines.protocol import Method
+from inerf.settings import InerfConfig, RefineConfig
 from nerf.fields import load_any_field
-from pipeline.config import Config, known_keys
+from nerf.settings import FieldConfig, NerfConfig
+from pipeline.config import ROOT, Config, read_config
 from pipeline.methods import field_method, networks_of, retrieval_method, score_method
 from pipeline.model import ReferenceModel
 from retrieval.galleries import load_gallery
+from retrieval.settings import RetrievalConfig
+from scoring.settings import ScoreConfig
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint
-from utils.config import build, read_value
-from utils.errors import InputError, nearest
+from utils.config import build, values_of
+from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views
 
 FIELD_FILE, GALLERY_FILE, UNFINISHED = "field.safetensors", "gallery.safetensors", "unfinished.safetensors"
+GROUPS = ("field", "nerf", "retrieval", "refine", "inerf", "score")
+PAPER = ROOT / "configs" / "paper.txt"
+FAST_PAPER = {  # what the paper's path takes on two cores in minutes
+    "netdepth": 4,
+    "netwidth": 64,
+    "netdepth_fine": 4,
+    "netwidth_fine": 64,
+    "N_samples": 32,
+    "N_importance": 32,
+    "N_rand": 512,
+    "N_iters": 600,
+    "nerf_lrate": 0.002,
+    "retrieval_loftr_size": 96,
+    "batch_size": 256,
+    "inerf_steps": 20,
+}
 
 
 @dataclass(frozen=True)
 class OmniposeADConfig:
-    """OmniposeAD's settings."""
+    """The settings of the program that the method depends on, by the keys of the config files."""
 
-    settings: str = ""  # settings of the program that differ from its defaults: "key = value; key = value"
+    field_from: str = ""  # model folder of another run whose field is used in place of training one
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    nerf: NerfConfig = dataclasses.field(default_factory=NerfConfig)
+    retrieval: RetrievalConfig = dataclasses.field(default_factory=RetrievalConfig)
+    refine: RefineConfig = dataclasses.field(default_factory=RefineConfig)
+    inerf: InerfConfig = dataclasses.field(default_factory=InerfConfig)
+    score: ScoreConfig = dataclasses.field(default_factory=ScoreConfig)
+
+    def program(self, context: RunContext) -> Config:
+        """Return the program's settings with these groups, and with the benchmark's seed and weights."""
+        weights = context.weights
+        return Config(
+            seed=context.seed,
+            quiet=context.progress.quiet,
+            weights_dir=weights.folder,
+            random_weights=weights.random,
+            efficientnet_weights=weights.efficientnet,
+            **{group: getattr(self, group) for group in GROUPS},
+        )
 
 
 class OmniposeAD(Method[OmniposeADConfig]):
-    """Field → gallery; then each picture: retrieve → refine → render → compare, as in ``Model.detect_image``."""
+    """Field → gallery; then for each image: retrieve → refine → render → compare, as in ``Model.detect_image``."""
 
     name = "OmniposeAD"
     config_type = OmniposeADConfig
 
     def __init__(self, config: OmniposeADConfig, context: RunContext) -> None:
         super().__init__(config, context)
-        self.program = program_settings(config.settings, context)
+        self.program = config.program(context)
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -48,87 +88,66 @@ class OmniposeAD(Method[OmniposeADConfig]):
         return tuple(networks_of(self.program))
 
     def fit(self, views: Views) -> None:
-        """Train the field and build the gallery."""
+        """Train the field, or load that of ``field_from``, and build the gallery."""
         unfinished = self.context.folder / UNFINISHED if self.context.folder else None
         self.comparison = score_method(self.program).make(self.context)  # missing weights are reported before any work
-        field = field_method(self.program).train(views, self.context, unfinished)
+        if self.config.field_from:
+            field = self.load_field(Path(self.config.field_from))
+        else:
+            field = field_method(self.program).train(views, self.context, unfinished)
         gallery = retrieval_method(self.program).build(views, field.render, self.context)
         self.model = ReferenceModel(self.program, views.intrinsics, self.context.device, field, gallery)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
-        """The verdict on a picture at the pose that was found for it; what is random is seeded by the picture."""
+        """Compare an image with the reference at its pose; random choices are seeded by the image."""
         query = self.model.condition(image)
         name = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=8).hexdigest()
-        reference = self.model.reference(query, self.model.locate(query, name).camera_to_world)
+        refinement = self.model.locate(query, name)
+        self.pose, self.pose_found = refinement.camera_to_world.cpu(), refinement.found
+        reference = self.model.reference(query, refinement.camera_to_world)
         anomaly_map, anomaly_score = self.comparison.compare(query, reference)
         return anomaly_map.cpu(), anomaly_score
 
     def tensors(self) -> dict[str, Tensor]:
-        """The camera; field and gallery have files of their own."""
+        """Return the camera; field and gallery have files of their own."""
         return {"intrinsics": torch.tensor(list(asdict(self.model.intrinsics).values()), dtype=torch.float64)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over the camera."""
+        """Restore the camera."""
         width, height, *lens = tensors["intrinsics"].tolist()
         self.intrinsics = Intrinsics(int(width), int(height), *lens)
 
     def save(self, folder: Path) -> None:
-        """Write field, gallery and camera."""
-        self.model.field.save(folder / FIELD_FILE)
+        """Save field, gallery and camera; a field of another run stays there."""
+        if not self.config.field_from:
+            self.model.field.save(folder / FIELD_FILE)
         self.model.gallery.save(folder / GALLERY_FILE)
         super().save(folder)
 
     def load(self, folder: Path) -> None:
-        """Read what ``save`` wrote."""
+        """Load what ``save`` wrote."""
         super().load(folder)
-        device = self.context.device
-        with as_checkpoint(folder / FIELD_FILE):
-            field = load_any_field(folder / FIELD_FILE, device)
+        field = self.load_field(Path(self.config.field_from or folder))
         with as_checkpoint(folder / GALLERY_FILE):
             gallery = load_gallery(folder / GALLERY_FILE, self.program.retrieval, self.context)
         self.comparison = score_method(self.program).make(self.context)
-        self.model = ReferenceModel(self.program, self.intrinsics, device, field, gallery)
+        self.model = ReferenceModel(self.program, self.intrinsics, self.context.device, field, gallery)
 
-
-@dataclass(frozen=True)
-class OmniposeADPaperConfig(OmniposeADConfig):
-    """The settings of ``configs/paper.txt``, but for what only the two scripts need."""
-
-    settings: str = (
-        "field = mlp; retrieval = loftr; retrieval_hypotheses = 1; refine = adam; score = paper; near = 2; far = 6"
-    )
+    def load_field(self, folder: Path) -> Field:
+        """Load the field in a model folder."""
+        with as_checkpoint(folder / FIELD_FILE):
+            return load_any_field(folder / FIELD_FILE, self.context.device)
 
 
 class OmniposeADPaper(OmniposeAD):
-    """NeRF, LoFTR, iNeRF and EfficientNet-B4 features."""
+    """NeRF, LoFTR, iNeRF and EfficientNet-B4 features: ``configs/paper.txt``, but for the benchmark's own settings."""
 
     name = "OmniposeAD-paper"
-    config_type = OmniposeADPaperConfig
-    fast_config = OmniposeADPaperConfig(
-        "field = mlp; retrieval = loftr; retrieval_hypotheses = 1; refine = adam; score = paper; netdepth = 4; "
-        "netwidth = 64; netdepth_fine = 4; netwidth_fine = 64; N_samples = 32; N_importance = 32; N_rand = 512; "
-        "N_iters = 600; nerf_lrate = 0.002; retrieval_loftr_size = 96; batch_size = 256; inerf_steps = 20"
-    )
 
-
-def program_settings(text: str, context: RunContext) -> Config:
-    """The program's settings with those of ``text``, and with the benchmark's seed, device and weights.
-
-    Raises:
-        InputError: where a key is unknown or a value is not of its type.
-    """
-    keys, values = known_keys(), {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        name, _, value = (word.strip() for word in part.partition("="))
-        if name not in keys:
-            raise InputError(f"OmniposeAD has no setting {name!r}{nearest(name, keys) or '.'} See configs/README.md.")
-        values[keys[name].key] = read_value(value, keys[name])
-    weights = context.weights
-    return replace(
-        build(Config, values),
-        seed=context.seed,
-        quiet=context.progress.quiet,
-        weights_dir=weights.folder,
-        random_weights=weights.random,
-        efficientnet_weights=weights.efficientnet,
-    )
+    @classmethod
+    def preset(cls, fast: bool) -> OmniposeADConfig:
+        """Return the paper's settings, or those that take minutes on two cores."""
+        paper = read_config(PAPER)
+        settings = OmniposeADConfig(**{group: getattr(paper, group) for group in GROUPS})
+        more: dict[str, Any] = FAST_PAPER if fast else {}
+        return build(OmniposeADConfig, {**values_of(settings), **more})

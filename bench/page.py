@@ -17,14 +17,12 @@ from bench.frame import (
     circumstances,
     methods_in,
     objects_in,
-    results_frame,
     runs_in,
     scores_by_object,
 )
 from bench.published import paper_table, read_published
 from bench.rank_figure import rank_figure
-from bench.ranks import Ranking, rank_methods, sentences
-from bench.runs import RunResult
+from bench.ranks import Ranking, rank_methods
 from bench.tables import (
     NOTES,
     RANDOM_MARK,
@@ -35,7 +33,7 @@ from bench.tables import (
     percent,
     rank_table,
 )
-from bench.typeset import LATEX_HEAD, MARKDOWN, Table, as_latex, as_markdown
+from bench.typeset import LATEX_HEAD, Table, as_latex, as_markdown
 from report.template import load_template, read_assets
 from utils.checkpoint import write_text
 from utils.text import MISSING
@@ -49,21 +47,18 @@ FIGURES = {  # file name patterns of the figures in the folder → what the page
 METRIC_NAMES = dict(zip(AUROCS, ("Pixel AUROC", "Image AUROC")))
 
 
-def write_tables(results: Sequence[RunResult], output_dir: Path) -> list[Path]:
-    """Write the benchmark's tables and its page; the figures in the folder go into the page.
+def write_tables(frame: pd.DataFrame, tables: Sequence[Table], output_dir: Path) -> list[Path]:
+    """Write some tables of a benchmark and its page; the figures in the folder go into the page.
 
     Args:
-        results: of all runs that were asked for, done, failed or never tried.
+        frame: of all runs that were asked for, done, failed or never tried.
         output_dir: gets table.md, table.csv, table.tex and index.html, each atomically.
     Returns:
         The files written.
     """
-    frame = results_frame(results)
-    rankings = [rank_methods(words, scores_of(frame, metric)) for metric, words in METRIC_NAMES.items()]
-    tables = tables_of(frame, rankings)
-    tests = "".join(f"- {' '.join(sentences(ranking))}\n".translate(MARKDOWN) for ranking in rankings)
+    rankings = rankings_of(frame)
     texts = {
-        "table.md": "\n".join(["# Benchmark\n", *map(as_markdown, tables), tests]),
+        "table.md": "\n".join(["# Benchmark\n", *map(as_markdown, tables)]),
         "table.csv": frame[frame["metric"] != NEVER_RUN].to_csv(index=False),
         "table.tex": "\n".join([LATEX_HEAD, *map(as_latex, tables)]),
         "index.html": as_html(frame, tables, rankings, output_dir),
@@ -78,10 +73,15 @@ def scores_of(frame: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
     return {method: scores for method, scores in scores_by_object(frame, metric).items() if scores}
 
 
-def tables_of(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> list[Table]:
+def rankings_of(frame: pd.DataFrame) -> list[Ranking]:
+    """Return the rankings by each AUROC."""
+    return [rank_methods(words, scores_of(frame, metric)) for metric, words in METRIC_NAMES.items()]
+
+
+def all_tables(frame: pd.DataFrame) -> list[Table]:
     """Return all tables; the paper's where it knows any of our objects and methods."""
-    paper = paper_table(frame, read_published())
-    tables = [auroc_table(frame), paper, method_table(frame), defect_table(frame), rank_table(frame, rankings)]
+    paper, ranks = paper_table(frame, read_published()), rank_table(frame, rankings_of(frame))
+    tables = [auroc_table(frame), paper, method_table(frame), defect_table(frame), ranks]
     return [table for table in tables if table is not None and len(table.cells)]
 
 
@@ -96,7 +96,7 @@ def as_html(frame: pd.DataFrame, tables: Sequence[Table], rankings: Sequence[Ran
         counts={state: len(runs_in(frame, state)) for state in (DONE, FAILED, NEVER_RUN)},
         circumstances=circumstances(frame),
         random=[method for method in marks if RANDOM_MARK in marks[method]],
-        ranks=[(ranking.metric, rank_figure(ranking, marks), sentences(ranking)) for ranking in rankings],
+        ranks=[(ranking.metric, rank_figure(ranking, marks)) for ranking in rankings],
         panels=list(bars_by_object(frame)),
         marks=marks,
         notes={mark: text for mark, text in NOTES.items() if any(mark in each for each in marks.values())},

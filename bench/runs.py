@@ -27,11 +27,12 @@ class Run:
     seed: int
     config: BenchmarkConfig
     overrides: tuple[tuple[str, Any], ...] = ()  # settings of the method that differ from its preset
+    label: str = ""  # name in tables and folders; empty: the method's
 
     @property
     def display_name(self) -> str:
-        """The method's name in tables and folders."""
-        return self.method.rpartition(":")[2]
+        """The name in tables and folders."""
+        return self.label or self.method.rpartition(":")[2]
 
     @property
     def object_dir(self) -> Path:

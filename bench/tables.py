@@ -20,7 +20,7 @@ from bench.frame import (
     runs_in,
     select,
 )
-from bench.ranks import Ranking
+from bench.ranks import Ranking, sentences
 from bench.typeset import Table, bold, raised
 from evaluation.results import RANDOM_WEIGHTS
 from utils.text import MISSING, format_number
@@ -174,7 +174,7 @@ def shared_objects(frame: pd.DataFrame) -> list[str]:
     return [name for name in objects_in(frame) if all((name, method) in both for method in methods)]
 
 
-Show = Callable[[Mean], str]
+MetricColumn = tuple[str, Callable[[Mean], str]]  # metric, and how its mean is shown
 
 
 def percent_text(mean: Mean) -> str:
@@ -192,7 +192,7 @@ def value_text(mean: Mean) -> str:
     return format_number(mean.value)
 
 
-METHOD_COLUMNS: Mapping[str, tuple[str, Show]] = {
+METHOD_COLUMNS: Mapping[str, MetricColumn] = {
     "AUPRO": ("aupro", percent_text),
     "F1": ("image_f1", percent_text),
     "Recall": ("recall", percent_text),
@@ -204,7 +204,7 @@ METHOD_COLUMNS: Mapping[str, tuple[str, Show]] = {
 }
 
 
-def figure_rows(frame: pd.DataFrame, columns: Mapping[str, tuple[str, Show]]) -> pd.DataFrame:
+def method_rows(frame: pd.DataFrame, columns: Mapping[str, MetricColumn]) -> pd.DataFrame:
     """Return a method a row with some figures as means over objects."""
     objects = objects_in(frame)
     rows = {}
@@ -232,7 +232,7 @@ def method_table(frame: pd.DataFrame) -> Table:
     )
     if runs_in(frame, DONE)["machine"].nunique() > 1:
         caption += " The runs were made on different machines, so seconds and memory do not compare."
-    cells = figure_rows(frame, METHOD_COLUMNS)
+    cells = method_rows(frame, METHOD_COLUMNS)
     title = "Detection, time and memory by method"
     return Table("methods", title, caption, cells, all_notes(frame), circumstances(frame))
 
@@ -261,8 +261,9 @@ def rank_table(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> Table:
     }
     columns = [f"{ranking.metric} ({count_text(len(ranking.objects))})" for ranking in rankings]
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("Method")
-    caption = "Average rank over the objects that all ranked methods have; 1 is best, equal values share their ranks."
-    return Table("ranks", "Ranks", caption, cells, all_notes(frame), circumstances(frame))
+    caption = "Average rank over the objects that all ranked methods have; 1 is best, equal values share their ranks. "
+    tests = " ".join(sentence for ranking in rankings for sentence in sentences(ranking))
+    return Table("ranks", "Ranks", caption + tests, cells, all_notes(frame), circumstances(frame))
 
 
 def rank_text(ranking: Ranking, method: str) -> str:

@@ -56,12 +56,12 @@ class {name}(Method[NoConfig]):
 def config(tmp_path: Path) -> BenchmarkConfig:
     for name in ("01Ball", "02Cube"):
         write_object(tmp_path / "data" / name, views=10)
-    return BenchmarkConfig(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", held_out_every=3)
+    return BenchmarkConfig(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", val_every=3)
 
 
 def options(config: BenchmarkConfig, *more: str) -> list[str]:
     return [
-        *("--data_dir", config.data_dir, "--output_dir", config.output_dir, "--held_out_every", "3"),
+        *("--data_dir", config.data_dir, "--output_dir", config.output_dir, "--val_every", "3"),
         *("--device", "cpu", "--quiet", *more),
     ]
 

@@ -20,7 +20,7 @@ EXAMPLE = f"{Path(__file__).resolve().parent.parent.parent / 'examples/nearest_v
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     write_object(tmp_path / "data/01Ball", views=10)
-    config = BenchmarkConfig(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", held_out_every=3)
+    config = BenchmarkConfig(str(tmp_path / "data"), str(tmp_path / "out"), quiet=True, device="cpu", val_every=3)
     return Run("01Ball", EXAMPLE, 0, config)
 
 

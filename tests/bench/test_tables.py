@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.frame import AUROCS, COLUMNS, DONE, FAILED, results_frame, runs_in
-from bench.page import write_tables
+from bench.page import all_tables, write_tables
 from bench.published import PRINTED_MARK, Published, paper_table, points_text, read_published
 from bench.runs import RunResult
 from bench.tables import FAST_MARK, PART_MARK, RANDOM_MARK, SEEDS_MARK, auroc_table, defect_table, method_table
@@ -43,6 +43,11 @@ def results() -> list[RunResult]:
 @pytest.fixture
 def frame(results: list[RunResult]) -> pd.DataFrame:
     return results_frame(results)
+
+
+def write_all(results: list[RunResult], folder: Path) -> list[Path]:
+    frame = results_frame(results)
+    return write_tables(frame, all_tables(frame), folder)
 
 
 def test_rows_means_and_marks(frame: pd.DataFrame) -> None:
@@ -86,7 +91,7 @@ def test_other_figures_by_method(frame: pd.DataFrame) -> None:
 def test_the_long_table_has_every_figure_of_every_run_at_full_precision(
     results: list[RunResult], tmp_path: Path
 ) -> None:
-    write_tables(results, tmp_path)
+    write_all(results, tmp_path)
     table = pd.read_csv(tmp_path / "table.csv", keep_default_na=False)
     assert list(table.columns) == list(COLUMNS)
     for one in results:
@@ -194,7 +199,7 @@ class Page(HTMLParser):
 
 def test_the_page_stands_alone_and_shows_what_the_tables_say(results: list[RunResult], tmp_path: Path) -> None:
     (tmp_path / "gallery.png").write_bytes(b"\x89PNG\r\n\x1a\nnone")
-    written = write_tables(results, tmp_path)
+    written = write_all(results, tmp_path)
     assert {path.name for path in written} == {"table.md", "table.csv", "table.tex", "index.html"}
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -205,7 +210,7 @@ def test_the_page_stands_alone_and_shows_what_the_tables_say(results: list[RunRe
         assert value in shown
     assert "no <memory>" not in text and "no &lt;memory&gt;" in text
     before = {path.name: path.read_bytes() for path in written}
-    write_tables(results, tmp_path)
+    write_all(results, tmp_path)
     assert {path.name: path.read_bytes() for path in written} == before
 
 
@@ -215,15 +220,15 @@ def test_the_page_shows_the_critical_difference(tmp_path: Path) -> None:
         for name in "abcd"
         for place, method in enumerate(("First", "Second", "Third"))
     ]
-    write_tables(results, tmp_path)
+    write_all(results, tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml;base64,") == 2 and "critical difference at 5 %" in text
-    write_tables(results, tmp_path)
+    write_all(results, tmp_path)
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == text
 
 
 def test_a_benchmark_without_any_result_still_has_its_tables(tmp_path: Path) -> None:
-    write_tables([failed(run("a", "A"), "why"), failed(run("a", "B"), "why")], tmp_path)
+    write_all([failed(run("a", "A"), "why"), failed(run("a", "B"), "why")], tmp_path)
     assert "Nothing is measured yet" in (tmp_path / "table.md").read_text(encoding="utf-8")
-    write_tables([RunResult(run("a", "A"))], tmp_path)
+    write_all([RunResult(run("a", "A"))], tmp_path)
     assert "never run" in (tmp_path / "index.html").read_text(encoding="utf-8")
