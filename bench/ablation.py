@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.config import BenchmarkConfig
 from bench.execute import MODEL_DIR
-from bench.frame import DONE, circumstances, runs_in
+from bench.frame import DONE, describe_runs, runs_in
 from bench.omniposead import OmniposeAD, OmniposeADConfig
 from bench.runs import Run
 from bench.tables import MetricColumn, all_notes, method_rows, percent_text, value_text
@@ -63,5 +63,5 @@ def ablation_table(frame: pd.DataFrame) -> Table:
     )
     texts = [set(text.split(", ")) for text in runs_in(frame, DONE)["overrides"]]
     shared = set.intersection(*texts) if texts else set()
-    where = circumstances(frame.assign(overrides=", ".join(sorted(shared))))
+    where = describe_runs(frame.assign(overrides=", ".join(sorted(shared))))
     return Table("ablation", "Every combination", caption, method_rows(frame, COLUMNS), all_notes(frame), where)

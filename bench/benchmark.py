@@ -66,12 +66,12 @@ def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
         tables = all_tables(frame)
     write_tables(frame, tables, folder)
     if args.page:
-        write_section(args.page, ABLATION if args.ablation else "benchmark", section_text(tables, args.ablation))
+        write_section(args.page, ABLATION if args.ablation else "benchmark", benchmark_section(tables, args.ablation))
     print(f"runs={len(results)} failed={len(failed)} report={folder / REPORT}")
     return 1 if failed else 0
 
 
-def section_text(tables: Sequence[Table], ablation: bool) -> str:
+def benchmark_section(tables: Sequence[Table], ablation: bool) -> str:
     """Return the tables as a section of the results' page."""
     head = "Ablation" if ablation else "Benchmark of all methods"
     command = f"`python benchmark.py{' --ablation' if ablation else ''}`"

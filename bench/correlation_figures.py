@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bench.correlation import Attribute, CorrelationStudy, fitted_band
-from bench.figures import new_figure
 from report.figure import INK, SOFT, save_png
 
 COLOURS = {"pixel AUROC": "#1f6fb4", "image AUROC": "#d1621a"}  # distinct for the colour-blind, and in grey print
@@ -23,7 +23,7 @@ def write_scatter(path: Path, study: CorrelationStudy, attribute: Attribute) -> 
     methods = list(found["method"].unique())
     columns = min(COLUMNS, len(methods) + 1)
     rows = -(-(len(methods) + 1) // columns)
-    figure = new_figure(2.9 * columns, 2.5 * rows + 0.3)
+    figure = Figure(figsize=(2.9 * columns, 2.5 * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for axis, method in zip(axes, methods):
         axis.set_title(method, fontsize=11, color=INK, pad=16)
@@ -72,7 +72,7 @@ def write_heat_table(path: Path, study: CorrelationStudy) -> None:
     methods = list(study.table["method"].unique())
     values = table.loc[methods, groups].to_numpy()
     words = texts.loc[methods, groups].to_numpy()
-    figure = new_figure(1.5 * len(groups) + 2.4, 0.36 * len(methods) + 1.7)
+    figure = Figure(figsize=(1.5 * len(groups) + 2.4, 0.36 * len(methods) + 1.7), layout="constrained")
     axis = figure.subplots()
     axis.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     axis.set_facecolor("#f1f3f5")

@@ -74,10 +74,10 @@ def finished_report(run: Run) -> ObjectReport:
     views = load_views(run.object_dir, run.config.image_size, run.config.background_rgb)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), run.config.val_every))
     seconds = {"fit": fitted(method, train, data)}
-    threshold = threshold_of(method, held_out, run.config.false_positive_rate)
+    threshold = calibrated_threshold(method, held_out, run.config.false_positive_rate)
     journal = Journal.open(run.folder, inputs)
     predict_all(method, run, queries, threshold, journal)
-    results, evaluation = measure(run, queries, threshold, journal)
+    results, evaluation = evaluate_run(run, queries, threshold, journal)
     remark = RANDOM_WEIGHTS if "random" in settings["weights"].values() else ""
     machine = {**environment(method.context.device), **memory.figures(), "inputs": inputs}
     report = ObjectReport(run.object_name, threshold, evaluation, results, None, seconds, settings, machine, remark)
@@ -165,7 +165,7 @@ def read_fit(path: Path) -> dict[str, Any]:
         return {}
 
 
-def threshold_of(method: Method, held_out: Views, false_positive_rate: float) -> float:
+def calibrated_threshold(method: Method, held_out: Views, false_positive_rate: float) -> float:
     """Return the score that normal views exceed at this rate, estimated on views that training never saw."""
     scores = [method.predict(held_out.image(index))[1] for index in range(len(held_out))]
     return Calibration.of(scores, false_positive_rate).threshold
@@ -196,7 +196,9 @@ def timed(method: Method, image: torch.Tensor) -> tuple[torch.Tensor, float, flo
     return anomaly_map.float().cpu(), float(anomaly_score), seconds
 
 
-def measure(run: Run, queries: list[Query], threshold: float, journal: Journal) -> tuple[list[QueryResult], Evaluation]:
+def evaluate_run(
+    run: Run, queries: list[Query], threshold: float, journal: Journal
+) -> tuple[list[QueryResult], Evaluation]:
     """Compute the metrics: the only place where labels, masks and true poses are read."""
     masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
     results = [replace(journal.done[query.name], defect_type=query.defect_type) for query in queries]

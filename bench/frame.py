@@ -159,7 +159,7 @@ def scores_by_object(frame: pd.DataFrame, metric: str) -> dict[str, dict[str, fl
     }
 
 
-def circumstances(frame: pd.DataFrame) -> str:
+def describe_runs(frame: pd.DataFrame) -> str:
     """Say when, of which commit, where and with which settings the runs were made, and in what they differ."""
     runs = runs_in(frame, DONE)
     if runs.empty:

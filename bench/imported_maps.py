@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines.preprocessing import resize_map
-from bench.execute import measure
+from bench.execute import evaluate_run
 from bench.runs import FAILURE, RESULTS, Run, RunResult, record_failure
 from data.mad import Query, check_ground_truth, list_queries
 from evaluation.results import UNDECIDED, Evaluation, Metrics, ObjectReport, QueryResult, write_results
@@ -54,7 +54,7 @@ def imported_report(run: Run, folder: Path) -> ObjectReport:
         found = read_foreign_map(places[query.name])
         score = float(found.max()) if scores is None else scores[query.name]
         journal.add(QueryResult(query.name, score, UNDECIDED, False, None, 0.0), scale_to_query(query.path, found, run))
-    results, evaluation = measure(run, queries, math.inf, journal)
+    results, evaluation = evaluate_run(run, queries, math.inf, journal)
     settings = {"method": run.display_name, "seed": run.seed, "imported": True, "weights": {}}
     machine = {**environment(), "peak_bytes": None, "peak_device_bytes": None, "inputs": "imported"}
     undecided = without_threshold(evaluation)

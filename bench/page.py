@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.figures import data_url
 from bench.frame import (
     AUROCS,
     DONE,
     FAILED,
     NEVER_RUN,
-    circumstances,
+    describe_runs,
     methods_in,
     objects_in,
     runs_in,
@@ -94,9 +94,9 @@ def as_html(frame: pd.DataFrame, tables: Sequence[Table], rankings: Sequence[Ran
         objects=len(objects_in(frame)),
         methods=len(marks),
         counts={state: len(runs_in(frame, state)) for state in (DONE, FAILED, NEVER_RUN)},
-        circumstances=circumstances(frame),
+        circumstances=describe_runs(frame),
         random=[method for method in marks if RANDOM_MARK in marks[method]],
-        ranks=[(ranking.metric, rank_figure(ranking, marks)) for ranking in rankings],
+        ranks=[(ranking.metric, data_url("svg+xml", rank_figure(ranking, marks))) for ranking in rankings],
         panels=list(bars_by_object(frame)),
         marks=marks,
         notes={mark: text for mark, text in NOTES.items() if any(mark in each for each in marks.values())},
@@ -115,6 +115,15 @@ def bars_by_object(frame: pd.DataFrame) -> Iterator[tuple[str, list[dict[str, An
             bars.append({"method": method, "text": text, "widths": [value and 100 * value for value in values]})
         if any(width is not None for bar in bars for width in bar["widths"]):
             yield name, bars
+
+
+def data_url(kind: str, content: bytes) -> str:
+    """Return an image as a ``data:`` URL; empty where there is none.
+
+    >>> data_url("png", b"abc")
+    'data:image/png;base64,YWJj'
+    """
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if content else ""
 
 
 def figures_in(output_dir: Path) -> list[tuple[str, str]]:

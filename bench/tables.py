@@ -12,8 +12,8 @@ from bench.frame import (
     FAILED,
     NEVER_RUN,
     Mean,
-    circumstances,
     defect_types_in,
+    describe_runs,
     mean_over,
     methods_in,
     objects_in,
@@ -46,7 +46,7 @@ def percent(value: float, std: float | None = None) -> str:
     return text if std is None else f"{text} ± {100 * std:.1f}"
 
 
-def failures(frame: pd.DataFrame) -> dict[str, list[str]]:
+def failure_reasons(frame: pd.DataFrame) -> dict[str, list[str]]:
     """Return each reason for failures with the names of the runs that it stopped."""
     runs = runs_in(frame, FAILED)
     names = runs["object"] + "/" + runs["method"] + "/seed" + runs["seed"].astype(str)
@@ -55,13 +55,13 @@ def failures(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 def failure_marks(frame: pd.DataFrame, rows: pd.DataFrame) -> list[str]:
     """Return the numbers of the reasons for the failures in some rows of the frame."""
-    return [str(number) for number, reason in enumerate(failures(frame), 1) if reason in set(rows["note"])]
+    return [str(number) for number, reason in enumerate(failure_reasons(frame), 1) if reason in set(rows["note"])]
 
 
 def all_notes(frame: pd.DataFrame) -> dict[str, str]:
     """Return the notes of all tables: marks, and numbered reasons for failures."""
     notes = dict(NOTES)
-    for index, (reason, names) in enumerate(failures(frame).items(), 1):
+    for index, (reason, names) in enumerate(failure_reasons(frame).items(), 1):
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         notes[str(index)] = f"{shown} failed: {reason}"
     return notes
@@ -161,7 +161,7 @@ def auroc_table(frame: pd.DataFrame) -> Table:
     if several:
         caption += " ± is the sample standard deviation over seeds, in a row of means that of the seeds' means."
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=method_heads(frame)).rename_axis("Object")
-    return Table("auroc", "AUROC by object", caption, cells, all_notes(frame), circumstances(frame))
+    return Table("auroc", "AUROC by object", caption, cells, all_notes(frame), describe_runs(frame))
 
 
 def shared_objects(frame: pd.DataFrame) -> list[str]:
@@ -234,7 +234,7 @@ def method_table(frame: pd.DataFrame) -> Table:
         caption += " The runs were made on different machines, so seconds and memory do not compare."
     cells = method_rows(frame, METHOD_COLUMNS)
     title = "Detection, time and memory by method"
-    return Table("methods", title, caption, cells, all_notes(frame), circumstances(frame))
+    return Table("methods", title, caption, cells, all_notes(frame), describe_runs(frame))
 
 
 def defect_table(frame: pd.DataFrame) -> Table:
@@ -248,7 +248,7 @@ def defect_table(frame: pd.DataFrame) -> Table:
         "have it; the best of a row stands out where all methods have all objects."
     )
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=method_heads(frame)).rename_axis("Defect")
-    return Table("defects", "AUROC by type of defect", caption, cells, all_notes(frame), circumstances(frame))
+    return Table("defects", "AUROC by type of defect", caption, cells, all_notes(frame), describe_runs(frame))
 
 
 def rank_table(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> Table:
@@ -263,7 +263,7 @@ def rank_table(frame: pd.DataFrame, rankings: Sequence[Ranking]) -> Table:
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("Method")
     caption = "Average rank over the objects that all ranked methods have; 1 is best, equal values share their ranks. "
     tests = " ".join(sentence for ranking in rankings for sentence in sentences(ranking))
-    return Table("ranks", "Ranks", caption + tests, cells, all_notes(frame), circumstances(frame))
+    return Table("ranks", "Ranks", caption + tests, cells, all_notes(frame), describe_runs(frame))
 
 
 def rank_text(ranking: Ranking, method: str) -> str:

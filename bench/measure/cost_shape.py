@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.command import Cost, megabytes, object_options, run_script
-from bench.measure.results_page import add_page_options, circumstances, refuse_dirty_tree, write_section
+from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from data.synthetic.viewpoints import spread_views
 from utils.errors import exit_code_of
@@ -54,7 +54,7 @@ class CostPoint:
 
 def main(argv: list[str]) -> int:
     """Measure all cases; return the exit code."""
-    args = make_parser().parse_args(argv)
+    args = cost_parser().parse_args(argv)
     refuse_dirty_tree(args)
     options = ["--device", args.device, *(["--quiet"] if args.quiet else [])]
     options += ["--config", str(args.config.resolve())] if args.config else []
@@ -64,16 +64,16 @@ def main(argv: list[str]) -> int:
         points: dict[CostCase, CostPoint] = {}
         for case in [case for sweep in sweeps(args) for case in sweep]:
             if case not in points:
-                points[case] = measure(case, sample, work, options)
+                points[case] = measure_case(case, sample, work, options)
     tables = [[points[case] for case in sweep] for sweep in sweeps(args)]
     results = tables[0][0].results
-    where = circumstances(results["environment"], results["config"], results["remark"], varied=["image_size"])
-    write_section(args.page, args.section, section_text(args.toy, tables, where))
+    where = describe_measurement(results["environment"], results["config"], results["remark"], varied=["image_size"])
+    write_section(args.page, args.section, cost_section(args.toy, tables, where))
     print(f"Table: {args.page}")
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
+def cost_parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
     parser.add_argument("--toy", default="locomotive", help="toy that the generator makes")
@@ -113,7 +113,7 @@ def make_sample(args: argparse.Namespace, work: Path) -> Path:
     return folder
 
 
-def measure(case: CostCase, sample: Path, work: Path, options: Sequence[str]) -> CostPoint:
+def measure_case(case: CostCase, sample: Path, work: Path, options: Sequence[str]) -> CostPoint:
     """Train and test one case from the start."""
     folder = work / "data" / case.name
     lay_out(case, sample, folder)
@@ -146,7 +146,7 @@ def lay_out(case: CostCase, sample: Path, folder: Path) -> None:
     (folder / "poses_truth.json").write_text(json.dumps(poses), encoding="utf-8")
 
 
-def section_text(toy: str, tables: Sequence[Sequence[CostPoint]], where: str) -> str:
+def cost_section(toy: str, tables: Sequence[Sequence[CostPoint]], where: str) -> str:
     """Return the section's Markdown: a table for each sweep."""
     head = ["views", "side", "queries", "training", "memory", "PSNR", "test", "query median", "p90", "memory"]
     parts = [

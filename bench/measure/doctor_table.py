@@ -102,13 +102,13 @@ def main(argv: list[str]) -> int:
     progress = Progress(args.quiet)
     for folder in args.objects:
         rows = progress.track(FAILURES, folder.resolve().name)
-        columns[folder.resolve().name] = [diagnose(folder, failure, args.background) for failure in rows]
-    write_section(args.page, args.section, section_text(columns))
+        columns[folder.resolve().name] = [diagnose_copy(folder, failure, args.background) for failure in rows]
+    write_section(args.page, args.section, doctor_section(columns))
     print(f"Table: {args.page}")
     return 0
 
 
-def diagnose(folder: Path, failure: Failure, background: str) -> Diagnosed:
+def diagnose_copy(folder: Path, failure: Failure, background: str) -> Diagnosed:
     """Inject a failure into a copy of an object, examine it, fix it, and examine the fixed copy."""
     quiet = Progress(quiet=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -161,7 +161,7 @@ def copy_image(path: Path, place: Path, mirrored: bool) -> None:
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place, format=picture.format)
 
 
-def section_text(columns: dict[str, list[Diagnosed]]) -> str:
+def doctor_section(columns: dict[str, list[Diagnosed]]) -> str:
     """Return the section's Markdown: circumstances, and a table with a column for each object."""
     machine = environment("cpu")
     rows = [

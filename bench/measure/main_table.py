@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure.command import Cost, megabytes, object_options, run_script
-from bench.measure.results_page import add_page_options, circumstances, refuse_dirty_tree, write_section
+from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from utils.errors import InputError, exit_code_of
 from utils.text import MISSING, format_decimal
@@ -49,13 +49,13 @@ def main(argv: list[str]) -> int:
     options = ["--device", args.device, "--seed", str(args.seed), *(["--quiet"] if args.quiet else [])]
     options += ["--config", str(args.config.resolve())] if args.config else []
     with tempfile.TemporaryDirectory() as temporary:
-        measured = [measure(folder, args.work or Path(temporary), options) for folder in args.objects]
-    write_section(args.page, args.section, section_text(measured))
+        measured = [measure_object(folder, args.work or Path(temporary), options) for folder in args.objects]
+    write_section(args.page, args.section, main_section(measured))
     print(f"Table: {args.page}")
     return 0
 
 
-def measure(object_dir: Path, work: Path, options: Sequence[str]) -> ObjectCost:
+def measure_object(object_dir: Path, work: Path, options: Sequence[str]) -> ObjectCost:
     """Train and test one object from the start."""
     argv = [*object_options(object_dir, work), *options, "--overwrite"]
     training = run_script(["anomaly_nerf_lego.py", *argv])
@@ -66,12 +66,12 @@ def measure(object_dir: Path, work: Path, options: Sequence[str]) -> ObjectCost:
     return ObjectCost(results, record["views"], training, testing)
 
 
-def section_text(measured: Sequence[ObjectCost]) -> str:
+def main_section(measured: Sequence[ObjectCost]) -> str:
     """Return the section's Markdown: circumstances, and a table with a column for each object."""
     names = [one.results["object_name"] for one in measured]
     kinds = list(dict.fromkeys(kind for one in measured for kind in one.results["per_defect"]))
     rows = [[label, *(value(one) for one in measured)] for label, value in [*figure_rows(kinds), *cost_rows()]]
-    where = circumstances(
+    where = describe_measurement(
         measured[0].results["environment"], measured[0].results["config"], measured[0].results["remark"]
     )
     return (

@@ -19,7 +19,7 @@ from statistics import median
 
 import torch
 
-from bench.measure.results_page import add_page_options, circumstances, refuse_dirty_tree, write_section
+from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from data.mad import list_queries, load_views
 from pipeline.config import ROOT, Config, ConfigParser, parse, require_object
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
     for device in [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]:
         bench = PathBench(train, held_out, [query.path for query in chosen], device, Progress(fast.quiet))
         slow, quick = bench.paper(paper, 60 * args.minutes, args.steps), bench.fast(fast)
-        where = circumstances({**environment(device)}, values_of(paper), remark_of(paper), ("field",))
+        where = describe_measurement({**environment(device)}, values_of(paper), remark_of(paper), ("field",))
         parts.append(f"### On {device.type}\n\n{where}\n\n{path_tables(slow, quick, paper)}")
     command = f"`python -m bench.measure.paper_vs_fast` on {fast.object_name}"
     body = f"## The paper's path and the default one\n\n{command}.\n\n" + "\n\n".join(parts)

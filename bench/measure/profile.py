@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.measure.results_page import add_page_options, circumstances, refuse_dirty_tree, write_section
+from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from evaluation.results import ObjectReport, read_results
 from utils.errors import InputError, exit_code_of
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
     report = read_results(args.results)
-    write_section(args.page, args.section, section_text(report))
+    write_section(args.page, args.section, stage_section(report))
     print(f"Table: {args.page}")
     return 0
 
@@ -42,7 +42,7 @@ def stage_seconds(report: ObjectReport) -> pd.DataFrame:
     return seconds
 
 
-def section_text(report: ObjectReport) -> str:
+def stage_section(report: ObjectReport) -> str:
     """Return the section's Markdown: circumstances, and a row a stage with median, 90th percentile and share."""
     seconds = stage_seconds(report)
     columns = {**seconds, "all": seconds.sum(axis=1)}
@@ -55,7 +55,7 @@ def section_text(report: ObjectReport) -> str:
         ]
         for name, values in columns.items()
     ]
-    where = circumstances(report.environment, report.config, report.remark)
+    where = describe_measurement(report.environment, report.config, report.remark)
     return (
         f"## One query by stage\n\n`python -m bench.measure.profile` on {report.object_name}, {len(seconds)} queries: "
         f"{where}\n\n{markdown_table(['stage', 'median ms', 'p90 ms', 'share'], rows)}"

@@ -79,7 +79,7 @@ def write_section(path: Path, name: str, body: str) -> None:
     write_text(path, section.join(pieces))
 
 
-def circumstances(
+def describe_measurement(
     environment: Mapping[str, Any], settings: Mapping[str, Any], remark: str, varied: Sequence[str] = ()
 ) -> str:
     """Say in one sentence when, of which commit, with which settings and where something was measured.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.measure import doctor_table
-from bench.measure.doctor_table import FAILURES, Diagnosed, inject, main, section_text
+from bench.measure.doctor_table import FAILURES, Diagnosed, doctor_section, inject, main
 from data.doctor.frames import read_frame_table
 from data.mad import load_views
 from data.transforms_file import TransformsFile
@@ -43,5 +43,5 @@ def test_the_section_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_wrong_verdicts_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_table, "FAILURES", FAILURES[:2])
-    text = section_text({"a": [Diagnosed(True, "silent", 1.0), Diagnosed(False, "found nothing", 2.0)]})
+    text = doctor_section({"a": [Diagnosed(True, "silent", 1.0), Diagnosed(False, "found nothing", 2.0)]})
     assert "1 of 2 verdicts are right" in text and re.search(r"\| world-to-camera +\| +found nothing \|", text)

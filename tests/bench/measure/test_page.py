@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.measure import published_correlation, results_page
-from bench.measure.results_page import HEAD, circumstances, write_section
+from bench.measure.results_page import HEAD, describe_measurement, write_section
 from pipeline.config import Config
 from utils.config import values_of
 from utils.errors import InputError
@@ -41,11 +41,11 @@ def test_circumstances_name_machine_commit_date_and_settings() -> None:
         "python": "3.11.1", "torch": "2.14.1",
     }  # fmt: skip
     settings = values_of(Config(object_name="pump", data_dir="somewhere", seed=7))
-    said = circumstances(environment, settings, "")
+    said = describe_measurement(environment, settings, "")
     assert all(word in said for word in ("2026-01-02", "abc123", "A chip", "2 cores", "seed 7", "default settings"))
     assert "somewhere" not in said and "but" not in said
     settings = {**settings, "field_steps": 10, "image_size": 96}
-    said = circumstances({**environment, "device": "A GPU"}, settings, "Beware.", varied=["image_size"])
+    said = describe_measurement({**environment, "device": "A GPU"}, settings, "Beware.", varied=["image_size"])
     assert "default settings but `field_steps = 10`, seed" in said and "A GPU, A chip" in said
     assert said.endswith("Beware.")
 

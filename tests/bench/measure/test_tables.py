@@ -124,7 +124,7 @@ def test_cases_are_laid_out_from_one_sample(tmp_path: Path) -> None:
 
 def test_each_sweep_varies_one_thing() -> None:
     argv = "--views 20 30 --sides 64 96 --queries 4 8 --base_views 30 --base_side 64"
-    views, sides, queries = cost_shape.sweeps(cost_shape.make_parser().parse_args(argv.split()))
+    views, sides, queries = cost_shape.sweeps(cost_shape.cost_parser().parse_args(argv.split()))
     assert [case.views for case in views] == [20, 30] and {(case.side, case.queries) for case in views} == {(64, 4)}
     assert [case.side for case in sides] == [64, 96] and {(case.views, case.queries) for case in sides} == {(30, 4)}
     assert [case.queries for case in queries] == [4, 8] and {(case.views, case.side) for case in queries} == {(30, 64)}
@@ -133,6 +133,6 @@ def test_each_sweep_varies_one_thing() -> None:
 def test_shape_of_the_cost_has_a_line_a_case() -> None:
     results = {"psnr": 30.0, "seconds": {"query_median": 0.25, "query_p90": 0.5}}
     point = cost_shape.CostPoint(cost_shape.CostCase(50, 400, 10), Cost(60.0, 10**9), Cost(7.0, 2 * 10**9), results)
-    text = cost_shape.section_text("goose", [[point], [point], [point]], "somewhere.")
+    text = cost_shape.cost_section("goose", [[point], [point], [point]], "somewhere.")
     line = "| 50 | 400 | 10 | 60.0 s | 1000 MB | 30.0 dB | 7.0 s | 0.250 s | 0.500 s | 2000 MB |"
     assert re.sub(" +", " ", text).count(line) == 3
