@@ -6,6 +6,7 @@ import sys
 
 from data import commands
 from utils.errors import InputError, exit_code_of, nearest
+from utils.version import __version__
 
 # Command: the function of argv that runs it, and what it does.
 COMMANDS = {
@@ -27,6 +28,9 @@ def main(argv: list[str]) -> int:
         width = max(map(len, COMMANDS))
         lines = [f"  {name:{width}}  {meaning}" for name, (_, meaning) in COMMANDS.items()]
         print("\n".join(["usage: python -m data COMMAND ... (COMMAND --help lists its options)", "", *lines]))
+        return 0
+    if argv[0] == "--version":
+        print(f"python -m data {__version__}")
         return 0
     if argv[0] not in COMMANDS:
         hint = nearest(argv[0], COMMANDS) or f"; there are {', '.join(COMMANDS)}."

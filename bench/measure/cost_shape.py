@@ -22,6 +22,7 @@ from bench.measure.command import Cost, megabytes, object_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from data.synthetic.viewpoints import spread_views
+from utils.config import Parser
 from utils.errors import exit_code_of
 
 DISTINCT = 3  # different queries of each kind
@@ -75,7 +76,7 @@ def main(argv: list[str]) -> int:
 
 def cost_parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("--toy", default="locomotive", help="toy that the generator makes")
     parser.add_argument("--views", type=int, nargs="+", default=[50, 100, 210], help="numbers of views")
     parser.add_argument("--sides", type=int, nargs="+", default=[200, 400, 800], help="sides of the images in pixels")

@@ -5,7 +5,6 @@ python -m bench.measure.doctor_table data/LEGO-3D/01Gorilla data/samples/submari
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -24,6 +23,7 @@ from data.doctor.examine import examine, mend
 from data.doctor.quick import BAD_VERDICT
 from data.doctor.report import DoctorReport
 from data.transforms_file import TransformsFile
+from utils.config import Parser
 from utils.device import environment
 from utils.errors import exit_code_of
 from utils.progress import Progress
@@ -91,7 +91,7 @@ class Diagnosed:
 
 def main(argv: list[str]) -> int:
     """Examine the objects that the command line names with each failure; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="good objects in the MAD layout")
     parser.add_argument("--background", choices=("white", "black"), default="white", help="behind the objects")
     add_page_options(parser, "doctor")

@@ -5,7 +5,6 @@ python -m bench.measure.main_table data/LEGO-3D/01Gorilla data/LEGO-3D/02Unicorn
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 from bench.measure.command import Cost, megabytes, object_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
+from utils.config import Parser
 from utils.errors import InputError, exit_code_of
 from utils.text import MISSING, format_decimal
 
@@ -33,7 +33,7 @@ class ObjectCost:
 
 def main(argv: list[str]) -> int:
     """Measure the objects that the command line names; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="object folders in the MAD layout")
     parser.add_argument("--work", type=Path, help="keep checkpoints and reports in this folder; else they are deleted")
     parser.add_argument("--config", type=Path, help="settings that differ from the defaults")

@@ -40,6 +40,7 @@ GOALS = (25.0, 30.0, 33.0)  # dB
 FAST_STEPS = (25, 50, 100, 200, 400, 1200)  # lengths of the default training, each from the start
 FIRST_STEPS = 16  # the paper's training is looked at after so many steps, then after twice as many, and so on
 PIXELS = 4096  # of held-out views, from which PSNR is estimated
+MAX_GROWTH = 100.0  # logarithm of the factor by which seconds are extrapolated; beyond it they count as infinite
 
 
 @dataclass(frozen=True)
@@ -217,11 +218,13 @@ def seconds_to(goal: float, curve: Sequence[CurvePoint]) -> tuple[float, bool]:
     """Return the seconds of training until ``goal`` dB, and whether they are extrapolated.
 
     Between measured points, and beyond them with the slope of the last half of them, PSNR is taken to be linear in the
-    logarithm of the seconds. Infinite where the PSNR no longer rises.
+    logarithm of the seconds. Infinite where the PSNR hardly rises any more.
 
     >>> curve = [CurvePoint(1, 1.0, 10.0), CurvePoint(10, 10.0, 20.0)]
     >>> seconds_to(15.0, curve)[1], round(seconds_to(30.0, curve)[0]), seconds_to(30.0, curve)[1]
     (False, 100, True)
+    >>> seconds_to(1e6, curve)[0]
+    inf
     """
     reached = next((index for index, point in enumerate(curve) if point.psnr >= goal), None)
     if reached == 0:
@@ -230,8 +233,8 @@ def seconds_to(goal: float, curve: Sequence[CurvePoint]) -> tuple[float, bool]:
     rise = after.psnr - before.psnr
     if rise <= 0:
         return math.inf, True
-    share = (goal - before.psnr) / rise
-    return before.seconds * (after.seconds / before.seconds) ** share, reached is None
+    growth = (goal - before.psnr) / rise * math.log(after.seconds / before.seconds)
+    return before.seconds * math.exp(growth) if growth < MAX_GROWTH else math.inf, reached is None
 
 
 def path_tables(slow: PathCost, quick: PathCost, paper: Config) -> str:

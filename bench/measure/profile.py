@@ -5,7 +5,6 @@ python -m bench.measure.profile output/01Gorilla/results.json
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,12 +13,13 @@ import pandas as pd
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from evaluation.results import ObjectReport, read_results
+from utils.config import Parser
 from utils.errors import InputError, exit_code_of
 
 
 def main(argv: list[str]) -> int:
     """Write the table of the results that the command line names; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("results", type=Path, help="results.json of a tested object")
     add_page_options(parser, "query")
     args = parser.parse_args(argv)

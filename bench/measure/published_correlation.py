@@ -5,7 +5,6 @@ python -m bench.measure.published_correlation
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from bench.correlate import as_table, published_study
 from bench.correlation_figures import write_heat_table
 from bench.measure.results_page import ROOT, add_page_options, made_text, refuse_dirty_tree, write_section
 from bench.typeset import as_markdown
+from utils.config import Parser
 from utils.device import environment
 from utils.errors import exit_code_of
 
@@ -21,7 +21,7 @@ FIGURE = "published_correlations.png"
 
 def main(argv: list[str]) -> int:
     """Write the section and its figure; return the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0], allow_abbrev=False)
+    parser = Parser((__doc__ or "").split("\n")[0])
     add_page_options(parser, "correlation")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the figure (default: docs)")
     args = parser.parse_args(argv)

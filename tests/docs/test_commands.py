@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, read_page
+from utils.version import __version__
 
 PYTHON = re.compile(r"^(?:\.venv/bin/)?python3? (?!-m (?:venv|pip|pytest)\b)")
 WITHOUT_OPTIONS = {"pipeline.config_readme", "docs.build_api"}  # they write a page and read no command line
@@ -111,6 +112,24 @@ def test_mentioned_commands_exist(
     else:
         error = parse_error(command, monkeypatch, capsys)
         assert not error or "required" in error, error  # the text leaves out what the sentence is not about
+
+
+def program_of(command: str) -> str:
+    """Return what a command line runs: a script, a module, or a command of the data room."""
+    return " ".join(re.match(r"-m data(?: [a-z]\S*)?|-m \S+|\S+", command)[0].split())  # type: ignore[index]
+
+
+PROGRAMS = sorted(
+    {program_of(command) for _, command in SHOWN} - {f"-m {name}" for name in WITHOUT_OPTIONS} | {"-m data"}
+)
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS))
+def test_every_program_knows_its_version(
+    program: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert parse_error(f"{program} --version", monkeypatch, capsys) == ""
+    assert __version__ in capsys.readouterr().out
 
 
 def test_make_has_the_targets_that_pages_name() -> None:
