@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def cost_parser() -> argparse.ArgumentParser:
+def cost_parser() -> Parser:
     """Return the command line."""
     parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("--toy", default="locomotive", help="toy that the generator makes")
