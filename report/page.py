@@ -21,20 +21,20 @@ from evaluation.results import (
     QueryResult,
     query_seconds,
 )
-from report.charts import histogram_chart, kind_class, roc_chart
-from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale, outlines
+from report.charts import histogram_chart, roc_chart, style_class
+from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale, outline_path
 from report.template import load_template, read_assets
 from utils.checkpoint import write_atomically
 from utils.images import to_data_url
 from utils.text import format_fraction, format_number, natural_key
 
-LARGEST_SIDE, SMALLEST_SIDE = 400, 200  # of a picture in the page, pixels
-FULL_SIZE_QUERIES = 120  # above so many queries the pictures shrink, so that the page stays about as large
+MAX_SIDE, MIN_SIDE = 400, 200  # pixels of an image's longer side in the page
+FULL_SIZE_QUERIES = 120  # with more queries the images shrink, so that the page stays about as large
 
 
 @dataclass(frozen=True)
 class QueryImages:
-    """What the page shows of one query."""
+    """The images that the page shows of one query."""
 
     query: np.ndarray  # (height, width, 3) uint8
     reference: np.ndarray | None  # (height, width, 3) uint8; None where no pose was found to render it at
@@ -46,13 +46,13 @@ ImagesOf = Callable[[str], QueryImages]  # by query name; called when needed, no
 
 
 def write_report(path: Path, report: ObjectReport, images_of: ImagesOf, scale: HeatScale | None = None) -> None:
-    """Writes the page, whole or not at all; memory holds one query's pictures at a time.
+    """Write the page atomically; memory holds one query's images at a time.
 
     Args:
         path: the HTML file.
-        report: labels may be missing (None): then the page shows verdicts only.
-        images_of: query name → its pictures; called once a query, twice where ``scale`` is not given.
-        scale: the heat maps' colour scale; None: found from the maps (see ``report.heatmap.heat_scale``).
+        report: without any defect types the page shows verdicts only.
+        images_of: query name → its images; called once a query, twice where ``scale`` is not given.
+        scale: the heat maps' colour scale; None: computed from the maps (see ``report.heatmap.heat_scale``).
 
     Raises:
         InputError: where a mask does not fit its query.
@@ -70,16 +70,14 @@ def write_report(path: Path, report: ObjectReport, images_of: ImagesOf, scale: H
     write_atomically(path, write)
 
 
-def kinds_of(queries: Sequence[QueryResult]) -> list[str]:
-    """The kinds of defect among the labels, sorted."""
+def defect_types_of(queries: Sequence[QueryResult]) -> list[str]:
+    """Return the types of defect among the labels, sorted."""
     return sorted({query.defect_type for query in queries if query.defect_type is not None} - {GOOD})
 
 
-# ----------------------------------------------------------------------------------------------- the page's head
-
-
 def _head(report: ObjectReport) -> dict[str, Any]:
-    queries, kinds = report.queries, kinds_of(report.queries)
+    """Return the template's variables, those of the cards and the legend excepted."""
+    queries, kinds, threshold = report.queries, defect_types_of(report.queries), threshold_of(report)
     labels = ([GOOD] if any(query.defect_type == GOOD for query in queries) else []) + kinds
     scores = {label: np.array([q.anomaly_score for q in queries if q.defect_type == label]) for label in labels}
     if not labels:
@@ -87,32 +85,38 @@ def _head(report: ObjectReport) -> dict[str, Any]:
     return {
         "report": report,
         "labelled": bool(labels),
-        "made": _made(report.environment),
-        "kinds": [(kind, kind_class(kind, kinds)) for kind in labels],
-        "counts": {
-            "queries": len(queries),
-            "defective": sum(query.verdict == DEFECTIVE for query in queries),
-            "found": sum(query.mistaken is False and query.defect_type != GOOD for query in queries),
-            "missed": sum(bool(query.mistaken) and query.defect_type != GOOD for query in queries),
-            "alarms": sum(bool(query.mistaken) and query.defect_type == GOOD for query in queries),
-            "good": sum(query.defect_type == GOOD for query in queries),
-            "lost": sum(not query.pose_found for query in queries),
-        },
+        "provenance": _provenance(report.environment),
+        "kinds": labels,
+        "counts": _counts(queries),
         "rows": _rows(report),
         "facts": _facts(report),
-        "roc": roc_chart(scores, threshold_of(report)),
-        "histogram": histogram_chart(scores, threshold_of(report)),
+        "roc": roc_chart(scores, threshold),
+        "histogram": histogram_chart(scores, threshold),
         "style": read_assets("report.css"),
         "script": read_assets("report.js"),
-        "threshold": format_number(threshold_of(report)),
+        "threshold": format_number(threshold),
     }
 
 
-def _made(environment: Mapping[str, Any]) -> list[str]:
-    """When and on what the test ran, as far as the record says."""
+def _counts(queries: Sequence[QueryResult]) -> dict[str, int]:
+    good = [query for query in queries if query.defect_type == GOOD]
+    others = [query for query in queries if query.defect_type != GOOD]
+    return {
+        "queries": len(queries),
+        "defective": sum(query.verdict == DEFECTIVE for query in queries),
+        "found": sum(query.mistaken is False for query in others),
+        "missed": sum(bool(query.mistaken) for query in others),
+        "alarms": sum(bool(query.mistaken) for query in good),
+        "good": len(good),
+        "lost": sum(not query.pose_found for query in queries),
+    }
+
+
+def _provenance(environment: Mapping[str, Any]) -> list[str]:
+    """Return date and machine of the test, as far as they are recorded."""
     machine = environment.get("cpu") if environment.get("device") == "cpu" else environment.get("device")
     date = str(environment.get("date") or "").replace("T", " ").replace("Z", " UTC")
-    return [str(words) for words in (date, machine) if words]
+    return [str(text) for text in (date, machine) if text]
 
 
 def _interval(interval: Interval | None) -> str:
@@ -120,59 +124,61 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _rows(report: ObjectReport) -> list[dict[str, Any]]:
-    """The summary table: each kind of defect, then all of them."""
+    """Return the rows of the summary table: each defect type, then all defects."""
     evaluation, kinds = report.evaluation, list(report.evaluation.per_defect)
 
-    def row(name: str, style: str, figures: Metrics) -> dict[str, Any]:
+    def row(name: str, style: str, metrics: Metrics) -> dict[str, Any]:
         return {
             "name": name,
             "style": style,
-            "queries": figures.queries,
+            "queries": metrics.queries,
             "cells": [
-                (format_fraction(figures.image_auroc), _interval(figures.image_auroc_ci)),
-                (format_fraction(figures.pixel_auroc, 4), ""),
-                (format_fraction(figures.aupro), ""),
-                (format_fraction(figures.image_f1), _interval(figures.image_f1_ci)),
-                (format_fraction(figures.recall), _interval(figures.recall_ci)),
+                (format_fraction(metrics.image_auroc), _interval(metrics.image_auroc_ci)),
+                (format_fraction(metrics.pixel_auroc, 4), ""),
+                (format_fraction(metrics.aupro), ""),
+                (format_fraction(metrics.image_f1), _interval(metrics.image_f1_ci)),
+                (format_fraction(metrics.recall), _interval(metrics.recall_ci)),
             ],
         }
 
-    rows = [row(kind, kind_class(kind, kinds), figures) for kind, figures in evaluation.per_defect.items()]
+    rows = [row(kind, style_class(kind, kinds), metrics) for kind, metrics in evaluation.per_defect.items()]
     return [*rows, row("All defects", "kind-all", evaluation.overall)] if rows else []
 
 
 def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
-    """Name, value and remark of what is not by kind of defect; only what is known."""
+    """Return name, value and remark of what does not depend on the defect type, as far as it is known."""
     overall, pose = report.evaluation.overall, report.evaluation.pose
-    spent = {**report.seconds, **query_seconds(report.queries)}
     facts: list[tuple[str, str, str]] = []
     if overall.fpr is not None:
         low, high = overall.fpr_ci or (overall.fpr, overall.fpr)
-        facts.append(
-            ("False alarms", f"{100 * overall.fpr:.1f} %", f"of good queries, {100 * low:.1f}–{100 * high:.1f} %")
-        )
-    facts.append(("Poses found", f"{100 * pose.found:.1f} %", "of queries"))
+        facts.append(("False alarms", _percent(overall.fpr), f"of good queries, {100 * low:.1f}–{_percent(high)}"))
+    facts.append(("Poses found", _percent(pose.found), "of queries"))
     if pose.rotation_deg is not None and pose.translation is not None:
         angle, shift = pose.rotation_deg, pose.translation
         facts += [
             ("Pose error, rotation", f"{format_number(angle.median, 2)}°", _tail(angle, "°")),
             ("Pose error, position", format_number(shift.median, 2), _tail(shift, " units")),
-            ("Within 1° and 0.05 units", f"{100 * (pose.within or 0):.1f} %", "of queries with a true pose"),
+            ("Within 1° and 0.05 units", _percent(pose.within or 0.0), "of queries with a true pose"),
         ]
     if report.psnr is not None:
         facts.append(("PSNR", f"{report.psnr:.1f} dB", "views held out of training"))
+    return facts + _times(report)
+
+
+def _times(report: ObjectReport) -> list[tuple[str, str, str]]:
+    spent = {**report.seconds, **query_seconds(report.queries)}
+    times = []
     if spent["query_median"] is not None:
-        facts.append(
-            ("Time a query", f"{format_number(spent['query_median'])} s", f"p90 {format_number(spent['query_p90'])} s")
-        )
         stages = [f"{name} {format_number(value, 2)}" for name, value in spent["stages"].items()]
-        if stages:
-            facts[-1] = (*facts[-1][:2], f"{facts[-1][2]} · {', '.join(stages)}")
+        remark = " · ".join([f"p90 {format_number(spent['query_p90'])} s", *filter(None, [", ".join(stages)])])
+        times.append(("Time a query", f"{format_number(spent['query_median'])} s", remark))
     names = {"train": "Training", "gallery": "Gallery", "calibrate": "Calibration"}
-    facts += [
-        (names[key], f"{format_number(spent[key])} s", "once an object") for key in names if spent.get(key) is not None
-    ]
-    return facts
+    known = {names[key]: spent[key] for key in names if spent.get(key) is not None}
+    return times + [(name, f"{format_number(seconds)} s", "once an object") for name, seconds in known.items()]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _tail(errors: ErrorStatistics, unit: str) -> str:
@@ -180,45 +186,43 @@ def _tail(errors: ErrorStatistics, unit: str) -> str:
 
 
 def _legend(scale: HeatScale) -> dict[str, Any]:
+    """Return the colour bar of the heat maps as CSS gradient stops, and its numbers."""
     shares = np.linspace(0.0, 1.0, 13)
-    cover = heat_opacity(shares)[:, None]
-    colours = np.round(235.0 * (1 - cover) + heat_colours(shares) * cover).astype(int)
+    opacity = heat_opacity(shares)[:, None]
+    colours = np.round(235.0 * (1 - opacity) + heat_colours(shares) * opacity).astype(int)
     stops = ", ".join(f"rgb({r} {g} {b}) {100 * share:.0f}%" for share, (r, g, b) in zip(shares, colours, strict=True))
     usual = None if scale.usual is None else 100 * (scale.usual - scale.low) / (scale.high - scale.low)
     return {"stops": stops, "low": format_number(scale.low), "high": format_number(scale.high), "usual": usual}
 
 
-# ------------------------------------------------------------------------------------------------ the page's cards
-
-
 def _cards(report: ObjectReport, images_of: ImagesOf, scale: HeatScale) -> Iterator[dict[str, Any]]:
-    """One card a query, the most anomalous first, made when the page asks for it."""
-    kinds, names = kinds_of(report.queries), sorted((query.name for query in report.queries), key=natural_key)
-    place = {name: index for index, name in enumerate(names)}
-    side = max(SMALLEST_SIDE, min(LARGEST_SIDE, int(LARGEST_SIDE * (FULL_SIZE_QUERIES / max(len(names), 1)) ** 0.5)))
+    """Yield one card a query, the most anomalous first, made when the page asks for it."""
+    names = sorted((query.name for query in report.queries), key=natural_key)
+    place, kinds = {name: index for index, name in enumerate(names)}, defect_types_of(report.queries)
+    side = max(MIN_SIDE, min(MAX_SIDE, int(MAX_SIDE * (FULL_SIZE_QUERIES / max(len(names), 1)) ** 0.5)))
     for query in sorted(report.queries, key=lambda query: -query.anomaly_score):
-        pictures = images_of(query.name)
-        height, width = pictures.query.shape[:2]
-        heat = heat_overlay(pictures.query, pictures.anomaly_map, scale)
+        images = images_of(query.name)
+        height, width = images.query.shape[:2]
+        mask = None if images.mask is None else fit_mask(images.mask, height, width, query.name)
         yield {
             "query": query,
             "place": place[query.name],
             "score": format_number(query.anomaly_score),
-            "ratio": _bar(query.anomaly_score, threshold_of(report)),
-            "style": kind_class(query.defect_type, kinds),
+            "bar": bar_length(query.anomaly_score, threshold_of(report)),
+            "style": style_class(query.defect_type, kinds),
             "judgement": _judgement(query),
             "seconds": format_number(query.seconds, 2),
             "width": width,
             "height": height,
-            "photo": to_data_url(pictures.query, side),
-            "reference": None if pictures.reference is None else to_data_url(pictures.reference, side),
-            "heat": to_data_url(heat, side),
-            "outline": "" if pictures.mask is None else _path(fit_mask(pictures.mask, height, width, query.name)),
+            "photo": to_data_url(images.query, side),
+            "reference": None if images.reference is None else to_data_url(images.reference, side),
+            "heat": to_data_url(heat_overlay(images.query, images.anomaly_map, scale), side),
+            "outline": "" if mask is None else outline_path(mask),
         }
 
 
 def _judgement(query: QueryResult) -> tuple[str, str]:
-    """Style class and words that set the verdict against the label."""
+    """Return style class and text that compare the verdict with the label."""
     if query.mistaken is None:
         return "", ""
     if query.mistaken:
@@ -227,20 +231,18 @@ def _judgement(query: QueryResult) -> tuple[str, str]:
 
 
 def threshold_of(report: ObjectReport) -> float:
-    """The threshold that this page is drawn around."""
+    """Return the threshold, without which the page cannot be drawn."""
     if report.threshold is None:
         raise ValueError(f"{report.object_name} has no threshold; this page is for tests of this program.")
     return report.threshold
 
 
-def _bar(score: float, threshold: float) -> float:
-    """Length in per cent of a bar on which the threshold stands in the middle and twice as much fills it."""
+def bar_length(score: float, threshold: float) -> float:
+    """Return a bar's length in percent: 50 at the threshold, 100 at twice the threshold.
+
+    >>> bar_length(1.5, 1.0), bar_length(5.0, 1.0), bar_length(1.0, 0.0)
+    (75.0, 100.0, 100.0)
+    """
     if threshold <= 0:
         return 100.0 if score > threshold else 0.0
     return float(min(100.0, max(0.0, 50.0 * score / threshold)))
-
-
-def _path(mask: Tensor) -> str:
-    """The mask's outlines as an SVG path in the query's pixels."""
-    lines = ("L".join(f"{x:.1f} {y:.1f}" for x, y in outline) for outline in outlines(mask))
-    return "".join(f"M{line}Z" for line in lines)

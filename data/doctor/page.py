@@ -12,7 +12,8 @@ from data.doctor.fit import Fit, hull_silhouette
 from data.doctor.hypotheses import Diagnosis, Hypothesis, apply_to_poses, flip_images, with_focal
 from data.doctor.report import DoctorReport
 from data.doctor.verdict import odd_views
-from report.heatmap import outlines
+from report.charts import bar_chart
+from report.heatmap import outline_path
 from report.template import load_template, read_assets
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
@@ -47,10 +48,11 @@ def parts(found: DoctorReport) -> dict[str, Any]:
     best = apply_to_poses(matrices, names, diagnosis.best)
     if diagnosis.best != Hypothesis():
         scenes.append((f"Read as: {diagnosis.best.words()}", scene(best, camera, diagnosis.fit)))
+    fits = {"best": diagnosis.fit.iou} if diagnosis.best != Hypothesis() else {}
     return {
         **parts,
         "scenes": scenes,
-        "bars": bars(diagnosis),
+        "bars": bar_chart({**fits, "given": diagnosis.given.iou}, "view", "views in order"),
         "worst": worst_views(found, diagnosis, best, names),
         "trials": [(item.words(), f"{iou:.3f}") for item, iou in diagnosis.trials[:12]],
         "changed": diagnosis.best != Hypothesis(),
@@ -97,27 +99,6 @@ def hull_picture(points: np.ndarray, axes: tuple[int, int], eye: list[int]) -> s
     return f'<image href="{url}" width="{SIDE}" height="{SIDE}" class="hull"/>'
 
 
-def bars(diagnosis: Diagnosis) -> str:
-    """The IoU of each view, as given and as read best, as SVG."""
-    width, height = 900, 170
-    fits = [("best", diagnosis.fit)] if diagnosis.best != Hypothesis() else []
-    fits.append(("given", diagnosis.given))
-    parts = []
-    for tick in (0.0, 0.5, 1.0):
-        y = 10 + 140 * (1 - tick)
-        parts.append(
-            f'<line x1="30" x2="{width}" y1="{y}" y2="{y}" class="grid"/><text x="2" y="{y + 4}">{tick:g}</text>'
-        )
-    for style, fit in fits:
-        step = (width - 34) / len(fit.iou)
-        for view, value in enumerate(fit.iou):
-            x, tall = 32 + step * view, 140 * float(value)
-            place = f'x="{x:.1f}" y="{150 - tall:.1f}" width="{max(0.7 * step, 1):.1f}" height="{max(tall, 0.5):.1f}"'
-            parts.append(f'<rect {place} class="{style}"><title>view {view}: {value:.3f}</title></rect>')
-    label = f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">views in order</text>'
-    return f'<svg class="chart bars" viewBox="0 0 {width} {height}" role="img">{"".join(parts)}{label}</svg>'
-
-
 def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
     """The views that fit worst: picture, outlines of the silhouette and of the hull."""
     if len(diagnosis.fit.iou) != len(poses):  # only some of very many views were tried
@@ -127,6 +108,7 @@ def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, na
     for view in np.argsort(diagnosis.fit.iou, kind="stable")[:WORST]:
         hull = hull_silhouette(diagnosis.fit, poses[view], camera)
         picture = flip_images(np.moveaxis(found.pictures.images[view], 2, 0), diagnosis.best.picture)
+        mask = np.ascontiguousarray(flip_images(found.pictures.masks[view], diagnosis.best.picture))
         cards.append(
             {
                 "name": names[view],
@@ -134,14 +116,8 @@ def worst_views(found: DoctorReport, diagnosis: Diagnosis, poses: np.ndarray, na
                 "width": camera.width,
                 "height": camera.height,
                 "photo": to_data_url(np.moveaxis(picture, 0, 2), max(camera.width, camera.height)),
-                "silhouette": outline(flip_images(found.pictures.masks[view], diagnosis.best.picture)),
-                "hull": outline(hull),
+                "silhouette": outline_path(torch.from_numpy(mask)),
+                "hull": outline_path(torch.from_numpy(hull)),
             }
         )
     return cards
-
-
-def outline(mask: np.ndarray) -> str:
-    """The outlines of a mask (height, width) as an SVG path."""
-    lines = outlines(torch.from_numpy(np.ascontiguousarray(mask)))
-    return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line) + "Z" for line in lines)
