@@ -201,7 +201,7 @@ def test_spoilt_checkpoints_are_told_and_kept(place: Path, tmp_path: Path, name:
     path.write_bytes(path.read_bytes()[:-20])
     before = path.read_bytes()
     spoilt = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--output_dir", str(tmp_path / "output"))
-    with pytest.raises(InputError, match=rf"{name}\.safetensors is not a whole checkpoint"):
+    with pytest.raises(InputError, match=rf"{name}\.safetensors is not an intact checkpoint"):
         auroc_test.main(spoilt)
     assert path.read_bytes() == before
     path.unlink()

@@ -1,4 +1,4 @@
-"""Camera geometry: the one place that says what a pose, a pixel and a ray are.
+"""Camera geometry: poses, pixels and rays.
 
 Convention
 ----------
@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera: picture size and focal lengths and centre, all in pixels."""
+    """A pinhole camera: image size and focal lengths and centre, all in pixels."""
 
     width: int
     height: int
@@ -29,12 +29,12 @@ class Intrinsics:
 
     @staticmethod
     def from_angle(width: int, height: int, camera_angle_x: float) -> Intrinsics:
-        """Intrinsics of a camera with horizontal field of view ``camera_angle_x`` (radians), square pixels."""
+        """Return intrinsics with horizontal field of view ``camera_angle_x`` (radians), square pixels."""
         focal = 0.5 * width / math.tan(0.5 * camera_angle_x)
         return Intrinsics(width, height, focal, focal, 0.5 * width, 0.5 * height)
 
     def resized(self, width: int, height: int) -> Intrinsics:
-        """The same camera with its picture resampled to ``width`` x ``height``."""
+        """Return the camera of the image resampled to ``width`` x ``height``."""
         scale_x, scale_y = width / self.width, height / self.height
         return Intrinsics(
             width,
@@ -47,7 +47,7 @@ class Intrinsics:
 
 
 def pixel_centres(intrinsics: Intrinsics, device: torch.device | str = "cpu") -> Tensor:
-    """Centres (x, y) of all pixels: (height, width, 2) float32."""
+    """Return the centres (x, y) of all pixels: (height, width, 2) float32."""
     y, x = torch.meshgrid(
         torch.arange(intrinsics.height, device=device, dtype=torch.float32) + 0.5,
         torch.arange(intrinsics.width, device=device, dtype=torch.float32) + 0.5,
@@ -57,21 +57,21 @@ def pixel_centres(intrinsics: Intrinsics, device: torch.device | str = "cpu") ->
 
 
 def camera_directions(pixels: Tensor, intrinsics: Intrinsics) -> Tensor:
-    """Unit directions (..., 3) in the camera's frame of the rays through ``pixels`` (..., 2)."""
+    """Return unit directions (..., 3) in the camera's frame of the rays through ``pixels`` (..., 2)."""
     x = (pixels[..., 0] - intrinsics.centre_x) / intrinsics.focal_x
     y = -(pixels[..., 1] - intrinsics.centre_y) / intrinsics.focal_y
     return torch.nn.functional.normalize(torch.stack([x, y, -torch.ones_like(x)], dim=-1), dim=-1)
 
 
 def world_rays(pixels: Tensor, intrinsics: Intrinsics, camera_to_world: Tensor) -> tuple[Tensor, Tensor]:
-    """Origins and unit directions (..., 3), in the world's frame, of the rays through ``pixels`` (..., 2)."""
+    """Return origins and unit directions (..., 3), in the world's frame, of the rays through ``pixels`` (..., 2)."""
     directions = camera_directions(pixels, intrinsics) @ camera_to_world[:3, :3].to(pixels.dtype).T
     origins = camera_to_world[:3, 3].to(pixels.dtype).expand_as(directions)
     return origins, directions
 
 
 def project_points(points_world: Tensor, intrinsics: Intrinsics, camera_to_world: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels (..., 2) of ``points_world`` (..., 3), and their depth (...) along the viewing axis (> 0 in front)."""
+    """Project ``points_world`` (..., 3) to pixels (..., 2) and depth (...) along the viewing axis (> 0 in front)."""
     rotation, centre = camera_to_world[:3, :3], camera_to_world[:3, 3]
     points_camera = (points_world - centre) @ rotation
     depth = -points_camera[..., 2]
@@ -81,7 +81,7 @@ def project_points(points_world: Tensor, intrinsics: Intrinsics, camera_to_world
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
-    """``camera_to_world`` (4, 4) of a camera at ``eye`` that looks at ``target``; all (3,).
+    """Return ``camera_to_world`` (4, 4) of a camera at ``eye`` that looks at ``target``; all (3,).
 
     Where ``up`` is parallel to the viewing direction, the world's y axis takes its place.
     """
@@ -97,7 +97,7 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
 
 
 def pose_errors(camera_to_world: Tensor, true_camera_to_world: Tensor) -> tuple[float, float]:
-    """Geodesic rotation error (radians) and distance of the camera centres (scene units) of two poses (4, 4).
+    """Return geodesic rotation error (radians) and distance of the camera centres (scene units) of two poses (4, 4).
 
     The chord form 2 asin(|R - R'| / (2 sqrt 2)) is exact near zero, where acos of the trace loses its digits.
     """

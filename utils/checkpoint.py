@@ -1,4 +1,4 @@
-"""Files that training writes: tensors with a JSON header, replaced as a whole or not at all, read without pickle."""
+"""Checkpoints: tensors with a JSON header, replaced atomically and read without pickle."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from utils.errors import InputError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary neighbour of ``path``, then put it in ``path``'s place in one step.
+    """Call ``write`` with a temporary path beside ``path``, then rename it to ``path``.
 
-    An interruption at any time leaves the old file as it was.
+    An interruption at any time leaves the old file unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -37,12 +37,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write named tensors and a header.
+    """Write named tensors and a header atomically.
 
     Args:
-        path: a ``.safetensors`` file; replaced atomically.
-        tensors: any shapes and dtypes; they come back bit for bit, on the CPU.
-        metadata: anything JSON can write.
+        path: a ``.safetensors`` file.
+        tensors: any shapes and dtypes, which are kept bit for bit.
+        metadata: anything that JSON can hold.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"json": json.dumps(metadata, sort_keys=True)}
@@ -50,12 +50,14 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any
 
 
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``save_tensors`` wrote.
+    """Read what ``save_tensors`` wrote.
 
     Returns:
         The tensors on ``device``, and the metadata.
-    Errors:
-        FileNotFoundError where there is no file, InputError where it is truncated or not of this program.
+
+    Raises:
+        FileNotFoundError: where there is no file.
+        InputError: where it is truncated or not of this program.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}; run anomaly_nerf_lego.py for this object first.")
@@ -70,20 +72,20 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[dict[s
 
 @contextmanager
 def as_checkpoint(path: Path) -> Iterator[None]:
-    """Turns what goes wrong while ``path``'s content is taken for something that it is not into one sentence."""
+    """Convert the errors of interpreting the content of ``path`` as a checkpoint into one `InputError`."""
     try:
         yield
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path} is not a whole checkpoint of this program ({type(error).__name__}: {error}); delete it, or train "
-            f"with --overwrite."
+            f"{path} is not an intact checkpoint of this program ({type(error).__name__}: {error}); delete it, "
+            f"or train with --overwrite."
         ) from None
 
 
 def load_metadata(path: Path) -> dict[str, Any] | None:
-    """The header that ``save_tensors`` wrote, or None where there is no such readable file."""
+    """Read the header that ``save_tensors`` wrote; None where there is no readable file."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return json.loads((file.metadata() or {})["json"])
@@ -92,7 +94,11 @@ def load_metadata(path: Path) -> dict[str, Any] | None:
 
 
 def ensure_writable(folder: Path) -> None:
-    """Make ``folder`` and try to write in it, before any work whose result would have no place."""
+    """Create ``folder`` and check that it can be written, before any work whose result would be lost.
+
+    Raises:
+        InputError: where it cannot.
+    """
     probe = folder / f".{uuid.uuid4().hex[:8]}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)

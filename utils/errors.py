@@ -1,4 +1,4 @@
-"""The error a user can mend, and how the scripts end: one clear sentence, and an exit code."""
+"""Errors that the user can correct, and the exit codes of the scripts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXIT_BROKEN_PIPE = 141  # that of programs which the signal SIGPIPE ends
 
 
 class InputError(ValueError):
-    """What was expected, what was found, in which file or key, and what to do next: one sentence, no traceback."""
+    """An error of the user's input: one sentence says what was expected and found, where, and what to do next."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the ``known`` name nearest to ``name``, or an empty string.
+    """Return a hint with the ``known`` name nearest to ``name``, or an empty string.
 
     >>> nearest("imagesize", ["image_size", "seed"])
     '; did you mean image_size?'
@@ -29,13 +29,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def exit_code_of(main: Callable[[], int]) -> int:
-    """Run a script's ``main`` and turn every way it can end into an exit code.
+    """Run a script's ``main`` and return its exit code, whatever happens.
 
     Args:
-        main: returns the exit code of a good end.
+        main: returns the exit code of a successful run.
+
     Returns:
-        ``main``'s code; 2 after an error (a sentence for what the user can mend, a traceback for a fault of the
-        program); 130 after Ctrl-C; 141 where the reader of the output stopped before the end.
+        ``main``'s code; 2 after an error (a sentence where the user can correct it, a traceback where the program is
+        at fault); 130 after Ctrl-C; 141 where the reader of the output stopped before the end.
     """
     code = EXIT_BROKEN_PIPE
     try:
@@ -46,7 +47,7 @@ def exit_code_of(main: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
     except KeyboardInterrupt:
-        print("\nInterrupted; what was finished is kept, run the same command again to go on.", file=sys.stderr)
+        print("\nInterrupted; finished work is kept, run the same command again to resume.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,13 +61,13 @@ def exit_code_of(main: Callable[[], int]) -> int:
             )
         else:
             traceback.print_exc()
-    except Exception:  # a fault of the program: show where, and never end with a code that means something else
+    except Exception:  # a fault of the program
         traceback.print_exc()
     return EXIT_ERROR
 
 
 def _sentence(error: OSError) -> str:
-    """What the system says, with the file it says it of."""
+    """Return the system's message with the file name."""
     if error.strerror is None:
         return str(error)
     where = f" ({error.filename})" if error.filename else ""

@@ -1,4 +1,4 @@
-"""Silhouettes of posed views and the visual hull that they carve."""
+"""Silhouettes of posed views, and the visual hull that they bound."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from utils.errors import InputError
 from utils.geometry import common_point
 from utils.views import Views
 
-FRAMED = 1 / 3  # share of the views that must frame a point before their silhouettes can vouch for it
+MIN_FRAMED_SHARE = 1 / 3  # share of the views that must frame a point, or it is outside the hull
 FOREGROUND_CONTRAST = 8  # 8-bit steps by which a pixel must differ from the background to be foreground
 
 
 def silhouette(image: Tensor, background: tuple[float, float, float], alpha: Tensor | None = None) -> np.ndarray:
-    """The object's outline, filled: (height, width) bool.
+    """Segment the object, holes filled: (height, width) bool.
 
-    Alpha is trusted where there is one. Else foreground is what differs from the background, and regions of
-    background colour that the foreground encloses count as foreground too: a white face under glare looks like a hole.
+    Where there is an alpha channel, it decides. Otherwise foreground is what differs from the background, together with
+    the regions of background colour that it encloses: a white face under glare looks like a hole.
 
     Args:
         image: (height, width, 3) uint8 RGB.
@@ -39,21 +39,21 @@ def silhouette(image: Tensor, background: tuple[float, float, float], alpha: Ten
 
 
 def silhouettes(views: Views) -> np.ndarray:
-    """The silhouettes of all views: (views, height, width) bool."""
+    """Segment the object in all views: (views, height, width) bool."""
     alphas = views.alphas if views.alphas is not None else [None] * len(views)
     return np.stack([silhouette(image, views.background, alpha) for image, alpha in zip(views.images, alphas)])
 
 
-def dilated(masks: np.ndarray, radius: float) -> np.ndarray:
-    """``masks`` (views, height, width) bool, grown by ``radius`` pixels, rounded up, in all directions."""
+def dilate(masks: np.ndarray, radius: float) -> np.ndarray:
+    """Dilate ``masks`` (views, height, width) bool by ``radius`` pixels, rounded up, in all directions."""
     size = 2 * int(np.ceil(radius)) + 1
     return np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0 for mask in masks])
 
 
-def reach_in_pixels(side: float, points_world: Tensor, cameras: Tensor, intrinsics: Intrinsics) -> float:
-    """Pixels that half the diagonal of a cell of ``side`` spans, at the points' distance from the median camera.
+def dilation_radius(side: float, points_world: Tensor, cameras: Tensor, intrinsics: Intrinsics) -> float:
+    """Return half the diagonal of a cell of ``side`` in pixels, at the points' distance from the median camera.
 
-    Silhouettes grown by this much keep every vertex of a cell that the object touches, however thin it is there.
+    Silhouettes dilated by it contain every vertex of a cell that the object touches, however thin it is there.
     """
     distance = (cameras[:, :3, 3] - points_world.mean(0)).norm(dim=1).median()
     return 0.5 * 3**0.5 * side * max(intrinsics.focal_x, intrinsics.focal_y) / float(distance)
@@ -73,15 +73,15 @@ def framed_pixels(points_world: Tensor, camera_to_world: Tensor, intrinsics: Int
 
 
 def vote_share(inside: Tensor, framed: Tensor, views: int) -> Tensor:
-    """Return the share of the ``framed`` views (points,) that are ``inside`` ones; 0 below ``FRAMED`` of all views."""
-    return torch.where(framed >= FRAMED * views, inside / framed.clamp(min=1), 0.0)
+    """Return ``inside / framed`` (points,), counts of views; 0 where fewer than ``MIN_FRAMED_SHARE`` frame it."""
+    return torch.where(framed >= MIN_FRAMED_SHARE * views, inside / framed.clamp(min=1), 0.0)
 
 
 def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics) -> Tensor:
-    """The share of views, of those whose frame holds the point, in whose silhouette the point lies: (points,).
+    """Return the share of the views framing a point in whose silhouette it lies: (points,).
 
-    A point that fewer than a share of ``FRAMED`` of all views frame gets 0: few views carve too little.
-    Voting instead of carving forgives a silhouette that is wrong in some views (Laurentini 1994's hull is a vote of 1).
+    A point that fewer than ``MIN_FRAMED_SHARE`` of all views frame gets 0. Voting tolerates silhouettes that are wrong
+    in some views; the hull of Laurentini (1994) requires a share of 1.
 
     Args:
         points_world: (points, 3).
@@ -99,7 +99,7 @@ def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intri
 
 
 def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple[int, int, int]]:
-    """Vertices of cubic cells over a box, ``cells`` of them along its longest side.
+    """Return the vertices of cubic cells over a box, ``cells`` of them along its longest side.
 
     Returns:
         Points (vertices, 3) in x-major order, the cell's side, and the number of vertices along each axis.
@@ -121,16 +121,19 @@ class Hull:
 
     @property
     def points(self) -> Tensor:
-        """World positions (points, 3) of the vertices inside."""
+        """Return the world positions (points, 3) of the vertices inside."""
         return self.low + self.side * self.inside.nonzero().float()
 
 
 def visual_hull(
     masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, bounds: tuple[Tensor, Tensor], cells: int, vote: float
 ) -> Hull:
-    """The hull within ``bounds`` (low, high), ``cells`` along the longest side; thin parts stay, see ``dilated``."""
+    """Compute the hull within ``bounds`` (low, high), ``cells`` along the longest side.
+
+    Silhouettes are dilated, so that thin parts stay; ``vote`` is the share of views that must contain a point.
+    """
     points, side, shape = lattice(*bounds, cells)
-    grown = dilated(masks, reach_in_pixels(side, points, cameras, intrinsics))
+    grown = dilate(masks, dilation_radius(side, points, cameras, intrinsics))
     votes = inside_votes(points, grown, cameras, intrinsics)
     return Hull(bounds[0], side, (votes >= vote).reshape(shape))
 
@@ -138,10 +141,10 @@ def visual_hull(
 def object_bounds(
     masks: np.ndarray, cameras: Tensor, intrinsics: Intrinsics, vote: float, cells: int = 40, rounds: int = 3
 ) -> tuple[Tensor, Tensor]:
-    """The box (low, high), each (3,), around the object, from cameras and silhouettes alone.
+    """Compute the box (low, high), each (3,), around the object, from cameras and silhouettes alone.
 
-    Errors:
-        ValueError where no point lies within the silhouettes of ``vote`` of the views.
+    Raises:
+        InputError: where no point lies within the silhouettes of ``vote`` of the views.
     """
     centre = common_point(cameras)
     distance = (cameras[:, :3, 3] - centre).norm(dim=1)
@@ -151,12 +154,12 @@ def object_bounds(
     every = max(1, len(cameras) // 64)
     for _ in range(rounds):
         points, side, _ = lattice(low, high, cells)
-        grown = dilated(masks[::every], reach_in_pixels(side, points, cameras, intrinsics))
+        grown = dilate(masks[::every], dilation_radius(side, points, cameras, intrinsics))
         hull = points[inside_votes(points, grown, cameras[::every], intrinsics) >= vote]
         if len(hull) == 0:
             raise InputError(
-                f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and pictures do "
-                f"not fit, or the background is not of the expected colour; check transforms.json and --background."
+                f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and images do "
+                f"not match, or the background is not of the expected colour; check transforms.json and --background."
             )
         low, high = hull.amin(0) - side, hull.amax(0) + side
     return low, high

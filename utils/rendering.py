@@ -1,4 +1,4 @@
-"""What a field renders, and the callables by which everything else asks for it."""
+"""Renderings, and the protocols of what renders them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.camera import Intrinsics
 
 @dataclass(frozen=True)
 class Rendering:
-    """One rendered picture, float32, on the field's device."""
+    """One rendered image, float32, on the field's device."""
 
     colour: Tensor  # (height, width, 3) RGB in [0, 1], composited on the background
     opacity: Tensor  # (height, width) in [0, 1]
@@ -41,7 +41,7 @@ class RenderPixelsFn(Protocol):
 
 
 class Renderer(Protocol):
-    """Whatever can render an object, whole or by single pixels."""
+    """Anything that can render an object, as whole images or single pixels."""
 
     @property
     def render(self) -> RenderFn: ...
@@ -51,11 +51,11 @@ class Renderer(Protocol):
 
 
 class Field(Renderer, Protocol):
-    """A trained radiance field, whatever it is made of."""
+    """A trained radiance field of any kind."""
 
     @property
     def exposure_varies(self) -> bool:
-        """Whether its views were exposed differently, so that what is compared with it must be matched first."""
+        """Whether the views differed in exposure, so that a query must be matched before it is compared."""
 
     def save(self, path: Path) -> None:
         """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

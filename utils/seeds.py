@@ -1,4 +1,4 @@
-"""Seeds: every random choice comes from a generator that is named."""
+"""Seeds: every random choice comes from a generator seeded by a name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def seed_of(seed: int, name: str) -> int:
-    """A 63-bit seed that depends on ``seed`` and ``name`` alone, the same on every machine.
+    """Return a 63-bit seed that depends on ``seed`` and ``name`` alone, the same on every machine.
 
     >>> seed_of(0, "Burrs/0") == seed_of(0, "Burrs/0") != seed_of(0, "Burrs/1")
     True
@@ -18,5 +18,5 @@ def seed_of(seed: int, name: str) -> int:
 
 
 def generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator seeded from (``seed``, ``name``), so that a query's pose depends neither on order nor on number."""
+    """Return a generator seeded from (``seed``, ``name``), so that results depend on no other query."""
     return torch.Generator(device=device).manual_seed(seed_of(seed, name))

@@ -12,7 +12,7 @@ from utils.camera import Intrinsics
 
 @dataclass(frozen=True)
 class Views:
-    """Normal images of one object with their cameras; kept as uint8 on the CPU, so that memory stays bounded."""
+    """Anomaly-free images of one object with their cameras, as uint8 on the CPU."""
 
     images: Tensor  # (views, height, width, 3) uint8 RGB, composited on `background`
     alphas: Tensor | None  # (views, height, width) uint8 where the files have an alpha channel, else None
@@ -25,11 +25,11 @@ class Views:
         return self.images.shape[0]
 
     def image(self, index: int) -> Tensor:
-        """View ``index`` as float32 RGB (height, width, 3) in [0, 1]."""
+        """Return view ``index`` as float32 RGB (height, width, 3) in [0, 1]."""
         return self.images[index].float() / 255.0
 
     def subset(self, indices: list[int]) -> Views:
-        """The views at ``indices``, in that order."""
+        """Return the views at ``indices``, in that order."""
         rows = torch.tensor(indices, dtype=torch.long)
         return replace(
             self,
@@ -41,7 +41,7 @@ class Views:
 
 
 def split_held_out(count: int, every: int = 8) -> tuple[list[int], list[int]]:
-    """Indices of the views to train on, and of every ``every``-th view, which training never sees.
+    """Return the indices of the training views, and of every ``every``-th view, which is held out.
 
     >>> split_held_out(10, every=4)
     ([1, 2, 3, 5, 6, 7, 9], [0, 4, 8])

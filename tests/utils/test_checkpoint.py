@@ -37,7 +37,7 @@ def test_truncated_and_foreign_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[:200], whole[:4], b"", b"PK\x03\x04 some pickle", b"\x80\x04\x95"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"x\.safetensors is not a whole checkpoint"):
+        with pytest.raises(InputError, match=r"x\.safetensors is not an intact checkpoint"):
             load_tensors(path)
         assert load_metadata(path) is None
 

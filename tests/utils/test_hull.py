@@ -12,11 +12,11 @@ from torch import Tensor
 from utils.camera import Intrinsics, look_at, pixel_centres, project_points, world_rays
 from utils.errors import InputError
 from utils.hull import (
-    dilated,
+    dilate,
+    dilation_radius,
     inside_votes,
     lattice,
     object_bounds,
-    reach_in_pixels,
     silhouette,
     silhouettes,
 )
@@ -64,7 +64,7 @@ def rod_masks(poses: Tensor) -> np.ndarray:
 def hull_of(masks: np.ndarray, poses: Tensor, cells: int = 16) -> tuple[Tensor, Tensor, float]:
     """Vertices over [-0.8, 0.8]^3, which of them are in the hull, and the cell's side."""
     points, side, _ = lattice(torch.full((3,), -0.8), torch.full((3,), 0.8), cells)
-    grown = dilated(masks, reach_in_pixels(side, points, poses, CAMERA))
+    grown = dilate(masks, dilation_radius(side, points, poses, CAMERA))
     return points, inside_votes(points, grown, poses, CAMERA) >= VOTE, side
 
 
@@ -111,7 +111,7 @@ def test_thin_rods_stay() -> None:
 def test_corners_that_few_views_see_are_not_hull() -> None:
     poses = cameras()
     points, side, _ = lattice(torch.full((3,), -1.6), torch.full((3,), 1.6), 16)
-    grown = dilated(ball_masks(poses), reach_in_pixels(side, points, poses, CAMERA))
+    grown = dilate(ball_masks(poses), dilation_radius(side, points, poses, CAMERA))
     hull = inside_votes(points, grown, poses, CAMERA) >= VOTE
     assert bool(hull.any()) and not bool(hull[(points - CENTRE).norm(dim=1) > RADIUS + 3 * side].any())
 
@@ -131,7 +131,7 @@ def test_poses_and_pictures_that_do_not_fit_are_told(kind: str) -> None:
         for number, mask in enumerate(masks):
             mask[2:8, 2:8] = number % 2 == 0
             mask[-8:-2, -8:-2] = number % 2 == 1
-    with pytest.raises(InputError, match=r"poses and pictures do not fit.*transforms\.json and --background"):
+    with pytest.raises(InputError, match=r"poses and images do not match.*transforms\.json and --background"):
         object_bounds(masks, poses, CAMERA, VOTE)
 
 
@@ -182,8 +182,8 @@ def test_alpha_is_trusted() -> None:
 def test_dilation_grows_by_whole_pixels() -> None:
     masks = np.zeros((2, 15, 15), bool)
     masks[0, 7, 7] = True
-    assert [int(dilated(masks, radius)[0].sum()) for radius in (0, 1, 1.2, 3)] == [1, 9, 25, 49]
-    assert not dilated(masks, 3)[1].any()
+    assert [int(dilate(masks, radius)[0].sum()) for radius in (0, 1, 1.2, 3)] == [1, 9, 25, 49]
+    assert not dilate(masks, 3)[1].any()
 
 
 def test_lattice_spans_the_box() -> None:

@@ -204,7 +204,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         tensors | {"fine.density.bias": torch.zeros(2)},
     ):
         save_tensors(path, broken, header)
-        with pytest.raises(InputError, match=r"field\.safetensors is not a whole checkpoint.*fine\.density\.bias"):
+        with pytest.raises(InputError, match=r"field\.safetensors is not an intact checkpoint.*fine\.density\.bias"):
             load_mlp_field(path)
 
 
