@@ -26,7 +26,6 @@ def make_parser() -> argparse.ArgumentParser:
     add("--engine", choices=("in_process", "ray"), default="in_process", help="what does the runs")
     add("--ray_address", default="", help="address of a Ray cluster (default: Ray on this machine)")
     add("--cpus", type=int, default=1, help="cores of a run under Ray (default: 1)")
-    add("--correlate", choices=("published", "results"), help="correlate the objects' attributes with performance")
     add("--ablation", action="store_true", help="run OmniposeAD with every field, retrieval, refinement and score")
     add("--figure", nargs="*", metavar="QUERY", help="heat maps side by side, of queries like 01Gorilla/Burrs/3")
     add("--page", type=Path, metavar="FILE", help="write the tables into a section of FILE, too, as docs/RESULTS.md")

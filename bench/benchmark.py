@@ -14,7 +14,6 @@ from filelock import Timeout
 from baselines.registry import METHODS, find_method
 from bench.ablation import ablation_runs, ablation_table
 from bench.config import BenchmarkConfig
-from bench.correlate import correlate
 from bench.engines import in_process, on_ray
 from bench.execute import method_of
 from bench.frame import results_frame
@@ -38,10 +37,6 @@ REPORT, ABLATION = "index.html", "ablation"
 def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
     """Do the runs that the command line names, then write the tables; return the exit code."""
     folder = Path(config.output_dir)
-    if args.correlate == "published":
-        for path in correlate("published", folder, []):
-            print(path)
-        return 0
     runs = list_runs(config, args)
     if args.dry_run:
         print(plan_text(plan_runs(runs)))
@@ -55,8 +50,6 @@ def run_benchmark(config: BenchmarkConfig, args: argparse.Namespace) -> int:
     failed = [result for result in results if result.failure]
     for result in failed:
         print(f"failed: {result.run.name}: {result.failure}", file=sys.stderr)
-    if args.correlate:
-        correlate(args.correlate, folder, results)
     if args.figure is not None:
         write_gallery(results, folder, args.figure)
     frame = results_frame(results)

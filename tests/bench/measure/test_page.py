@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.measure import published_correlation, results_page
+from bench.measure import profile, results_page
 from bench.measure.results_page import HEAD, describe_measurement, write_section
+from evaluation.results import QueryResult, write_results
 from pipeline.config import Config
+from tests.bench.reports import report
 from utils.config import values_of
 from utils.errors import InputError
+
+ENVIRONMENT = {
+    "date": "2026-01-02T03:04:05Z", "commit": "abc123", "device": "cpu", "cpu": "A chip", "cores": 2,
+    "python": "3.11.1", "torch": "2.14.1",
+}  # fmt: skip
 
 
 def test_sections_are_replaced_and_others_stay(tmp_path: Path) -> None:
@@ -36,30 +44,28 @@ def test_a_damaged_page_is_an_error_and_kept(tmp_path: Path, damaged: str) -> No
 
 
 def test_circumstances_name_machine_commit_date_and_settings() -> None:
-    environment = {
-        "date": "2026-01-02T03:04:05Z", "commit": "abc123", "device": "cpu", "cpu": "A chip", "cores": 2,
-        "python": "3.11.1", "torch": "2.14.1",
-    }  # fmt: skip
     settings = values_of(Config(object_name="pump", data_dir="somewhere", seed=7))
-    said = describe_measurement(environment, settings, "")
+    said = describe_measurement(ENVIRONMENT, settings, "")
     assert all(word in said for word in ("2026-01-02", "abc123", "A chip", "2 cores", "seed 7", "default settings"))
     assert "somewhere" not in said and "but" not in said
     settings = {**settings, "field_steps": 10, "image_size": 96}
-    said = describe_measurement({**environment, "device": "A GPU"}, settings, "Beware.", varied=["image_size"])
+    said = describe_measurement({**ENVIRONMENT, "device": "A GPU"}, settings, "Beware.", varied=["image_size"])
     assert "default settings but `field_steps = 10`, seed" in said and "A GPU, A chip" in said
     assert said.endswith("Beware.")
 
 
 def test_sections_are_not_written_from_a_dirty_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page, argv = tmp_path / "RESULTS.md", ["--page", str(tmp_path / "RESULTS.md"), "--docs", str(tmp_path)]
+    results, page = tmp_path / "results.json", tmp_path / "RESULTS.md"
+    query = QueryResult("good/0", 1.0, "good", True, None, 1.0, stage_seconds={"render": 1.0})
+    made = report("pump", values_of(Config(object_name="pump")), [query])
+    write_results(results, replace(made, environment=ENVIRONMENT))
     monkeypatch.setattr(results_page, "is_dirty", lambda: True)
+    argv = [str(results), "--page", str(page)]
     with pytest.raises(InputError, match="uncommitted changes"):
-        published_correlation.main(argv)
+        profile.main(argv)
     assert not page.exists()
-    assert published_correlation.main([*argv, "--dirty"]) == 0
-    text = page.read_text()
-    assert "with uncommitted changes" in text and text.count("shape complexity, pixel AUROC") == 11
-    assert (tmp_path / published_correlation.FIGURE).stat().st_size > 10_000
+    assert profile.main([*argv, "--dirty"]) == 0
+    assert "with uncommitted changes" in page.read_text()
 
 
 def test_a_dirty_tree_is_known_by_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import anomaly_nerf_lego
 import auroc_test
-from bench.measure import cost_shape, main_table, paper_vs_fast, profile
+from bench.measure import cost_shape, main_table, profile
 from bench.measure.command import Cost
 from data.__main__ import main as data_main
 from tests.world import write_world
@@ -82,14 +82,3 @@ def test_cost_shape(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = (tmp_path / "page.md").read_text()
     assert len(re.findall(r"\| 30 +\| +64 \| +4 \| +[\d.]+ s", text)) == 3
     assert "toy locomotive" in text
-
-
-def test_paper_vs_fast(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paper_vs_fast, "FAST_STEPS", (5, 10))
-    monkeypatch.setattr(paper_vs_fast, "PIXELS", 64)
-    argv = ["--obj", "balls", "--data_dir", str(tmp_path / "data"), "--random_weights", *tiny]
-    assert paper_vs_fast.main([*argv, "--minutes", "0.001", "--steps", "1", "--queries", "1"]) == 0
-    text = (tmp_path / "page.md").read_text()
-    assert "balls" in text and re.search(r"\| whole query +\| +≈ [\d.]+ s \| +[\d.]+ s \| +\d+× \|", text)
-    assert "run from the start with 5, 10 steps; the paper's for 32 steps of 64 rays" in text
-    assert "Random weights stood in" in text
