@@ -40,11 +40,11 @@ class FieldConfig:
         )
 
     def resolutions(self) -> list[int]:
-        """Voxels along the longest side at each level."""
+        """Return the voxels along the longest side at each level."""
         return [self.resolution >> (self.levels - 1 - level) for level in range(self.levels)]
 
     def level_ends(self) -> list[int]:
-        """The step at which each level ends: later levels get more steps."""
+        """Return the step at which each level ends: later levels get more steps."""
         shares = [level + 2 for level in range(self.levels)]
         return [round(self.steps * sum(shares[: level + 1]) / sum(shares)) for level in range(self.levels)]
 

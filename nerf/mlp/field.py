@@ -64,7 +64,7 @@ class MlpField:
             "opaque_end": networks.opaque_end,
             "shift": self.shift,
         }
-        save_tensors(path, dict(networks.named_parameters()), header)
+        save_tensors(path, networks.named_parameters(), header)
 
     @property
     def _weight(self) -> Tensor:

@@ -138,7 +138,7 @@ class NerfNetworks:
         """The networks that exist, by name."""
         return {"coarse": self.coarse} | ({} if self.fine is None else {"fine": self.fine})
 
-    def named_parameters(self) -> dict[str, nn.Parameter]:
+    def named_parameters(self) -> dict[str, Tensor]:
         """Return all weights and biases by name, as files keep them."""
         networks = self.networks.items()
         return {f"{part}.{name}": value for part, network in networks for name, value in network.named_parameters()}
@@ -159,7 +159,7 @@ class NerfNetworks:
         return self
 
     def to_device(self, device: torch.device | str) -> NerfNetworks:
-        """Move the networks to ``device`` and compile them if the settings say so; return them."""
+        """Move the networks to ``device`` and compile them if so configured; return them."""
         for network in self.networks.values():
             network.to(device)
             if self.config.compile:

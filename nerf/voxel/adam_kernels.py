@@ -31,30 +31,12 @@ def adam_step(table, gradient, mean, square, rates, correction):
                 table[v, c] -= rates[c] * (mean[v, c] / correction[0]) / size
 
 
-@njit(parallel=True, cache=True)
-def neighbour_rows(index, vertices):
-    """Return the rows (vertices, 6) of the neighbours along -x, +x, -y, +y, -z, +z; -1 where there is none."""
-    rows = np.full((vertices, 6), -1, np.int32)
-    nx, ny, nz = index.shape
-    for i in prange(nx):
-        for j in range(ny):
-            for k in range(nz):
-                r = index[i, j, k]
-                if r >= 0:
-                    rows[r, 0] = index[i - 1, j, k] if i > 0 else -1
-                    rows[r, 1] = index[i + 1, j, k] if i < nx - 1 else -1
-                    rows[r, 2] = index[i, j - 1, k] if j > 0 else -1
-                    rows[r, 3] = index[i, j + 1, k] if j < ny - 1 else -1
-                    rows[r, 4] = index[i, j, k - 1] if k > 0 else -1
-                    rows[r, 5] = index[i, j, k + 1] if k < nz - 1 else -1
-    return rows
-
-
 @njit(parallel=True, fastmath=True, cache=True)
 def smooth_density(table, neighbours, amount, bound, scratch):
     """Move each raw density by ``amount`` towards the mean of its neighbours, and into [-bound, bound].
 
-    Only axes with both neighbours count: then planes, which are linear in the raw density, stay as they are.
+    ``neighbours`` (vertices, 6): see ``VoxelGrid.neighbour_rows``. Only axes with both neighbours count: then planes,
+    which are linear in the raw density, stay as they are.
     """
     for v in prange(len(table)):
         bend, axes = ZERO, ZERO

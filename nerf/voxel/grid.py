@@ -48,6 +48,12 @@ class VoxelGrid:
             cells &= present[tuple(slice(c, count - 1 + c) for c, count in zip(corner, present.shape))]
         return cells
 
+    def neighbour_rows(self) -> np.ndarray:
+        """Return the rows (vertices, 6) of the neighbours along -x, +x, -y, +y, -z, +z; -1 where there is none."""
+        padded, vertices = np.pad(self.index, 1, constant_values=-1), np.argwhere(self.index >= 0) + 1
+        steps = [step * axis for axis in np.eye(3, dtype=int) for step in (-1, 1)]
+        return np.stack([padded[tuple((vertices + step).T)] for step in steps], axis=1)
+
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors and the header by which a file keeps the grid; ``grid_from_tensors`` reads them."""
         cells = self.active_cells()

@@ -39,17 +39,11 @@ def softplus(raw):
 
 
 @njit(fastmath=True, inline="always")
-def pixel_position(column, line, ray, rays):
-    """Return the image position (x, y) of a pixel's only ray, its centre, or of one of four on a 2 x 2 pattern."""
+def pixel_ray(column, line, ray, rays, camera, lens):
+    """Return the unit direction in the world of a pixel's only ray, or of one of four on a 2 x 2 pattern."""
     x, y = np.float32(column), np.float32(line)
     x += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(ray & 1)
     y += HALF if rays == 1 else np.float32(0.25) + HALF * np.float32(ray >> 1)
-    return x, y
-
-
-@njit(fastmath=True, inline="always")
-def ray_direction(x, y, camera, lens):
-    """Return the unit direction in the world's frame of the ray through pixel position (x, y)."""
     right = (x - lens[2]) / lens[0]
     up = -(y - lens[3]) / lens[1]
     norm = ONE / math.sqrt(right * right + up * up + ONE)
@@ -227,8 +221,7 @@ def accumulate_gradient(pixels, offsets, views, grid, gradient, peak, mark):
             camera = cameras[view]
             red, green, blue = ZERO, ZERO, ZERO
             for r in range(rays):
-                x, y = pixel_position(column, line, r, rays)
-                direction = ray_direction(x, y, camera, lens)
+                direction = pixel_ray(column, line, r, rays, camera, lens)
                 ends[r + 1] = ends[r] + march_ray(camera, direction, offsets[p], grid, samples, ends[r])
                 a, b, c, _, transmittance[r] = composite_samples(samples, ends[r], ends[r + 1])
                 red += a + transmittance[r] * background[0]
@@ -269,8 +262,8 @@ def render_pixel(camera, lens, position, rays, grid, background, samples):
     """Return RGB, opacity and depth of the pixel at ``position`` (column, row), the mean of 1 or 2 x 2 rays."""
     red, green, blue, far, light = ZERO, ZERO, ZERO, ZERO, ZERO
     for r in range(rays):
-        x, y = pixel_position(position[0], position[1], r, rays)
-        count = march_ray(camera, ray_direction(x, y, camera, lens), HALF, grid, samples, 0)
+        direction = pixel_ray(position[0], position[1], r, rays, camera, lens)
+        count = march_ray(camera, direction, HALF, grid, samples, 0)
         a, b, c, d, transmittance = composite_samples(samples, 0, count)
         red, green, blue = red + a, green + b, blue + c
         far, light = far + d, light + transmittance

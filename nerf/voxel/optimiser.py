@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nerf.compositing import over_background
-from nerf.voxel.adam_kernels import adam_step, neighbour_rows, smooth_density
+from nerf.voxel.adam_kernels import adam_step, smooth_density
 from nerf.voxel.field import lens_array
 from nerf.voxel.kernels import accumulate_gradient
 from nerf.voxel.state import VoxelTrainingState
@@ -50,7 +50,7 @@ class CompiledOptimiser:
         chunks = min(numba.get_num_threads(), MAX_CHUNKS)
         self.gradient = np.zeros((chunks, *state.table.shape), np.float32)
         self.peak = np.repeat(state.peak[None], chunks, axis=0)
-        self.neighbours = neighbour_rows(state.grid.index, state.grid.vertices)
+        self.neighbours = state.grid.neighbour_rows()
         self.scratch = np.empty(state.grid.vertices, np.float32)
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
@@ -79,8 +79,7 @@ class TorchOptimiser:
         self.camera, self.images = views.intrinsics, views.images.to(device)
         self.cameras = views.camera_to_world.float().to(device)
         self.background = torch.tensor(views.background, device=device)
-        rows = neighbour_rows(state.grid.index, state.grid.vertices)
-        self.neighbours = torch.from_numpy(rows).to(device).long()
+        self.neighbours = torch.from_numpy(state.grid.neighbour_rows()).to(device).long()
         self.count = state.step
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
@@ -130,7 +129,7 @@ def smooth_raw_density(raw: Tensor, neighbours: Tensor, amount: float) -> Tensor
     """Return raw densities (vertices,) moved to their neighbours' mean; the twin of ``adam_kernels.smooth_density``.
 
     Args:
-        neighbours: (vertices, 6), see ``adam_kernels.neighbour_rows``.
+        neighbours: (vertices, 6), see ``VoxelGrid.neighbour_rows``.
     """
     pairs = neighbours.reshape(-1, 3, 2)
     both = (pairs >= 0).all(-1)

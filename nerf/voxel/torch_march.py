@@ -207,10 +207,8 @@ def edge_pixels(image: Tensor, contrast: float) -> Tensor:
         image: (height, width, channels); the largest difference of a channel counts.
     """
     mask = torch.zeros(image.shape[:2], dtype=torch.bool, device=image.device)
-    down = (image[1:] - image[:-1]).abs().amax(-1) > contrast
-    right = (image[:, 1:] - image[:, :-1]).abs().amax(-1) > contrast
-    mask[1:] |= down
-    mask[:-1] |= down
-    mask[:, 1:] |= right
-    mask[:, :-1] |= right
+    for axis in (0, 1):
+        differs = image.diff(dim=axis).abs().amax(-1) > contrast
+        for side in (0, 1):
+            mask.narrow(axis, side, differs.shape[axis]).logical_or_(differs)
     return mask

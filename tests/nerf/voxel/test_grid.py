@@ -88,3 +88,14 @@ def test_interpolation_beside_the_grid_mixes_with_outside() -> None:
     table = np.full((grid.vertices, 1), 3.0, np.float32)
     values = interpolate(grid, table, np.array([[0.5, 0.5, 0.5], [1.25, 0.5, 0.5], [3.0, 3.0, 3.0]]), np.array([-1.0]))
     np.testing.assert_allclose(values[:, 0], [3.0, 0.75 * 3 - 0.25, -1.0], atol=1e-6)
+
+
+def test_neighbours_are_one_step_away() -> None:
+    grid = make_grid(np.zeros(3), 1.0, ball_cells(8))
+    rows, where = grid.neighbour_rows(), np.argwhere(grid.index >= 0)
+    for direction in range(6):
+        step = np.eye(3, dtype=int)[direction // 2] * (1 if direction % 2 else -1)
+        for vertex, place in enumerate(where):
+            to = place + step
+            inside = (to >= 0).all() and (to < grid.index.shape).all()
+            assert rows[vertex, direction] == (grid.index[tuple(to)] if inside else -1)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from nerf.voxel.adam_kernels import neighbour_rows, smooth_density
+from nerf.voxel.adam_kernels import smooth_density
 from nerf.voxel.field import VoxelField
-from nerf.voxel.grid import make_grid
+from nerf.voxel.grid import VoxelGrid, make_grid
 from nerf.voxel.kernels import accumulate_gradient
 from nerf.voxel.optimiser import DENSITY_BOUND, CompiledOptimiser, TorchOptimiser, smooth_raw_density
 from nerf.voxel.state import VoxelTrainingState
@@ -131,9 +131,9 @@ def test_same_step_again_gives_the_same_numbers(views: Views) -> None:
     np.testing.assert_array_equal(*tables)
 
 
-def smooth_both(table: np.ndarray, index: np.ndarray, amount: float) -> np.ndarray:
+def smooth_both(table: np.ndarray, grid: VoxelGrid, amount: float) -> np.ndarray:
     """Return both implementations' smoothed raw densities (2, vertices)."""
-    rows = neighbour_rows(index, len(table))
+    rows = grid.neighbour_rows()
     own = table.copy()
     smooth_density(own, rows, np.float32(amount), np.float32(DENSITY_BOUND), np.empty(len(table), np.float32))
     twin = smooth_raw_density(torch.from_numpy(table[:, 0]), torch.from_numpy(rows).long(), amount)
@@ -144,11 +144,11 @@ def smooth_both(table: np.ndarray, index: np.ndarray, amount: float) -> np.ndarr
 def test_smoothing_equals_its_twin_and_keeps_planes() -> None:
     grid = make_grid(np.zeros(3), 1.0, ball_cells(14))
     noise, plane = random_table(grid.vertices), random_table(grid.vertices)
-    one, other = smooth_both(noise, grid.index, 0.4)
+    one, other = smooth_both(noise, grid, 0.4)
     np.testing.assert_allclose(one, other, atol=1e-5)
     assert float(np.abs(one - noise[:, 0]).max()) > 0.5 and one.std() < noise[:, 0].std()
     plane[:, 0] = np.argwhere(grid.index >= 0) @ [0.5, -0.3, 0.2]
-    for result in smooth_both(plane, grid.index, 0.7):
+    for result in smooth_both(plane, grid, 0.7):
         np.testing.assert_allclose(result, plane[:, 0], atol=1e-5)
 
 
@@ -157,17 +157,6 @@ def test_smoothing_by_hand_and_bounds() -> None:
     table = np.zeros((12, 4), np.float32)
     middle, ends = grid.index[1, 0, 0], grid.index[[0, 2], 0, 0]
     table[middle, 0], table[ends, 0] = 4.0, 100.0
-    for result in smooth_both(table, grid.index, 0.25):
+    for result in smooth_both(table, grid, 0.25):
         assert result[middle] == pytest.approx(4 + 0.25 * 96)
         assert result[ends].tolist() == [DENSITY_BOUND, DENSITY_BOUND]
-
-
-def test_neighbours_are_one_step_away() -> None:
-    grid = make_grid(np.zeros(3), 1.0, ball_cells(8))
-    rows, where = neighbour_rows(grid.index, grid.vertices), np.argwhere(grid.index >= 0)
-    for direction in range(6):
-        step = np.eye(3, dtype=int)[direction // 2] * (1 if direction % 2 else -1)
-        for vertex, place in enumerate(where):
-            to = place + step
-            inside = (to >= 0).all() and (to < grid.index.shape).all()
-            assert rows[vertex, direction] == (grid.index[tuple(to)] if inside else -1)
