@@ -14,7 +14,7 @@ from nerf.mlp.network import MlpNetwork, NerfNetworks
 from nerf.mlp.sampling import AxisRays, importance_depths, intervals, stratified_depths
 
 POINTS_AT_ONCE = {"cpu": 1 << 16, "cuda": 1 << 20}  # points in one pass through a network without gradients
-MIN_TRANSMITTANCE = 1e-7  # below it a sample cannot be seen: less than the rounding of a colour
+VISIBLE_TRANSMITTANCE = 1e-7  # below it a sample cannot be seen: less than the rounding of a colour
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def render_samples(
         hidden = network.hidden(points)
         density = rectified_density(network, hidden, noise)
         light = transmittance((density * lengths).view_as(depths)).flatten()
-        seen = ((density > 0) & (light > MIN_TRANSMITTANCE)).nonzero()[:, 0]  # (seen,)
+        seen = ((density > 0) & (light > VISIBLE_TRANSMITTANCE)).nonzero()[:, 0]  # (seen,)
     hidden = network.hidden(points[seen]) if torch.is_grad_enabled() else hidden[seen]
     ray = seen // depths.shape[1]
     density = rectified_density(network, hidden, None if noise is None else noise.flatten()[seen])

@@ -93,7 +93,7 @@ def trilinear_weights(x, y, z):
 
 
 @njit(fastmath=True, inline="always")
-def interpolate(table, rows, weights, column):
+def interpolate_column(table, rows, weights, column):
     """Return the weighted sum of a column of ``table`` over the corners."""
     return (
         weights[0] * table[rows[0], column] + weights[1] * table[rows[1], column]
@@ -131,7 +131,7 @@ def march_ray(camera, direction, offset, grid, samples, first):
         corners = corner_rows(index, i, j, k)
         if min(corners) >= 0:
             parts = trilinear_weights(x - np.float32(i), y - np.float32(j), z - np.float32(k))
-            raw = interpolate(table, corners, parts, 0)
+            raw = interpolate_column(table, corners, parts, 0)
             optical_depth = softplus(raw) * thickness
             if optical_depth > MIN_OPTICAL_DEPTH:
                 at = first + count
@@ -139,7 +139,7 @@ def march_ray(camera, direction, offset, grid, samples, first):
                     rows[at, corner], trilinear[at, corner] = corners[corner], parts[corner]
                 values[at, 0] = raw
                 for column in range(1, 4):
-                    values[at, column] = interpolate(table, corners, parts, column)
+                    values[at, column] = interpolate_column(table, corners, parts, column)
                 alpha = ONE - math.exp(-optical_depth)
                 share = shares[at]
                 share[0], share[1], share[2] = distance, alpha, transmittance * alpha

@@ -98,7 +98,7 @@ def test_noise_moves_densities() -> None:
         render_samples(network, rays, depths, False, torch.full((63, 12), by).double()) for by in (1e3, -1e3)
     )
     assert torch.equal(plain.colour, render_samples(network, rays, depths, False, None).colour)
-    assert float(thick.opacity.min()) == pytest.approx(1.0) and float(clear.opacity.max()) == 0
+    assert float(thick.opacity.detach().min()) == pytest.approx(1.0) and float(clear.opacity.detach().max()) == 0
     rendered = clear.over(torch.tensor(BACKGROUND).double())
     torch.testing.assert_close(rendered, torch.tensor(BACKGROUND).double().expand(63, 3))
 

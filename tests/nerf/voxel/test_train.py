@@ -200,5 +200,5 @@ def test_extraction_changes_no_image() -> None:
 
 def test_white_images_are_refused(views: Views) -> None:
     white = replace(views, images=torch.full_like(views.images, 255))
-    with pytest.raises(InputError, match="poses and pictures"):
+    with pytest.raises(InputError, match="poses and images"):
         train(white)
