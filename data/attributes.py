@@ -24,8 +24,8 @@ from tabulate import tabulate
 from data.folders import find_object, images_in, in_threads, read_json
 from data.mad import GOOD
 from data.masks import read_cut_out
-from data.synthetic.files import SETTINGS_NAME
-from data.synthetic.toys import count_triangles, read_toy, toy_path
+from data.synthetic.config import RECORD_NAME, toy_path
+from data.synthetic.toys import count_triangles, read_toy
 from utils.checkpoint import write_text
 from utils.errors import InputError
 from utils.images import prepare
@@ -60,7 +60,7 @@ class Attributes:
     published_contrast: float | None
 
 
-def run(args: argparse.Namespace) -> int:
+def run_attributes(args: argparse.Namespace) -> int:
     """Print the attributes of the objects on the command line."""
     background, progress = BACKGROUNDS[args.background], Progress(args.quiet)
     contrasts = {
@@ -163,7 +163,7 @@ def mesh_triangles(path: Path) -> int:
 
 def toy_triangles(object_dir: Path) -> int | None:
     """Count the triangles of the toy in a generated folder; None for other folders."""
-    path = object_dir / SETTINGS_NAME
+    path = object_dir / RECORD_NAME
     if not path.is_file():
         return None
     settings = read_json(path)

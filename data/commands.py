@@ -8,6 +8,7 @@ from pathlib import Path
 from data.command import command_parser
 from data.import_options import CaptureOptions, ImportOptions, PoseTableOptions
 from data.mad_facts import SOURCES, STRUCTURES
+from data.synthetic.config import ToyConfig, toy_jobs, toy_names
 from utils.config import Parser, add_options, from_args
 
 
@@ -65,9 +66,9 @@ def doctor_command(argv: list[str]) -> int:
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a fixed copy to this new folder")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the report as an HTML page")
     args = parser.parse_args(argv)
-    from data.doctor import examine  # noqa: PLC0415  heavy, --help stays fast
+    from data.doctor.examine import run_doctor  # noqa: PLC0415  heavy, --help stays fast
 
-    return examine.run(args)
+    return run_doctor(args)
 
 
 def download_command(argv: list[str]) -> int:
@@ -79,9 +80,9 @@ def download_command(argv: list[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="keep the downloaded archive in --out")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     args = parser.parse_args(argv)
-    from data import download  # noqa: PLC0415  heavy, --help stays fast
+    from data.download import run_download  # noqa: PLC0415  heavy, --help stays fast
 
-    return download.run(args)
+    return run_download(args)
 
 
 def verify_command(argv: list[str]) -> int:
@@ -90,35 +91,31 @@ def verify_command(argv: list[str]) -> int:
     parser.add_argument("root", type=Path, help="folder that holds the classes' folders")
     parser.add_argument("--expect", choices=STRUCTURES, default="mad-sim", help="what it should be")
     args = parser.parse_args(argv)
-    from data import verify  # noqa: PLC0415  heavy, --help stays fast
+    from data.verify import run_verify  # noqa: PLC0415  heavy, --help stays fast
 
-    return verify.run(args)
+    return run_verify(args)
 
 
 def generate_command(argv: list[str]) -> int:
     """Run ``python -m data generate``."""
-    parser = command_parser("generate", "Make images of brick toys with defects, in MAD's folder layout.")
-    what = parser.add_argument_group("what to build (one of these)").add_mutually_exclusive_group(required=True)
-    what.add_argument("--list", action="store_true", help="print the names of the toys and stop")
-    what.add_argument("--toy", help="name of a toy, or 'all'")
-    what.add_argument("--model", type=Path, help="any LDraw model, .ldr or .mpd")
-    what.add_argument("--preset", choices=("mad-20",), help="twenty toys with as many images each as MAD-Sim has")
+    parser = command_parser("generate", "Render images of brick toys with defects, in MAD's folder layout.")
+    parser.add_argument("--list", action="store_true", help="print the names of the toys and stop")
+    parser.add_argument("--model", type=Path, help="any LDraw model, .ldr or .mpd, in place of a toy")
+    parser.add_argument("--preset", choices=("mad-20",), help="twenty toys with as many images each as MAD-Sim has")
     parser.add_argument("--out", type=Path, help="the object's folder; with all toys, the folder of their folders")
-    parser.add_argument("--ldraw", type=Path, help="folder of an LDraw library, whose parts and colours are used")
-    parser.add_argument("--views", type=int, default=210, help="training views, 1 to 210")
-    parser.add_argument("--queries", type=int, default=24, help="test images of each defect type")
-    parser.add_argument("--good", type=int, help="good test images (default: as many as of each defect type)")
-    parser.add_argument("--image_size", type=int, default=400, help="pixels a side; MAD-Sim has 800")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--gloss", choices=("mild", "glaring", "none"), default="mild", help="how the plastic shines")
-    parser.add_argument("--light", choices=("same", "changed"), default="same", help="light on the test images")
-    parser.add_argument("--background", type=Path, help="image or folder of images behind the toy")
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
     parser.add_argument("--overwrite", action="store_true", help="render existing images again")
+    add_options(parser, ToyConfig)
     args = parser.parse_args(argv)
-    from data import generate  # noqa: PLC0415  heavy, --help stays fast
+    if args.list:
+        print("\n".join(toy_names()))
+        return 0
+    jobs = toy_jobs(from_args(ToyConfig, args), args.model, args.preset, args.out)
+    from data.synthetic.generate import generate  # noqa: PLC0415  heavy, --help stays fast
+    from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
 
-    return generate.run(args)
+    generate(jobs, args.workers, args.overwrite, Progress(args.quiet))
+    return 0
 
 
 def attributes_command(argv: list[str]) -> int:
@@ -130,9 +127,9 @@ def attributes_command(argv: list[str]) -> int:
     parser.add_argument("--csv", type=Path, help="write the table to this file")
     parser.add_argument("--json", type=Path, help="write the table to this file")
     args = parser.parse_args(argv)
-    from data import attributes  # noqa: PLC0415  heavy, --help stays fast
+    from data.attributes import run_attributes  # noqa: PLC0415  heavy, --help stays fast
 
-    return attributes.run(args)
+    return run_attributes(args)
 
 
 def _mesh(text: str) -> tuple[str, Path]:

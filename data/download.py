@@ -30,7 +30,7 @@ EXTRACT_ERRORS = (  # by zipfile, for damaged archives, and by the system
 )  # fmt: skip
 
 
-def run(args: argparse.Namespace) -> int:
+def run_download(args: argparse.Namespace) -> int:
     """Download, check and extract one archive; return the exit code."""
     progress = Progress(args.quiet)
     source = SOURCES[args.what]

@@ -1,4 +1,4 @@
-"""What is known of MAD: names, numbers of pictures, cameras (arXiv:2310.07716 and the README of its code)."""
+"""What is known about MAD: names and numbers of images (arXiv:2310.07716 and the README of its code)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ DEFECTS = ("Burrs", "Missing", "Stains")
 
 @dataclass(frozen=True)
 class Structure:
-    """What a data set should look like; None where its authors do not say."""
+    """Expected structure of a data set; None where its authors do not say."""
 
     title: str
     classes: tuple[str, ...] | None  # folder names
     class_count: int | None
-    train: int | None  # normal views of each class, exactly
-    about: tuple[int, int] | None  # normal views and queries of each class, roughly
-    size: tuple[int, int] | None  # width and height of each picture
-    defects: tuple[str, ...]  # kinds of which queries are there, besides good
+    train: int | None  # good views of each class, exactly
+    about: tuple[int, int] | None  # good views and queries of each class, roughly
+    size: tuple[int, int] | None  # width and height of each image
+    defects: tuple[str, ...]  # defect types of the queries
     posed: bool  # whether each class has a transforms.json
 
 

@@ -1,4 +1,4 @@
-"""``python -m data verify``: a MAD data set against its known structure."""
+"""Compares a MAD data set with its known structure."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tabulate import tabulate
+
 from data.folders import GOOD, find_object, folders_in, images_in, in_threads
 from data.mad_facts import STRUCTURES, Structure
 from data.transforms_file import TransformsFile
-from utils.errors import InputError, nearest
+from utils.errors import InputError, listed_names, nearest
 from utils.images import read_image_size
 from utils.progress import Progress
 
-ROUGHLY = 0.25  # by which a class may differ from what its authors give as "about"
-SHOWN = 3  # names that a sentence lists
+ROUGHLY = 0.25  # relative difference allowed between a class and numbers published as "about"
 
 
 @dataclass
 class ClassReport:
-    """What was found of one class."""
+    """Findings about one class."""
 
     name: str
-    counts: dict[str, int] = field(default_factory=dict)  # pictures of train, of good and of each defect
+    counts: dict[str, int] = field(default_factory=dict)  # images of train, good and each defect
     masks: int = 0
     sizes: tuple[tuple[int, int], ...] = ()  # width and height, the most frequent first
     angle: float | None = None  # horizontal field of view in degrees
@@ -32,11 +33,11 @@ class ClassReport:
     notes: list[str] = field(default_factory=list)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Check a data set; return 0 where it is as it should be, else 1."""
+def run_verify(args: argparse.Namespace) -> int:
+    """Print how a data set differs from what is expected; return 0 where it does not, else 1."""
     structure = STRUCTURES[args.expect]
     reports, problems = verify(args.root, structure, Progress(args.quiet))
-    print(table(reports))
+    print(class_table(reports))
     for report in reports:
         for kind, sentences in (("wrong", report.problems), ("note", report.notes)):
             for sentence in sentences:
@@ -44,32 +45,34 @@ def run(args: argparse.Namespace) -> int:
     for sentence in problems:
         print(f"wrong: {sentence}")
     count = len(problems) + sum(len(report.problems) for report in reports)
-    print(f"{args.root}: {f'{count} differences from' if count else 'as known of'} {structure.title}.")
+    print(f"{args.root}: {f'{count} differences from' if count else 'agrees with'} {structure.title}.")
     return 1 if count else 0
 
 
 def verify(root: Path, structure: Structure, progress: Progress) -> tuple[list[ClassReport], list[str]]:
-    """All classes of a data set.
+    """Check all classes of a data set.
 
     Args:
         root: the folder of the classes' folders.
-        structure: what is known of the data set; what is not known is not judged.
-        progress: where the bar goes.
+        structure: what is known about the data set.
+        progress: shows a bar.
     Returns:
-        A report of each class that is there, and what is wrong with the data set as a whole.
+        A report on each class, and what is wrong with the data set as a whole.
+    Raises:
+        InputError: where there is no class.
     """
     folders = [folder for folder in folders_in(find_object(root)) if (folder / "train").is_dir()]
     if not folders:
         inner = [
             folder.name for folder in folders_in(root) if any((deep / "train").is_dir() for deep in folders_in(folder))
         ]
-        hint = f"did you mean {root / inner[0]}?" if inner else "fetch one with: python -m data download mad-sim"
-        raise InputError(f"No folder in {root} has a train folder, so there is no class of a data set; {hint}")
+        hint = f"did you mean {root / inner[0]}?" if inner else "download one with: python -m data download mad-sim"
+        raise InputError(f"No folder in {root} has a train folder, so it is no data set; {hint}")
     names, problems = [folder.name for folder in folders], []
     if structure.classes is not None:
         missing = [name for name in structure.classes if name not in names]
         if missing:
-            problems.append(f"{len(missing)} of {len(structure.classes)} classes are missing: {_listed(missing)}")
+            problems.append(f"{len(missing)} of {len(structure.classes)} classes are missing: {listed_names(missing)}")
         for name in names:
             if name not in structure.classes:
                 problems.append(f"{name} is no class of {structure.title}{nearest(name, structure.classes)}")
@@ -79,16 +82,16 @@ def verify(root: Path, structure: Structure, progress: Progress) -> tuple[list[C
 
 
 def verify_class(folder: Path, structure: Structure) -> ClassReport:
-    """One class: its counts, its pictures' sizes, its masks and its poses."""
+    """Check one class: its counts, its images' sizes, its masks and its poses."""
     report = ClassReport(folder.name)
     kinds = {path.name: path for path in folders_in(folder / "test")}
     splits = {"train": folder / "train" / GOOD, **kinds}
-    pictures = {name: images_in(path) if path.is_dir() else [] for name, path in splits.items()}
-    report.counts = {name: len(paths) for name, paths in pictures.items()}
+    images = {name: images_in(path) if path.is_dir() else [] for name, path in splits.items()}
+    report.counts = {name: len(paths) for name, paths in images.items()}
     _check_counts(report, structure)
-    _check_sizes(report, [path for paths in pictures.values() for path in paths], structure)
+    _check_sizes(report, [path for paths in images.values() for path in paths], structure)
     for kind in kinds.keys() - {GOOD}:
-        _check_masks(report, pictures[kind], folder / "ground_truth" / kind)
+        _check_masks(report, images[kind], folder / "ground_truth" / kind)
     _check_poses(report, folder, structure)
     return report
 
@@ -100,12 +103,12 @@ def _check_counts(report: ClassReport, structure: Structure) -> None:
         report.problems.append(f"{counts['train']} training views instead of {structure.train}")
     for found, about, what in zip((counts["train"], queries), structure.about or (), ("training views", "queries")):
         if abs(found / about - 1.0) > ROUGHLY:
-            report.notes.append(f"{found} {what}, about {about} are usual")
+            report.notes.append(f"{found} {what} instead of about {about}")
     for kind in (*structure.defects, *([GOOD] if structure.defects else [])):
         if not counts.get(kind):
-            report.problems.append(f"no pictures in test/{kind}")
+            report.problems.append(f"no images in test/{kind}")
     for kind in counts.keys() - {"train", GOOD, *structure.defects} if structure.defects else ():
-        report.problems.append(f"test/{kind} is no kind of {structure.title}")
+        report.problems.append(f"test/{kind} is no defect type of {structure.title}")
     for what, count in (("training views", counts["train"]), ("queries", queries)):
         if not count:
             report.problems.append(f"no {what}")
@@ -113,38 +116,42 @@ def _check_counts(report: ClassReport, structure: Structure) -> None:
 
 def _check_sizes(report: ClassReport, paths: list[Path], structure: Structure) -> None:
     sizes: Counter[tuple[int, int]] = Counter()
-    decode_errors = []
+    damaged = []
     for path, size in zip(paths, in_threads(_size_or_none, paths)):
         if size is None:
-            decode_errors.append(f"{path.parent.name}/{path.name}")
+            damaged.append(f"{path.parent.name}/{path.name}")
         else:
             sizes[size] += 1
     report.sizes = tuple(size for size, _ in sizes.most_common())
-    if decode_errors:
-        report.problems.append(f"{len(decode_errors)} pictures cannot be read: {_listed(decode_errors)}")
+    if damaged:
+        report.problems.append(f"{len(damaged)} images cannot be read: {listed_names(damaged)}")
     if len(sizes) > 1:
         report.problems.append(
-            f"pictures of {len(sizes)} sizes: {_listed([_size_text(size) for size in report.sizes])}"
+            f"images of {len(sizes)} sizes: {listed_names([_size_text(size) for size in report.sizes])}"
         )
     elif structure.size is not None and sizes and report.sizes[0] != structure.size:
-        report.problems.append(f"pictures of {_size_text(report.sizes[0])} instead of {_size_text(structure.size)}")
+        report.problems.append(f"images of {_size_text(report.sizes[0])} instead of {_size_text(structure.size)}")
 
 
-def _check_masks(report: ClassReport, pictures: list[Path], folder: Path) -> None:
+def _check_masks(report: ClassReport, images: list[Path], folder: Path) -> None:
     masks = {path.stem: path for path in images_in(folder)} if folder.is_dir() else {}
     report.masks += len(masks)
-    wanted = {f"{path.stem}_mask": path for path in pictures}
-    missing = [f"{path.parent.name}/{path.name}" for stem, path in wanted.items() if stem not in masks]
+    expected = {f"{path.stem}_mask": path for path in images}
+    missing = [f"{path.parent.name}/{path.name}" for stem, path in expected.items() if stem not in masks]
     if missing:
-        report.problems.append(f"{len(missing)} queries have no mask: {_listed(missing)}")
-    alone = [f"{folder.name}/{path.name}" for stem, path in masks.items() if stem not in wanted]
+        report.problems.append(f"{len(missing)} queries have no mask: {listed_names(missing)}")
+    alone = [f"{folder.name}/{path.name}" for stem, path in masks.items() if stem not in expected]
     if alone:
-        report.problems.append(f"{len(alone)} masks have no query: {_listed(alone)}")
-    pairs = [(path, masks[stem]) for stem, path in wanted.items() if stem in masks]
+        report.problems.append(f"{len(alone)} masks have no query: {listed_names(alone)}")
+    pairs = [(path, masks[stem]) for stem, path in expected.items() if stem in masks]
     sizes = in_threads(lambda pair: (_size_or_none(pair[0]), _size_or_none(pair[1])), pairs)
-    other = [f"{folder.name}/{mask.name}" for (_, mask), (size, own) in zip(pairs, sizes) if own is None or own != size]
+    other = [
+        f"{folder.name}/{mask.name}"
+        for (_, mask), (size, mask_size) in zip(pairs, sizes)
+        if mask_size is None or mask_size != size
+    ]
     if other:
-        report.problems.append(f"{len(other)} masks cannot be read or have another size: {_listed(other)}")
+        report.problems.append(f"{len(other)} masks cannot be read or have another size: {listed_names(other)}")
 
 
 def _check_poses(report: ClassReport, folder: Path, structure: Structure) -> None:
@@ -169,32 +176,17 @@ def _size_text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _listed(names: list[str]) -> str:
-    """The first names, and how many there are besides.
-
-    >>> _listed(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def table(reports: list[ClassReport]) -> str:
-    """The classes, one a line."""
-    kinds = sorted({kind for report in reports for kind in report.counts} - {"train", GOOD})
-    columns = ["train", *kinds, GOOD]
-    lines = [["class", *columns, "masks", "size", "angle", ""]]
+def class_table(reports: list[ClassReport]) -> str:
+    """Return a table with one class a line."""
+    defects = sorted({kind for report in reports for kind in report.counts} - {"train", GOOD})
+    columns = ["train", *defects, GOOD]
+    rows = []
     for report in reports:
-        counts = [str(report.counts.get(column, "-")) for column in columns]
-        size = _size_text(report.sizes[0]) + ("*" if len(report.sizes) > 1 else "") if report.sizes else "-"
+        counts = [report.counts.get(column, "-") for column in columns]
+        size = _size_text(report.sizes[0]) + "*" * (len(report.sizes) > 1) if report.sizes else "-"
         angle = "-" if report.angle is None else f"{report.angle:.2f}"
         verdict = f"{len(report.problems)} wrong" if report.problems else "ok"
-        lines.append([report.name, *counts, str(report.masks), size, angle, verdict])
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths))
-        ).rstrip()
-        for line in lines
-    )
+        rows.append([report.name, *counts, report.masks, size, angle, verdict])
+    heads = ["class", *columns, "masks", "size", "angle", ""]
+    alignment = ["left", *["right"] * (len(heads) - 1)]
+    return tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=alignment)

@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 
 EXIT_ERROR = 2
@@ -26,6 +26,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def listed_names(names: Sequence[str], most: int = 5) -> str:
+    """Return the first few of some names, and how many more there are.
+
+    >>> listed_names(["1.png", "2.png"]), listed_names(list("abcdefg"))
+    ('1.png, 2.png', 'a, b, c, d, e and 2 more')
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def exit_code_of(main: Callable[[], int]) -> int:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from bench.measure.results_page import add_page_options, made_text, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
-from data.doctor.examine import examine, mend
+from data.doctor.examine import examine, write_fixed_copy
 from data.doctor.quick import BAD_VERDICT
 from data.doctor.report import DoctorReport
 from data.transforms_file import TransformsFile
@@ -31,7 +31,7 @@ from utils.progress import Progress
 Poses = Callable[[np.ndarray], np.ndarray]  # (frames, 4, 4) → (frames, 4, 4)
 FOCAL, SCALE = 1.3, 1000.0  # injected factors
 CAUSES = {
-    *("world to camera", "axes", "transposed", "lag", "order", "pictures", "focal length", "odd views", "scale"),
+    *("world to camera", "axes", "transposed", "lag", "order", "flip", "focal length", "odd views", "scale"),
 }  # lines of the doctor's table that name a cause
 
 
@@ -73,7 +73,7 @@ FAILURES = (
     Failure("transposed rotations", "transposed", with_turned_rotations),
     Failure("one frame late", "lag", lagging),
     Failure("one frame early", "lag", lambda poses: np.concatenate([poses[1:], poses[-1:]])),
-    Failure("mirrored images", "pictures", mirrored=True),
+    Failure("mirrored images", "flip", mirrored=True),
     Failure(f"focal length x {FOCAL:g}", "focal length", focal=FOCAL),
     Failure(f"focal length / {FOCAL:g}", "focal length", focal=1 / FOCAL),
     Failure(f"translations x {SCALE:g}", "scale", scaled),
@@ -122,7 +122,7 @@ def diagnose_copy(folder: Path, failure: Failure, background: str) -> Diagnosed:
             return Diagnosed(found.good, verdict_text(found, "silent" if found.good else "false alarm"), seconds)
         if named != {failure.found_as}:
             return Diagnosed(False, verdict_text(found, f"found {', '.join(sorted(named)) or 'nothing'}"), seconds)
-        mend(found, mended)
+        write_fixed_copy(found, mended)
         again = examine(mended, None, background, quiet)
     return Diagnosed(again.good, verdict_text(found, "found, mended" if again.good else "found, not mended"), seconds)
 

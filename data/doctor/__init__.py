@@ -1,1 +1,1 @@
-"""What ``python -m data doctor`` examines: files, cameras, and whether the poses fit the pictures."""
+"""The doctor: checks files, cameras and whether the poses fit the images, and writes a fixed copy."""

@@ -1,4 +1,4 @@
-"""An object's ``transforms.json`` as it stands, read without judging it, so that what is wrong with it can be told."""
+"""The frames of an object's ``transforms.json`` as they are, read without judging them, so that faults can be named."""
 
 from __future__ import annotations
 
@@ -10,50 +10,49 @@ from typing import Any
 
 import numpy as np
 
-from data.folders import GOOD
+from data.folders import GOOD, natural_key
 from data.transforms_file import TransformsFile, good_images
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import read_image_size
-from utils.text import natural_key
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """What the files say; frames in the natural order of their pictures' names."""
+    """The frames that have an image, in the natural order of the images' names, and what is wrong with the others."""
 
     folder: Path
     content: dict[str, Any]  # transforms.json
-    rows: tuple[int, ...]  # each frame's place in content["frames"]
-    paths: tuple[Path, ...]  # each frame's picture, which is there
-    matrices: np.ndarray  # (frames, 4, 4) float64 as they stand
-    sizes: tuple[tuple[int, int], ...]  # each picture's width and height
-    missing: tuple[str, ...]  # names of pictures that frames list and that are not there
-    repeated: tuple[str, ...]  # names of pictures that are listed again
-    unlisted: tuple[Path, ...]  # pictures that no frame lists
+    rows: tuple[int, ...]  # index of each frame in content["frames"]
+    paths: tuple[Path, ...]  # of each frame's image, an existing file
+    matrices: np.ndarray  # (frames, 4, 4) float64 as written
+    sizes: tuple[tuple[int, int], ...]  # width and height of each image
+    missing: tuple[str, ...]  # names of listed images that do not exist
+    repeated: tuple[str, ...]  # names of images that are listed again
+    unlisted: tuple[Path, ...]  # images that no frame lists
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height that most pictures have."""
+        """Return the width and height of most images."""
         return Counter(self.sizes).most_common(1)[0][0]
 
     @property
     def in_degrees(self) -> bool:
-        """Whether the field of view must be meant in degrees."""
+        """Return whether the field of view must be in degrees."""
         return float(self.content["camera_angle_x"]) > math.pi
 
     @property
     def intrinsics(self) -> Intrinsics:
-        """The camera of pictures of ``size``."""
+        """Return the camera of images of ``size``."""
         angle = float(self.content["camera_angle_x"])
         return Intrinsics.from_angle(*self.size, math.radians(angle) if self.in_degrees else angle)
 
 
 def read_frame_table(transforms: TransformsFile) -> FrameTable:
-    """Read what the frames of a transforms file and the headers of the images say.
+    """Read the frames of a transforms file and the headers of the images.
 
     Raises:
         InputError: for what cannot be understood at all: no field of view, no frame with an image, a matrix that is
@@ -74,7 +73,7 @@ def read_frame_table(transforms: TransformsFile) -> FrameTable:
             kept[path] = row
     if not kept:
         raise InputError(
-            f"None of the {len(missing)} pictures that {folder / 'transforms.json'} lists is there, the first is "
+            f"None of the {len(missing)} images that {folder / 'transforms.json'} lists exists, the first is "
             f"{missing[0]}; put them in {folder / 'train' / GOOD}."
         )
     matrices = [transforms.matrix(row, path).numpy() for path, row in kept.items()]

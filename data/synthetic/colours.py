@@ -1,9 +1,9 @@
-"""LDraw's colour codes."""
+"""Colour codes of LDraw."""
 
 from __future__ import annotations
 
-INHERITED = (16, 24)  # codes that stand for the colour of what refers to a part, and of its edges
-DIRECT = range(0x2000000, 0x4000000)  # codes that spell out red, green and blue: 0x2RRGGBB
+INHERITED = (16, 24)  # codes for the colour given where a part is referred to, and for that of its edges
+DIRECT = range(0x2000000, 0x4000000)  # codes that hold red, green and blue: 0x2RRGGBB
 
 # Code: sRGB 0-255, read as diffuse reflectance. LDConfig.ldr has slightly more saturated values; --ldraw uses those.
 BUILT_IN = {
@@ -60,7 +60,7 @@ Colour = tuple[int, int, int]
 
 
 def rgb(code: int, table: dict[int, Colour]) -> Colour | None:
-    """sRGB 0-255 of a colour code, None where ``table`` lacks it.
+    """Return the sRGB 0-255 of a colour code, None where ``table`` lacks it.
 
     >>> rgb(0x2FF8000, {})
     (255, 128, 0)

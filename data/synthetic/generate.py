@@ -1,4 +1,4 @@
-"""Makes sets of pictures of brick toys in the MAD folder layout."""
+"""Generates sets of images of brick toys in the MAD folder layout."""
 
 from __future__ import annotations
 
@@ -7,136 +7,141 @@ import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data.synthetic import defects
-from data.synthetic.backdrops import pictures_at
-from data.synthetic.files import claim_folder, write_json
-from data.synthetic.lighting import make_lighting
-from data.synthetic.studio import GOOD, TRAIN, Settings, Task, take
-from data.synthetic.toys import count_triangles, read_toy, toy_path
+from data.mad_facts import DEFECTS
+from data.synthetic.backgrounds import background_images
+from data.synthetic.config import GOOD, RECORD_NAME, TRAIN, DatasetJob, ImageSpec, ToyConfig, toy_path
+from data.synthetic.toy_renderer import write_image_files
+from data.synthetic.toys import count_triangles, read_toy
 from data.synthetic.viewpoints import CAMERA_ANGLE_X, camera_at, grid_angles, spread_views
+from utils.checkpoint import write_text
 from utils.errors import InputError
 from utils.progress import Progress
 
-VERSION = 2  # raised whenever the same settings give other pictures
+VERSION = 2  # raised whenever the same settings give other images
 POSES_NAME = "poses_truth.json"
-# MAD-Sim's numbers for each of its twenty classes: 210 views, 27 good test images and some 230 defective ones.
-MAD_20 = {"views": 210, "good": 27, "queries": 77}
-LARGEST = 4096  # pixels a side
-
-
-@dataclass(frozen=True)
-class Order:
-    """A set and the object's folder that it goes to."""
-
-    settings: Settings
-    folder: Path
-
-    @property
-    def tasks(self) -> list[Task]:
-        """All pictures of the set."""
-        return [Task(kind, number) for kind, count in self.settings.counts.items() for number in range(count)]
-
-    def poses(self) -> dict[str, Any]:
-        """The poses of the queries that are there."""
-        path = self.folder / POSES_NAME
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-        except (ValueError, TypeError):
-            raise InputError(f"{path} is not valid JSON; delete it, and its pictures are made anew.") from None
 
 
 def generate(
-    orders: Sequence[Order], workers: int = 1, overwrite: bool = False, progress: Progress | None = None
+    jobs: Sequence[DatasetJob], workers: int = 1, overwrite: bool = False, progress: Progress | None = None
 ) -> None:
-    """Writes the sets that are ordered; pictures that are there already are kept.
+    """Write sets of images; existing images are kept.
 
     The same settings give the same bytes, whatever the number of workers.
 
     Args:
-        orders: sets and the folders for them, which are made if needed.
-        workers: processes that render; they share the pictures of all sets.
-        overwrite: make all pictures anew.
-        progress: where to show a bar; nowhere by default.
-    Errors:
-        InputError: no such toy, settings out of range, a bad model, or a folder that holds something else.
+        jobs: sets and their folders, which are made if needed.
+        workers: processes that render; they share the images of all sets.
+        overwrite: render existing images again.
+        progress: shows a bar; none by default.
+    Raises:
+        InputError: for an unknown toy, a damaged model, or a folder that holds something else.
     """
     if workers < 1:
         raise InputError(f"workers = {workers}: expected at least 1.")
-    records = [_check(order.settings) for order in orders]
-    for order, record in zip(orders, records):
-        claim_folder(order.folder, record)
-    poses = {order: {} if overwrite else order.poses() for order in orders}
-    left = {
-        order: [task for task in order.tasks if not _done(task, order, poses[order], overwrite)] for order in orders
-    }
-    jobs = [(order, task) for order in orders for task in left[order]]
-    for order in orders:
-        if not left[order]:
-            _write_transforms(order)
-    with (progress or Progress(quiet=True)).bar("pictures", len(jobs), "picture") as bar:
-        for order, task, pose in _results(jobs, workers):
-            bar.set_postfix_str(order.folder.name)
+    records = [_record(job.config) for job in jobs]
+    for job, record in zip(jobs, records):
+        claim_folder(job.folder, record)
+    poses = {job: {} if overwrite else _read_poses(job) for job in jobs}
+    left = {job: [image for image in job.images if overwrite or not _is_done(image, job, poses[job])] for job in jobs}
+    images = [(job, image) for job in jobs for image in left[job]]
+    for job in jobs:
+        if not left[job]:
+            _write_transforms(job)
+    with (progress or Progress(quiet=True)).bar("images", len(images), "image") as bar:
+        for job, image, pose in _render_all(images, workers):
+            bar.set_postfix_str(job.folder.name)
             bar.update()
-            _keep(order, task, pose, poses[order])
-            left[order].remove(task)
-            if not left[order]:
-                _write_transforms(order)
+            _keep_pose(job, image, pose, poses[job])
+            left[job].remove(image)
+            if not left[job]:
+                _write_transforms(job)
 
 
-def _check(settings: Settings) -> dict[str, object]:
-    """All that decides the set's bytes, as its folder records it."""
-    ranges = {"queries": (0, 10_000), "good": (0, 10_000), "image_size": (16, LARGEST), "seed": (0, 2**31)}
-    for name, (least, most) in ranges.items():
-        value = getattr(settings, name)
-        if value is not None and not least <= value <= most:
-            raise InputError(f"{name} = {value}: expected {least} to {most}.")
-    make_lighting(settings.gloss)
-    spread_views(settings.views)
-    path = toy_path(settings.toy)
-    toy = read_toy(path, Path(settings.ldraw) if settings.ldraw else None)
-    files = [path, *(pictures_at(Path(settings.background)) if settings.background else [])]
+def _record(config: ToyConfig) -> dict[str, object]:
+    """Return all that decides the bytes of a set, as its folder records it."""
+    path = toy_path(config.toy)
+    toy = read_toy(path, config.ldraw)
+    files = [path, *(background_images(config.background) if config.background else [])]
     digest = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
-    own = {"toy": path.stem, "background": bool(settings.background), "ldraw": bool(settings.ldraw)}
-    return {"version": VERSION, **asdict(settings), **own, "inputs": digest, "triangles": count_triangles(toy)}
+    own = {"toy": path.stem, "background": bool(config.background), "ldraw": bool(config.ldraw)}
+    return {"version": VERSION, **asdict(config), **own, "inputs": digest, "triangles": count_triangles(toy)}
 
 
-def _done(task: Task, order: Order, poses: dict[str, Any], overwrite: bool) -> bool:
-    files = task.files(order.folder, order.settings)
-    return not overwrite and all(path.is_file() for path in files) and (task.kind == TRAIN or task.name in poses)
+def claim_folder(folder: Path, record: dict[str, object]) -> None:
+    """Record that a folder is made with these settings.
+
+    Raises:
+        InputError: where the folder was made with others, or holds something that was not generated.
+    """
+    path = folder / RECORD_NAME
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = {}
+        found = found if isinstance(found, dict) else {}
+        different = [key for key in record if found.get(key) != record[key]]
+        if different:
+            what = ", ".join(f"{key} = {found.get(key)!r} there, {record[key]!r} now" for key in different)
+            raise InputError(f"{path}: this folder holds images of other settings ({what}); choose another --out.")
+        return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: the folder is not empty and was not made by this generator; choose another --out.")
+    _write_json(path, record, indent=1)
 
 
-def _keep(order: Order, task: Task, pose: list, poses: dict[str, Any]) -> None:
-    if task.kind != TRAIN:
-        poses[task.name] = pose
-        names = [f"{kind}/{number}" for kind in (GOOD, *defects.KINDS) for number in range(order.settings.counts[kind])]
-        write_json(order.folder / POSES_NAME, {name: poses[name] for name in names if name in poses})
+def _read_poses(job: DatasetJob) -> dict[str, Any]:
+    """Read the poses of the existing queries."""
+    path = job.folder / POSES_NAME
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (ValueError, TypeError):
+        raise InputError(f"{path} is not valid JSON; delete it, and its images are rendered again.") from None
 
 
-def _write_transforms(order: Order) -> None:
+def _is_done(image: ImageSpec, job: DatasetJob, poses: dict[str, Any]) -> bool:
+    files = image.files(job.folder, job.config.background is not None)
+    return all(path.is_file() for path in files) and (image.kind == TRAIN or image.name in poses)
+
+
+def _keep_pose(job: DatasetJob, image: ImageSpec, pose: list[list[float]], poses: dict[str, Any]) -> None:
+    if image.kind != TRAIN:
+        poses[image.name] = pose
+        names = [f"{kind}/{number}" for kind in (GOOD, *DEFECTS) for number in range(job.config.counts[kind])]
+        _write_json(job.folder / POSES_NAME, {name: poses[name] for name in names if name in poses})
+
+
+def _write_transforms(job: DatasetJob) -> None:
     angles = grid_angles()
     frames = [
         {"file_path": f"train/good/{index}.png", "transform_matrix": camera_at(*angles[number]).tolist()}
-        for index, number in enumerate(spread_views(order.settings.views))
+        for index, number in enumerate(spread_views(job.config.views))
     ]
-    write_json(order.folder / "transforms.json", {"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}, indent=1)
+    _write_json(job.folder / "transforms.json", {"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}, indent=1)
 
 
-def _results(jobs: list[tuple[Order, Task]], workers: int) -> Iterator[tuple[Order, Task, list]]:
-    """Does the jobs, here or in other processes, and yields each with its pose when it is done."""
-    if workers == 1 or len(jobs) < 2:
-        for order, task in jobs:
-            yield order, task, take(order.settings, order.folder, task)
+def _write_json(path: Path, content: object, indent: int | None = None) -> None:
+    write_text(path, json.dumps(content, indent=indent) + "\n")
+
+
+def _render_all(
+    images: list[tuple[DatasetJob, ImageSpec]], workers: int
+) -> Iterator[tuple[DatasetJob, ImageSpec, list[list[float]]]]:
+    """Render images, here or in other processes, and yield each with its pose when it is done."""
+    if workers == 1 or len(images) < 2:
+        for job, image in images:
+            yield job, image, write_image_files(job.config, job.folder, image)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(min(workers, len(images)), context, torch.set_num_threads, (1,))
     try:
-        waiting = {pool.submit(take, order.settings, order.folder, task): (order, task) for order, task in jobs}
+        waiting = {pool.submit(write_image_files, job.config, job.folder, image): (job, image) for job, image in images}
         for future in as_completed(waiting):
             yield *waiting.pop(future), future.result()
     finally:

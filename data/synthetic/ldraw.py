@@ -1,4 +1,4 @@
-"""Reader of LDraw files: one line a command, 20 units a stud, y down (https://www.ldraw.org/article/218.html)."""
+"""Reads LDraw files: one line a command, 20 units a stud, y down (https://www.ldraw.org/article/218.html)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from utils.errors import InputError
 
 LARGEST_FILE = 16 * 2**20  # bytes
 LARGEST_NUMBER = 1e6  # LDraw units
-# From LDraw's axes and units to ours: x right, y away, z up, in studs.
+# from LDraw's axes to x right, y away, z up
 TO_STUDS = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 UNITS_A_STUD = 20.0
 
@@ -26,7 +26,7 @@ class Reference:
     colour: int
     matrix: np.ndarray  # (3, 3)
     offset: np.ndarray  # (3,) LDraw units
-    name: str  # as ``key`` writes it
+    name: str  # as returned by ``part_key``
     where: str  # file and line
 
 
@@ -41,16 +41,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Document:
-    """What a file holds."""
+    """Content of a file."""
 
     blocks: dict[str, Block]  # by name; the first is the model
-    colours: dict[int, Colour]  # that the file defines, sRGB 0-255
+    colours: dict[int, Colour]  # defined by the file, sRGB 0-255
 
 
-def key(name: str) -> str:
-    r"""The name of a file as references to it are compared.
+def part_key(name: str) -> str:
+    r"""Return the name of a file in the form in which references are compared.
 
-    >>> key(" s\\3001S01.DAT")
+    >>> part_key(" s\\3001S01.DAT")
     's/3001s01.dat'
     """
     return name.strip().lower().replace("\\", "/")
@@ -59,8 +59,9 @@ def key(name: str) -> str:
 def read_document(path: Path) -> Document:
     """Read an LDraw file: ``.ldr``, ``.mpd`` or ``.dat``.
 
-    Errors:
-        InputError naming the line that is none of LDraw's; OSError where the file cannot be read.
+    Raises:
+        InputError: naming a line that is not LDraw's.
+        OSError: where the file cannot be read.
     """
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path} is larger than {LARGEST_FILE >> 20} MiB; expected an LDraw model or part.")
@@ -68,7 +69,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse(text: str, source: str) -> Document:
-    """The document that ``text`` is; ``source`` names it in errors."""
+    """Parse an LDraw file; ``source`` names it in errors."""
     block = Block()
     blocks, colours = {"": block}, {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -78,7 +79,7 @@ def parse(text: str, source: str) -> Document:
         where = f"{source}, line {number}"
         if words[0] == "0":
             if words[1:2] == ["FILE"]:
-                block = blocks.setdefault(key(line.split("FILE", 1)[1]), Block())
+                block = blocks.setdefault(part_key(line.split("FILE", 1)[1]), Block())
             elif words[1:2] == ["!COLOUR"]:
                 colours.update(_colour(words, where))
         elif words[0] == "1":
@@ -86,7 +87,7 @@ def parse(text: str, source: str) -> Document:
         elif words[0] in ("3", "4"):
             _add_face(block, words, where)
         else:
-            raise InputError(f"{where}: an LDraw line begins with 0 to 5, found {line.strip()[:60]!r}; mend the line.")
+            raise InputError(f"{where}: an LDraw line begins with 0 to 5, found {line.strip()[:60]!r}; correct it.")
     if len(blocks) > 1 and not (blocks[""].references or blocks[""].triangles):
         del blocks[""]
     return Document(blocks, colours)
@@ -95,10 +96,10 @@ def parse(text: str, source: str) -> Document:
 def _reference(words: list[str], where: str) -> Reference:
     if len(words) != 15:
         raise InputError(
-            f"{where}: expected '1 colour x y z a b c d e f g h i file', found {len(words)} words; mend the line."
+            f"{where}: expected '1 colour x y z a b c d e f g h i file', found {len(words)} words; correct the line."
         )
     numbers = np.array(list(_numbers(words[2:14], where)))
-    return Reference(_code(words[1], where), numbers[3:].reshape(3, 3), numbers[:3], key(words[14]), where)
+    return Reference(_code(words[1], where), numbers[3:].reshape(3, 3), numbers[:3], part_key(words[14]), where)
 
 
 def _add_face(block: Block, words: list[str], where: str) -> None:
@@ -118,7 +119,7 @@ def _numbers(words: list[str], where: str) -> Iterator[float]:
         except ValueError:
             number = math.nan
         if not abs(number) <= LARGEST_NUMBER:
-            raise InputError(f"{where}: expected numbers between -1e6 and 1e6, found {word[:30]!r}; mend the line.")
+            raise InputError(f"{where}: expected numbers between -1e6 and 1e6, found {word[:30]!r}; correct the line.")
         yield number
 
 
@@ -128,12 +129,12 @@ def _code(word: str, where: str) -> int:
     except ValueError:
         code = -1
     if not 0 <= code < 2**31:
-        raise InputError(f"{where}: expected a colour code such as 4 or 0x2FF8000, found {word[:30]!r}; mend the line.")
+        raise InputError(f"{where}: expected a colour code such as 4 or 0x2FF8000, found {word[:30]!r}; correct it.")
     return code
 
 
 def _colour(words: list[str], where: str) -> dict[int, Colour]:
-    """The colour of a line ``0 !COLOUR name CODE code VALUE #RRGGBB ...``."""
+    """Return the colour of a line ``0 !COLOUR name CODE code VALUE #RRGGBB ...``."""
     words = " ".join(words).split()
     try:
         code, value = words[words.index("CODE") + 1], words[words.index("VALUE") + 1].lstrip("#")

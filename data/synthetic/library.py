@@ -1,4 +1,4 @@
-"""Parts by name: a model's own, those of an LDraw library on the disk, and the built-in ones."""
+"""Finds parts by name: a model's own, those of an LDraw library, and the built-in ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from data.synthetic.colours import BUILT_IN, DIRECT, INHERITED, Colour
+from data.synthetic.colours import BUILT_IN, INHERITED, Colour, rgb
 from data.synthetic.ldraw import TO_STUDS, UNITS_A_STUD, Block, Document, read_document
-from data.synthetic.numbers import built_in
+from data.synthetic.part_numbers import built_in
 from data.synthetic.solids import Solid, from_triangles
 from utils.errors import InputError
 
@@ -20,22 +20,23 @@ DEEPEST = 40  # files that refer to each other
 
 @dataclass(frozen=True)
 class Shape:
-    """A part about its LDraw origin, in studs, z up."""
+    """A part around its LDraw origin, in studs, z up."""
 
     solid: Solid
     codes: np.ndarray | None  # (faces,) colour codes where the part has colours of its own
 
 
 class Library:
-    """Finds parts by name: first in the document, then in LDraw's folder, then among the built-in ones."""
+    """Parts by name: first the document's, then those of LDraw's folder, then the built-in ones."""
 
     def __init__(self, document: Document, folder: Path | None = None) -> None:
-        """Args:
+        """Open a library.
+
+        Args:
             document: the model's file.
             folder: an LDraw library with ``parts``, ``p`` and ``LDConfig.ldr``.
-
-        Errors:
-            InputError where ``folder`` is no such library.
+        Raises:
+            InputError: where ``folder`` is no such library.
         """
         self._blocks = document.blocks
         self._folder = folder
@@ -44,19 +45,19 @@ class Library:
         self.colours: dict[int, Colour] = {**BUILT_IN}
         if folder is not None:
             if not (folder / "parts").is_dir() or not (folder / "p").is_dir():
-                raise InputError(f"{folder} must be an LDraw library with the folders 'parts' and 'p'; mend --ldraw.")
+                raise InputError(f"{folder} must be an LDraw library with folders 'parts' and 'p'; correct --ldraw.")
             for config in sorted(folder.glob("[Ll][Dd][Cc]onfig.ldr")):
                 self.colours.update(read_document(config).colours)
         self.colours.update(document.colours)
 
     def shape(self, name: str) -> Shape | None:
-        """The part ``name``, None where there is none or where it has no surface."""
+        """Return the part ``name``, None where there is none or where it has no surface."""
         if name not in self._shapes:
             self._shapes[name] = self._make(name)
         return self._shapes[name]
 
     def lacks(self, name: str) -> bool:
-        """Whether there is no part ``name``."""
+        """Return whether there is no part ``name``."""
         return self.shape(name) is None and self._triangles(name, ()) is None
 
     def _make(self, name: str) -> Shape | None:
@@ -67,12 +68,12 @@ class Library:
             except ValueError as error:
                 raise InputError(f"Part {name}: {error}") from None
             return None if solid is None else Shape(solid, None)
-        return shape_of(*found)
+        return make_shape(*found)
 
     def _triangles(self, name: str, above: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Triangles (n, 3, 3) in LDraw's units and their colour codes (n,), of a file and all that it refers to."""
+        """Collect triangles (n, 3, 3) in LDraw's units and colour codes (n,) of a file and of all that it refers to."""
         if name in above or len(above) > DEEPEST:
-            raise InputError(f"The file {name!r} refers to itself, by way of {' > '.join(above[-4:])}; mend one.")
+            raise InputError(f"The file {name!r} refers to itself, by way of {' > '.join(above[-4:])}; correct one.")
         if name not in self._found:
             block = self._find(name)
             self._found[name] = None if block is None else self._gather(block, (*above, name))
@@ -84,7 +85,7 @@ class Library:
         for reference in block.references:
             found = self._triangles(reference.name, above)
             if found is None:
-                raise InputError(f"{reference.where}: there is no file {reference.name!r}; is the library whole?")
+                raise InputError(f"{reference.where}: there is no file {reference.name!r}; is the library complete?")
             triangles.append(found[0] @ reference.matrix.T + reference.offset)
             inherits = np.isin(found[1], INHERITED) & (reference.colour not in INHERITED)
             codes.append(np.where(inherits, reference.colour, found[1]))
@@ -102,7 +103,7 @@ class Library:
         for folder in FOLDERS:
             try:
                 document = read_document(self._folder / folder / path)
-            except (OSError, ValueError) as error:  # no such file, or no possible name of one
+            except (OSError, ValueError) as error:  # no such file, or an impossible name
                 if isinstance(error, InputError):
                     raise
                 continue
@@ -110,18 +111,18 @@ class Library:
         return None
 
     def face_colours(self, codes: np.ndarray, colour: Colour) -> np.ndarray:
-        """sRGB (faces, 3) uint8 of a part in ``colour`` whose faces have the colour ``codes`` (faces,)."""
+        """Return sRGB (faces, 3) uint8 of a part in ``colour`` whose faces have the colour ``codes`` (faces,)."""
         colours = np.empty((len(codes), 3), dtype=np.uint8)
         for code in np.unique(codes).tolist():
-            own = (code >> 16 & 255, code >> 8 & 255, code & 255) if code in DIRECT else self.colours.get(code, colour)
-            colours[codes == code] = colour if code in INHERITED else own
+            known = None if code in INHERITED else rgb(code, self.colours)
+            colours[codes == code] = colour if known is None else known
         return colours
 
 
-def shape_of(triangles: np.ndarray, codes: np.ndarray) -> Shape | None:
-    """A shape from ``triangles`` (n, 3, 3) in LDraw's units and axes, None where all are slivers."""
+def make_shape(triangles: np.ndarray, codes: np.ndarray) -> Shape | None:
+    """Make a shape of ``triangles`` (n, 3, 3) in LDraw's units and axes, None where all are slivers."""
     if not np.isfinite(triangles).all():
-        raise InputError("A part is larger than any number; mend its matrices.")
+        raise InputError("A part has infinite coordinates; correct its matrices.")
     areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
     triangles, codes = triangles[areas > 1e-3], codes[areas > 1e-3]
     if not len(triangles):

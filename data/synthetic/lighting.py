@@ -10,12 +10,11 @@ import numpy as np
 from utils.errors import InputError
 
 GLOSSES = ("mild", "glaring", "none")
-SAME, CHANGED = "same", "changed"
 
 
 @dataclass(frozen=True)
 class AreaLight:
-    """A rectangle that shines evenly from its front."""
+    """A rectangle that emits light evenly from its front."""
 
     centre: np.ndarray  # (3,) scene units
     side: np.ndarray  # (3,) half of one edge
@@ -24,27 +23,27 @@ class AreaLight:
 
     @property
     def normal(self) -> np.ndarray:
-        """Unit normal of the shining front: (3,)."""
+        """Return the unit normal of the front: (3,)."""
         normal = np.cross(self.side, self.upward)
         return (normal / np.linalg.norm(normal)).astype(np.float32)
 
-    def changed(self, change: Change) -> AreaLight:
-        """The lamp at its other place, as bright as it is then."""
-        angle = math.radians(change.turn)
+    def changed(self, change: LightChange) -> AreaLight:
+        """Return this light after ``change``: moved, scaled and tinted."""
+        angle = math.radians(change.azimuth)
         cosine, sine = math.cos(angle), math.sin(angle)
-        turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], dtype="f4")
-        radiance = self.radiance * np.float32(change.lamps) * np.array(change.tint, dtype="f4")
-        return AreaLight(turn @ self.centre, turn @ self.side, turn @ self.upward, radiance)
+        rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]], dtype="f4")
+        radiance = self.radiance * np.float32(change.lights) * np.array(change.tint, dtype="f4")
+        return AreaLight(rotation @ self.centre, rotation @ self.side, rotation @ self.upward, radiance)
 
     @property
     def area(self) -> float:
-        """Area in square scene units."""
+        """Return the area in square scene units."""
         return float(4.0 * np.linalg.norm(self.side) * np.linalg.norm(self.upward))
 
 
 @dataclass(frozen=True)
 class Lighting:
-    """Everything that shines, and how the plastic reflects it."""
+    """All light, and how the plastic reflects it."""
 
     zenith: np.ndarray  # (3,) linear RGB radiance of the sky above
     horizon: np.ndarray
@@ -55,14 +54,14 @@ class Lighting:
     bounce: np.ndarray  # (10, 3) coefficients of the irradiance over pi, see `irradiance`
 
     def sky(self, directions: np.ndarray) -> np.ndarray:
-        """Radiance (n, 3) of the sky toward ``directions`` (n, 3)."""
+        """Return the radiance (n, 3) of the sky toward ``directions`` (n, 3)."""
         height = directions[:, 2:3]
         return self.horizon + np.where(
             height > 0, height * (self.zenith - self.horizon), -height * (self.nadir - self.horizon)
         )
 
-    def seen(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Radiance (n, 3) of the sky and the area lights along unobstructed rays."""
+    def radiance(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Return the radiance (n, 3) of the sky and the area lights along unobstructed rays."""
         radiance = self.sky(directions)
         for light in self.lights:
             facing = directions @ light.normal
@@ -75,13 +74,15 @@ class Lighting:
         return radiance
 
     def irradiance(self, normals: np.ndarray) -> np.ndarray:
-        """Unobstructed irradiance over pi (n, 3) on surfaces at the origin that face along ``normals`` (n, 3)."""
+        """Return the unobstructed irradiance over pi (n, 3) on surfaces at the origin with ``normals`` (n, 3)."""
         return np.maximum(_quadratic(normals) @ self.bounce, 0.0)
 
 
 def _quadratic(n: np.ndarray) -> np.ndarray:
-    """All polynomials of degree up to 2 in unit vectors (n, 3), which carry 99 % of any irradiance
-    (Ramamoorthi and Hanrahan 2001)."""
+    """Return all polynomials of degree up to 2 in unit vectors (n, 3): (n, 10).
+
+    They represent 99 % of any irradiance (Ramamoorthi and Hanrahan 2001).
+    """
     x, y, z = n[:, 0], n[:, 1], n[:, 2]
     return np.stack([np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, x * z], axis=1)
 
@@ -89,7 +90,7 @@ def _quadratic(n: np.ndarray) -> np.ndarray:
 def _area_light(
     azimuth: float, elevation: float, distance: float, half: tuple[float, float], power: float, tint
 ) -> AreaLight:
-    """A rectangle at (azimuth, elevation) degrees that faces the origin; ``power`` is the irradiance there, over pi."""
+    """Make a light at angles in degrees that faces the origin; ``power`` is the irradiance there, over pi."""
     a, e = math.radians(azimuth), math.radians(elevation)
     toward = np.array([math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)])
     side = np.cross([0.0, 0.0, 1.0], toward)
@@ -103,38 +104,38 @@ def _area_light(
 
 
 @dataclass(frozen=True)
-class Change:
-    """How a light differs from the usual one."""
+class LightChange:
+    """How lighting differs from the usual one."""
 
-    turn: float = 0.0  # degrees by which the lamps stand elsewhere about the z axis
-    lamps: float = 1.0  # times as bright
-    sky: float = 1.0  # times as bright
+    azimuth: float = 0.0  # degrees by which the area lights are rotated about the z axis
+    lights: float = 1.0  # factor on the radiance of the area lights
+    sky: float = 1.0  # factor on the radiance of the sky
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # linear RGB of all light
 
 
-def changed_light(gloss: str, random: np.random.Generator) -> Lighting:
-    """The light of a set taken elsewhere: lamps on another side, brighter or darker, and a warmer or cooler tint."""
+def changed_lighting(gloss: str, random: np.random.Generator) -> Lighting:
+    """Make random lighting of another place: lights on another side, brighter or darker, warmer or cooler."""
     warmth = random.uniform(-0.18, 0.18)
     return make_lighting(
         gloss,
-        Change(
-            turn=random.uniform(60.0, 300.0),
-            lamps=random.uniform(0.8, 2.6),
+        LightChange(
+            azimuth=random.uniform(60.0, 300.0),
+            lights=random.uniform(0.8, 2.6),
             sky=random.uniform(0.5, 1.0),
             tint=(1.0 + warmth, 1.0, 1.0 - warmth),
         ),
     )
 
 
-def make_lighting(gloss: str, change: Change = Change()) -> Lighting:
-    """The light of a generated set.
+def make_lighting(gloss: str, change: LightChange = LightChange()) -> Lighting:
+    """Make the lighting of a generated set.
 
     Args:
-        gloss: "mild" = soft light and a faint sheen, as in MAD-Sim; "glaring" = area lights that mirror on whole flat
-            faces from some views; "none" = the mild light on matt plastic.
-        change: what is different, for pictures under changed light.
-    Errors:
-        InputError: any other word.
+        gloss: "mild" = soft light and a faint sheen, as in MAD-Sim; "glaring" = area lights that whole flat faces
+            mirror in some views; "none" = the mild light on matt plastic.
+        change: what is different, for images under changed light.
+    Raises:
+        InputError: for any other gloss.
     """
     if gloss not in GLOSSES:
         raise InputError(f"gloss '{gloss}': expected one of {', '.join(GLOSSES)}")
@@ -165,13 +166,13 @@ def make_lighting(gloss: str, change: Change = Change()) -> Lighting:
 
 
 def _fit_irradiance(lighting: Lighting) -> np.ndarray:
-    """Coefficients of `Lighting.irradiance`, fitted to sums over a fixed spiral of directions."""
+    """Fit the coefficients of `Lighting.irradiance` to sums over a fixed spiral of directions."""
     count = 4096
     z = 1.0 - (2.0 * np.arange(count) + 1.0) / count
     angle = np.arange(count) * math.pi * (3.0 - math.sqrt(5.0))
     ring = np.sqrt(1.0 - z * z)
     directions = np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1).astype("f4")
-    radiance = lighting.seen(np.zeros_like(directions), directions)
+    radiance = lighting.radiance(np.zeros_like(directions), directions)
     normals = directions[::16]
     over_pi = np.maximum(normals @ directions.T, 0.0) @ radiance * (4.0 / count)
     return np.linalg.lstsq(_quadratic(normals), over_pi, rcond=None)[0].astype("f4")

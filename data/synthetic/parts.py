@@ -1,4 +1,4 @@
-"""The kinds of parts a toy is built from."""
+"""Makes the parts of toys."""
 
 from __future__ import annotations
 
@@ -7,16 +7,28 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import trimesh
 
-from data.synthetic.solids import Solid, box, cylinder, from_mesh, hull, joined, revolved, stud
+from data.synthetic.solids import (
+    SECTIONS,
+    STUD_SECTIONS,
+    Solid,
+    box,
+    cylinder,
+    from_mesh,
+    hull,
+    joined,
+    revolved,
+    stud,
+)
 
 PLATE = 0.4  # height of a plate, in studs; a brick is three plates high
-GAP = 0.012  # studs left free on each side of a part, which draws the fine seam between neighbours
+GAP = 0.012  # studs left free on each side of a part, which shows as a fine seam between neighbours
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part standing on the floor with the corner of its body's box at the origin."""
+    """A part on the floor with the corner of its body's box at the origin."""
 
     solid: Solid
     size: tuple[float, float, float]  # of the body without studs, in studs
@@ -43,7 +55,7 @@ def _tile(width: int, length: int, height: float) -> Solid:
 
 
 def _prism(width: float, outline: list[tuple[float, float]]) -> Solid:
-    """A convex ``outline`` of (y, z) pushed along x over ``width``."""
+    """Extrude a convex ``outline`` of (y, z) along x over ``width``."""
     return hull([(x, y, z) for x in (GAP, width - GAP) for y, z in outline])
 
 
@@ -62,12 +74,12 @@ def _ridge(width: int, length: int, height: float) -> Solid:
 
 
 def _fin(width: int, length: int, height: float) -> Solid:
-    """An upright board 0.3 studs thick (in the middle of ``width``) that falls from the full height at the far end."""
+    """Make an upright board 0.3 studs thick, in the middle of ``width``, that slopes down from its far end."""
     outline = [(GAP, 0.0), (GAP, 0.2), (length - 0.4, height), (length - GAP, height), (length - GAP, 0.0)]
     return hull([(x, y, z) for x in (width / 2 - 0.15, width / 2 + 0.15) for y, z in outline])
 
 
-def _round(width: int, length: int, height: float) -> Solid:
+def _round(width: int, _length: int, height: float) -> Solid:
     middle = width / 2
     top = [
         stud().shifted(column + 0.5, row + 0.5, height - 0.001)
@@ -77,31 +89,31 @@ def _round(width: int, length: int, height: float) -> Solid:
     return joined([cylinder(middle - GAP, height).shifted(middle, middle, 0.0), *top])
 
 
-def _disc(width: int, length: int, height: float) -> Solid:
+def _disc(width: int, _length: int, height: float) -> Solid:
     return cylinder(width / 2 - GAP, height).shifted(width / 2, width / 2, 0.0)
 
 
-def _cone(width: int, length: int, height: float) -> Solid:
+def _cone(width: int, _length: int, height: float) -> Solid:
     radius, tip = width / 2 - GAP, 0.3
     profile = ((0.0, 0.0), (radius, 0.0), (radius, 0.15), (tip, height), (0.0, height))
     return revolved(profile).shifted(width / 2, width / 2, 0.0)
 
 
-def _dome(width: int, length: int, height: float) -> Solid:
+def _dome(width: int, _length: int, height: float) -> Solid:
     angles = np.linspace(0.0, math.pi / 2, 13)
     curve = tuple((float((width / 2 - GAP) * math.cos(a)), float(height * math.sin(a))) for a in angles[:-1])
     return revolved(((0.0, 0.0), *curve, (0.0, height))).shifted(width / 2, width / 2, 0.0)
 
 
-def _ball(width: int, length: int, height: float) -> Solid:
+def _ball(width: int, _length: int, height: float) -> Solid:
     angles = np.linspace(-math.pi / 2, math.pi / 2, 21)[1:-1]
     radius, half = width / 2 - GAP, height / 2
     curve = tuple((float(radius * math.cos(a)), float(half + half * math.sin(a))) for a in angles)
     return revolved(((0.0, 0.0), *curve, (0.0, height))).shifted(width / 2, width / 2, 0.0)
 
 
-def _dish(width: int, length: int, height: float) -> Solid:
-    """A shallow bowl, open to the top, with a foot."""
+def _dish(width: int, _length: int, height: float) -> Solid:
+    """Make a shallow bowl, open to the top, with a foot."""
     radius, wall, steps = width / 2 - GAP, 0.12, np.linspace(0.0, 1.0, 10)
     rise = height - wall
     outside = [(float(0.35 + (radius - 0.35) * s), float(rise * s * s)) for s in steps]
@@ -109,7 +121,7 @@ def _dish(width: int, length: int, height: float) -> Solid:
     return revolved(((0.0, 0.0), *outside, *inside, (0.0, wall))).shifted(width / 2, width / 2, 0.0)
 
 
-def _wheel(width: int, length: int, height: float) -> Solid:
+def _wheel(width: int, _length: int, height: float) -> Solid:
     radius, half = width / 2 - GAP, height / 2
     edge, hub = radius * 0.86, radius * 0.55
     profile = (
@@ -120,11 +132,11 @@ def _wheel(width: int, length: int, height: float) -> Solid:
     return revolved(profile).shifted(width / 2, width / 2, 0.0)
 
 
-def _bar(width: int, length: int, height: float) -> Solid:
-    return cylinder(0.16, height, 0.03, STUD_SIDES).shifted(0.5, 0.5, 0.0)
+def _bar(_width: int, _length: int, height: float) -> Solid:
+    return cylinder(0.16, height, 0.03, STUD_SECTIONS).shifted(0.5, 0.5, 0.0)
 
 
-def _antenna(width: int, length: int, height: float) -> Solid:
+def _antenna(_width: int, _length: int, height: float) -> Solid:
     knob = _ball(1, 1, 1.0)
     knob = Solid(knob.vertices * 0.42, knob.faces, knob.corner_normals).shifted(0.29, 0.29, height - 0.42)
     rod = revolved(((0.0, 0.0), (0.28, 0.0), (0.28, 0.2), (0.12, 0.3), (0.1, height - 0.2), (0.0, height - 0.2)), 24)
@@ -132,21 +144,17 @@ def _antenna(width: int, length: int, height: float) -> Solid:
 
 
 def _arch(width: int, length: int, height: float) -> Solid:
-    """A brick with a round opening along x, one stud of wall left at each end of y."""
-    import trimesh
-
+    """Make a brick with a round opening along x and a wall of one stud at each end of y."""
     whole = trimesh.creation.box(bounds=[(GAP, GAP, 0.0), (width - GAP, length - GAP, height)])
     across = trimesh.transformations.rotation_matrix(math.pi / 2, (0, 1, 0))
-    hole = trimesh.creation.cylinder(radius=1.0, height=width + 1.0, sections=SIDES, transform=across)
+    hole = trimesh.creation.cylinder(radius=1.0, height=width + 1.0, sections=SECTIONS, transform=across)
     hole.apply_scale((1.0, length / 2 - 0.75, height - 0.35)).apply_translation((width / 2, length / 2, 0.0))
     mesh = trimesh.boolean.difference([whole, hole], engine="manifold")
     return joined([from_mesh(mesh), *_studs(width, length, height)])
 
 
-SIDES, STUD_SIDES = 48, 24
-
 # kind -> (maker, height in plates unless the size gives one)
-KINDS = {
+PART_KINDS = {
     "brick": (_brick, 3), "plate": (_brick, 1), "tile": (_tile, 1), "slope": (_slope, 3), "overhang": (_overhang, 3),
     "ridge": (_ridge, 3), "fin": (_fin, 6), "round": (_round, 3), "disc": (_disc, 1), "cone": (_cone, 3),
     "dome": (_dome, 3), "ball": (_ball, 5), "dish": (_dish, 2), "wheel": (_wheel, 2), "arch": (_arch, 3),
@@ -157,19 +165,19 @@ ROUND_KINDS = ("round", "disc", "cone", "dome", "ball", "dish", "wheel")
 
 @functools.cache
 def make_part(kind: str, size: str) -> Part:
-    """The part ``kind`` of ``size``, such as ``("brick", "2x4")``.
+    """Make the part ``kind`` of ``size``, such as ``("brick", "2x4")``.
 
     Args:
-        kind: a key of ``KINDS``.
+        kind: a key of ``PART_KINDS``.
         size: ``AxB`` studs or ``AxBxC`` with the height C in plates; for a bar or antenna its length in studs.
     Returns:
-        The part, standing on the floor with its box's corner at the origin, in studs.
+        The part, in studs.
     Raises:
-        ValueError: an unknown kind, or a size that the kind cannot have.
+        ValueError: for an unknown kind, or a size that the kind cannot have.
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown part '{kind}': expected one of {', '.join(KINDS)}")
-    maker, plates = KINDS[kind]
+    if kind not in PART_KINDS:
+        raise ValueError(f"unknown part '{kind}': expected one of {', '.join(PART_KINDS)}")
+    maker, plates = PART_KINDS[kind]
     try:
         numbers = [float(number) for number in size.split("x")]
     except ValueError:

@@ -1,8 +1,8 @@
-"""Ray-traced pictures of a scene.
+"""Renders scenes by ray tracing.
 
 Every pixel takes 10 stratified samples. Each sample sends one ray into the cosine-weighted hemisphere (sky, ambient
 occlusion and one bounce of light from other parts), one toward a point of an area light, and one mirror ray. The sample
-points are one fixed set shifted at random per pixel, so two pictures with the same seed and pose differ only where the
+points are one fixed set shifted at random per pixel, so two images with the same seed and pose differ only where the
 scenes do.
 """
 
@@ -21,14 +21,14 @@ from data.synthetic.stain import Stain
 from utils.camera import Intrinsics, project_points, world_rays
 
 SAMPLES = 10  # a pixel
-# Where in the pixel: a turned square lattice, no two samples in one row or column.
+# positions in the pixel: a rotated square lattice, no two samples in one row or column
 OFFSETS = (np.stack([np.arange(SAMPLES), 3 * np.arange(SAMPLES) % SAMPLES], axis=1) + 0.5) / SAMPLES
-BOUNCE_VISIBILITY = 0.65  # part of the open sky's light that a typical surface of a toy receives
+BOUNCE_VISIBILITY = 0.65  # share of the open sky's light that a typical surface of a toy receives
 
 
 @dataclass(frozen=True)
 class CameraRays:
-    """The rays of one picture that can meet its scene."""
+    """The rays of one image that can hit its scene."""
 
     pixels: np.ndarray  # (rays,) flat pixel numbers
     samples: np.ndarray  # (rays,) 0 ... SAMPLES - 1
@@ -37,7 +37,7 @@ class CameraRays:
 
 
 def camera_rays(scene: Scene, camera_to_world: torch.Tensor, intrinsics: Intrinsics) -> CameraRays:
-    """Rays through the SAMPLES sub-pixels of every pixel in the scene's bounding rectangle."""
+    """Make rays through the SAMPLES sub-pixels of every pixel in the scene's bounding rectangle."""
     low, high = _rectangle(scene, camera_to_world, intrinsics)
     columns, rows = np.arange(low[0], high[0]), np.arange(low[1], high[1])
     pixels = (rows[:, None] * intrinsics.width + columns).reshape(-1)
@@ -66,39 +66,39 @@ def render(
     intrinsics: Intrinsics,
     seed: int,
     stain: Stain | None = None,
-    behind: np.ndarray | None = None,
+    background: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The picture, RGB (height, width, 3) uint8.
+    """Render an image, RGB (height, width, 3) uint8.
 
     Args:
-        scene: what is seen.
-        lighting: its light.
+        scene: to be rendered.
+        lighting: of the scene.
         rays: from `camera_rays`.
-        hits: what they meet in ``scene``.
-        intrinsics: the camera.
-        seed: of the picture's grain.
-        stain: discoloration on the surface.
-        behind: picture (height, width, 3) uint8 of the background; without one it is pure white.
+        hits: of the rays in ``scene``.
+        intrinsics: of the camera.
+        seed: of the image noise.
+        stain: discoloration of the surface.
+        background: image (height, width, 3) uint8; None: pure white.
     """
     light = _shade(scene, lighting, rays, hits, intrinsics, seed, stain)
     count = intrinsics.width * intrinsics.height
     pixels = rays.pixels[hits.rays]
     covered = np.bincount(pixels, minlength=count)
     total = np.stack([np.bincount(pixels, light[:, channel], count) for channel in range(3)], axis=1)
-    picture = np.full((count, 3), 255, np.uint8) if behind is None else behind.reshape(count, 3).copy()
-    met = np.flatnonzero(covered)
-    backdrop = (SAMPLES - covered[met])[:, None] * linear_from_srgb(picture[met])
-    picture[met] = np.rint(srgb_from_linear((total[met] + backdrop) / SAMPLES) * 255.0)
-    return picture.reshape(intrinsics.height, intrinsics.width, 3)
+    image = np.full((count, 3), 255, np.uint8) if background is None else background.reshape(count, 3).copy()
+    hit = np.flatnonzero(covered)
+    behind = (SAMPLES - covered[hit])[:, None] * linear_from_srgb(image[hit])
+    image[hit] = np.rint(srgb_from_linear((total[hit] + behind) / SAMPLES) * 255.0)
+    return image.reshape(intrinsics.height, intrinsics.width, 3)
 
 
 def pixel_share(rays: CameraRays, chosen: np.ndarray, intrinsics: Intrinsics) -> np.ndarray:
-    """Part of each pixel's samples that are among the ``chosen`` rays (indices): (height, width) in [0, 1]."""
+    """Return the share of each pixel's samples among the ``chosen`` rays (indices): (height, width) in [0, 1]."""
     count = np.bincount(rays.pixels[chosen], minlength=intrinsics.width * intrinsics.height)
     return (count / SAMPLES).reshape(intrinsics.height, intrinsics.width)
 
 
-class _Random:
+class _PixelSampler:
     """Low-discrepancy numbers: a fixed point set for the samples of a pixel, shifted at random for each pixel."""
 
     def __init__(self, seed: int, pixels: int, dimensions: int) -> None:
@@ -113,9 +113,9 @@ class _Random:
 def _shade(
     scene: Scene, lighting: Lighting, rays: CameraRays, hits: Hits, intrinsics: Intrinsics, seed: int, stain
 ) -> np.ndarray:
-    """Linear RGB (hits, 3) that the camera receives along the rays that hit."""
+    """Return the linear RGB (hits, 3) that the camera receives along the rays that hit."""
     pixels, samples = rays.pixels[hits.rays], rays.samples[hits.rays]
-    random = _Random(seed, intrinsics.width * intrinsics.height, 6)
+    random = _PixelSampler(seed, intrinsics.width * intrinsics.height, 6)
     u = [random.uniform(dimension, pixels, samples) for dimension in range(6)]
     view = rays.directions[hits.rays]
     normals, faces = scene.shading_normals(hits, view), scene.flat_normals(hits.faces, view)
@@ -134,7 +134,7 @@ def _shade(
 
 
 def _around(axis: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Vectors (n, 3) with components x, y, z in a frame whose z axis is ``axis`` (Duff et al. 2017)."""
+    """Return vectors (n, 3) with components x, y, z in a frame whose z axis is ``axis`` (Duff et al. 2017)."""
     sign = np.where(axis[:, 2] >= 0, np.float32(1), np.float32(-1))
     a = -1.0 / (sign + axis[:, 2])
     b = axis[:, 0] * axis[:, 1] * a
@@ -144,24 +144,24 @@ def _around(axis: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np
 
 
 def _arriving(scene: Scene, lighting: Lighting, start, directions, with_lights: bool) -> np.ndarray:
-    """Radiance (n, 3) that arrives at ``start`` from ``directions``: the sky's, or that of the part in the way."""
+    """Return the radiance (n, 3) arriving at ``start`` from ``directions``: of the sky, or of the first part hit."""
     faces = scene.first_faces(start, directions)
-    radiance = lighting.seen(start, directions) if with_lights else lighting.sky(directions)
-    met = np.flatnonzero(faces >= 0)
-    normals = scene.flat_normals(faces[met], directions[met])
-    radiance[met] = scene.albedo_of_face[faces[met]] * lighting.irradiance(normals) * np.float32(BOUNCE_VISIBILITY)
+    radiance = lighting.radiance(start, directions) if with_lights else lighting.sky(directions)
+    hit = np.flatnonzero(faces >= 0)
+    normals = scene.flat_normals(faces[hit], directions[hit])
+    radiance[hit] = scene.albedo_of_face[faces[hit]] * lighting.irradiance(normals) * np.float32(BOUNCE_VISIBILITY)
     return radiance
 
 
 def _hemisphere_light(scene: Scene, lighting: Lighting, start, normals, u, v) -> np.ndarray:
-    """Irradiance over pi (n, 3) from the sky and other parts, one cosine-weighted ray each."""
+    """Return the irradiance over pi (n, 3) from the sky and other parts, one cosine-weighted ray each."""
     radius, angle = np.sqrt(u), np.float32(2 * math.pi) * v
     directions = _around(normals, radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1.0 - u))
     return _arriving(scene, lighting, start, directions, with_lights=False)
 
 
 def _direct_light(scene: Scene, lighting: Lighting, start, normals, samples, u, v) -> np.ndarray:
-    """Irradiance over pi (n, 3) from the area lights; each sample asks one of them in turn."""
+    """Return the irradiance over pi (n, 3) from the area lights; the samples take them in turn."""
     lights, chosen = lighting.lights, samples % len(lighting.lights)
     centre, side, upward, normal, radiance = (
         np.stack([getattr(light, name) for light in lights]).astype(np.float32)[chosen]
@@ -182,13 +182,13 @@ def _direct_light(scene: Scene, lighting: Lighting, start, normals, samples, u, 
 
 
 def _mirrored_light(scene: Scene, lighting: Lighting, start, normals, faces, view, u, v) -> np.ndarray:
-    """Light (n, 3) mirrored by slightly rough plastic; Schlick's Fresnel term, tempered on rough surfaces."""
+    """Return the light (n, 3) mirrored by slightly rough plastic: Schlick's Fresnel term, lower on rough surfaces."""
     tilt = np.float32(lighting.roughness) * np.sqrt(-2.0 * np.log(np.maximum(1.0 - u, 1e-6)))
     angle = np.float32(2 * math.pi) * v
     facets = _around(normals, np.sin(tilt) * np.cos(angle), np.sin(tilt) * np.sin(angle), np.cos(tilt))
     directions = view - 2 * np.einsum("ij,ij->i", view, facets)[:, None] * facets
     outward = np.einsum("ij,ij->i", directions, faces)
-    directions -= np.minimum(2 * outward, 0)[:, None] * faces  # what would enter the surface is thrown back
+    directions -= np.minimum(2 * outward, 0)[:, None] * faces  # directions into the surface are mirrored out
     grazing = 1.0 - np.clip(-np.einsum("ij,ij->i", view, normals), 0.0, 1.0)
     edge = max(1.0 - 3.0 * lighting.roughness, lighting.reflectance) - lighting.reflectance
     fresnel = lighting.reflectance + np.float32(edge) * grazing**5

@@ -1,4 +1,4 @@
-"""A toy in world coordinates, ready for ray casting."""
+"""Scenes of triangles for ray casting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RAY_OFFSET = 2e-4  # scene units by which secondary rays start above the surface
 
 @dataclass(frozen=True)
 class Hits:
-    """Where rays met a scene; each row belongs to one ray that did."""
+    """Where rays hit a scene, one row for each ray that does."""
 
     rays: np.ndarray  # (hits,) int64 indices of those rays
     faces: np.ndarray  # (hits,) int32
@@ -24,13 +24,13 @@ class Hits:
 
 
 def linear_from_srgb(colour: np.ndarray | tuple[int, int, int]) -> np.ndarray:
-    """Linear light in [0, 1] of sRGB values in 0-255 (IEC 61966-2-1)."""
+    """Return the linear light in [0, 1] of sRGB values in 0-255 (IEC 61966-2-1)."""
     value = np.asarray(colour, dtype=np.float64) / 255.0
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def srgb_from_linear(light: np.ndarray) -> np.ndarray:
-    """sRGB values in [0, 1] of linear light, clipped to [0, 1] (IEC 61966-2-1)."""
+    """Return the sRGB values in [0, 1] of linear light, clipped to [0, 1] (IEC 61966-2-1)."""
     light = np.clip(light, 0.0, 1.0)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1.0 / 2.4) - 0.055)
 
@@ -39,7 +39,7 @@ class Scene:
     """Triangles with a part number, a colour and corner normals, and a tree to find the first one along a ray."""
 
     def __init__(self, solids: list[Solid], colours: list[np.ndarray], part_ids: list[int]) -> None:
-        """Builds the tree.
+        """Build the tree.
 
         Args:
             solids: in world coordinates.
@@ -61,33 +61,33 @@ class Scene:
         TriangleMesh(self._tree, triangles.reshape(-1, 3), np.arange(triangles.size // 3, dtype="i4").reshape(-1, 3))
 
     def first_hits(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """First surfaces along rays from ``origins`` (rays, 3) in unit ``directions`` (rays, 3), float32."""
+        """Find the first surfaces along rays from ``origins`` (rays, 3) in unit ``directions`` (rays, 3), float32."""
         found = self._tree.run(origins, directions, output=1)
         rays = np.flatnonzero(found["primID"] >= 0)
         barycentric = np.stack([found["u"][rays], found["v"][rays]], axis=1)
         return Hits(rays, found["primID"][rays], found["tfar"][rays], barycentric)
 
     def first_faces(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Number of the first triangle along each ray, -1 where there is none: (rays,) int32."""
+        """Return the number of the first triangle along each ray, -1 where there is none: (rays,) int32."""
         return self._tree.run(origins, directions)
 
     def blocked(self, origins: np.ndarray, directions: np.ndarray, distances: np.ndarray) -> np.ndarray:
-        """Whether something lies within ``distances`` (rays,) along each ray: (rays,) bool."""
+        """Return whether something lies within ``distances`` (rays,) along each ray: (rays,) bool."""
         return self._tree.run(origins, directions, dists=distances, query="OCCLUDED") >= 0
 
     def flat_normals(self, faces: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Unit normals (n, 3) of ``faces`` (n,), on the side that rays in ``directions`` (n, 3) come from."""
+        """Return the unit normals (n, 3) of ``faces`` (n,), on the side that rays in ``directions`` (n, 3) hit."""
         return self.face_normals[faces] * self._side(faces, directions)
 
     def _side(self, faces: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """-1 where rays meet a face from behind, else 1: (n, 1); closed solids are never seen from behind."""
+        """Return -1 where rays hit a face from behind, else 1: (n, 1); closed solids are never seen from behind."""
         if not self._two_sided:
             return np.ones((1, 1), dtype=np.float32)
         facing = np.einsum("ij,ij->i", self.face_normals[faces], directions)
         return np.where(facing > 0, np.float32(-1), np.float32(1))[:, None]
 
     def shading_normals(self, hits: Hits, directions: np.ndarray) -> np.ndarray:
-        """Smooth unit normals (hits, 3) float32 at ``hits`` of rays in ``directions`` (hits, 3)."""
+        """Return smooth unit normals (hits, 3) float32 at ``hits`` of rays in ``directions`` (hits, 3)."""
         corners = self.corner_normals[hits.faces]
         u, v = hits.barycentric[:, :1], hits.barycentric[:, 1:]
         normals = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v

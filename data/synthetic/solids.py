@@ -1,4 +1,4 @@
-"""Watertight building blocks of the brick toys, in stud units, with normals that are smooth only on round surfaces."""
+"""Makes watertight solids in stud units, with normals that are smooth only on round surfaces."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Solid:
     vertices: np.ndarray  # (vertices, 3) float64
     faces: np.ndarray  # (faces, 3) int
     corner_normals: np.ndarray  # (faces, 3, 3) float64, unit length
-    closed: bool = True  # watertight, with faces that look outward; else both sides of a face can be seen
+    closed: bool = True  # watertight, with faces that look outward; else faces are two-sided
 
     def moved(self, rotation: np.ndarray, offset: np.ndarray) -> Solid:
-        """The solid after ``rotation`` (3, 3), then a shift by ``offset`` (3,)."""
+        """Return the solid after ``rotation`` (3, 3), then a shift by ``offset`` (3,)."""
         return Solid(self.vertices @ rotation.T + offset, self.faces, self.corner_normals @ rotation.T, self.closed)
 
     def transformed(self, matrix: np.ndarray, offset: np.ndarray) -> Solid:
-        """The solid after a regular ``matrix`` (3, 3), which may stretch or mirror, then a shift by ``offset`` (3,)."""
+        """Return the solid after a regular ``matrix`` (3, 3), also a mirroring one, then a shift by ``offset`` (3,)."""
         first, second, third = matrix.T
         cofactors = np.stack([np.cross(second, third), np.cross(third, first), np.cross(first, second)], axis=1)
         normals = self.corner_normals @ cofactors.T
@@ -41,12 +41,12 @@ class Solid:
         return Solid(vertices, self.faces, normals, self.closed)
 
     def shifted(self, x: float, y: float, z: float) -> Solid:
-        """The solid moved by (x, y, z)."""
+        """Return the solid moved by (x, y, z)."""
         return replace(self, vertices=self.vertices + np.array([x, y, z], dtype=float))
 
 
 def joined(solids: list[Solid]) -> Solid:
-    """All ``solids`` as one; each stays watertight by itself."""
+    """Join solids into one; each stays watertight by itself."""
     starts = np.cumsum([0] + [len(solid.vertices) for solid in solids[:-1]])
     return Solid(
         np.concatenate([solid.vertices for solid in solids]),
@@ -56,13 +56,13 @@ def joined(solids: list[Solid]) -> Solid:
 
 
 def from_mesh(mesh: trimesh.Trimesh, crease: float = CREASE) -> Solid:
-    """A solid of ``mesh``, smooth across edges flatter than ``crease`` (radians)."""
+    """Make a solid of ``mesh``, smooth across edges flatter than ``crease`` (radians)."""
     normals = corner_normals(mesh.faces, mesh.face_normals, mesh.area_faces, crease)
     return Solid(np.asarray(mesh.vertices), np.asarray(mesh.faces), normals)
 
 
 def from_triangles(triangles: np.ndarray) -> Solid:
-    """A solid of loose ``triangles`` (n, 3, 3), none without an area, wound either way: both sides can be seen."""
+    """Make a two-sided solid of loose ``triangles`` (n, 3, 3) with areas above 0, wound either way."""
     vertices, faces = np.unique(triangles.reshape(-1, 3).round(6), axis=0, return_inverse=True)
     faces = faces.reshape(-1, 3)
     crossed = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
@@ -74,21 +74,21 @@ def from_triangles(triangles: np.ndarray) -> Solid:
 def corner_normals(
     faces: np.ndarray, normals: np.ndarray, areas: np.ndarray, crease: float, either_way: bool = False
 ) -> np.ndarray:
-    """Mean normals of those faces about each corner that meet the corner's own face at less than ``crease``.
+    """Return the mean normals of the faces at each corner that meet the corner's own face at less than ``crease``.
 
     Args:
         faces: (faces, 3) vertex numbers.
         normals: (faces, 3) unit length.
         areas: (faces,) weights.
         crease: radians.
-        either_way: neighbours may be wound the other way round.
+        either_way: neighbours may have the opposite winding.
     Returns:
         (faces, 3, 3) unit length.
     """
     vertices = faces.reshape(-1)  # (corners,)
     counts = np.bincount(vertices)
     order, starts = np.argsort(vertices, kind="stable"), np.cumsum(counts) - counts
-    reach = (counts if (counts**2).sum() < MOST_PAIRS else counts * 0)[vertices]  # corners about each corner
+    reach = (counts if (counts**2).sum() < MOST_PAIRS else counts * 0)[vertices]  # corners at each corner's vertex
     first = np.repeat(np.arange(len(vertices)), reach)  # (pairs,)
     ordinal = np.arange(len(first)) - np.repeat(np.cumsum(reach) - reach, reach)
     own, other = first // 3, order[starts[vertices[first]] + ordinal] // 3
@@ -101,13 +101,13 @@ def corner_normals(
 
 
 def hull(points: list[tuple[float, float, float]] | list[list[float]] | np.ndarray, crease: float = 0.01) -> Solid:
-    """The convex hull of ``points`` (n, 3), flat shaded unless ``crease`` is large."""
+    """Make the convex hull of ``points`` (n, 3), flat shaded unless ``crease`` is large."""
     return from_mesh(trimesh.convex.convex_hull(np.asarray(points, dtype=float)), crease)
 
 
 @functools.cache
 def box(width: float, length: float, height: float, bevel: float = BEVEL) -> Solid:
-    """A box on the floor with its corner at the origin and bevelled edges."""
+    """Make a box on the floor with its corner at the origin and bevelled edges."""
     size, points = (width, length, height), []
     for signs in np.ndindex(2, 2, 2):
         for flat in range(3):
@@ -122,7 +122,7 @@ def box(width: float, length: float, height: float, bevel: float = BEVEL) -> Sol
 
 @functools.cache
 def revolved(profile: tuple[tuple[float, float], ...], sections: int = SECTIONS) -> Solid:
-    """The solid that ``profile``, (radius, height) from the bottom of the axis to its top, sweeps about the z axis."""
+    """Make the solid that ``profile``, (radius, height) from bottom to top, sweeps around the z axis."""
     mesh = trimesh.creation.revolve(np.array(profile, dtype=float), sections=sections)
     mesh.merge_vertices()
     mesh.update_faces(mesh.nondegenerate_faces())
@@ -134,7 +134,7 @@ def revolved(profile: tuple[tuple[float, float], ...], sections: int = SECTIONS)
 
 
 def cylinder(radius: float, height: float, bevel: float = BEVEL, sections: int = SECTIONS) -> Solid:
-    """An upright cylinder on the floor, centred on the z axis."""
+    """Make an upright cylinder on the floor, centred on the z axis."""
     return revolved(
         ((0.0, 0.0), (radius - bevel, 0.0), (radius, bevel), (radius, height - bevel), (radius - bevel, height),
          (0.0, height)),
@@ -143,5 +143,5 @@ def cylinder(radius: float, height: float, bevel: float = BEVEL, sections: int =
 
 
 def stud() -> Solid:
-    """The knob on top of a brick."""
+    """Make the knob on top of a brick."""
     return cylinder(0.3, 0.2, 0.025, STUD_SECTIONS)

@@ -1,4 +1,4 @@
-"""A discoloured patch on a toy."""
+"""Discoloured patches on a toy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Stain:
     waves: np.ndarray  # (waves, 4) a direction in space (3, in 1/radius) and a phase
 
     def weight(self, points: np.ndarray) -> np.ndarray:
-        """How much of the stain's colour lies at ``points`` (n, 3): (n,) float32 in [0, 1]; 0.5 on its edge."""
+        """Return the opacity of the stain at ``points`` (n, 3): (n,) float32 in [0, 1]; 0.5 on its edge."""
         weight = np.zeros(len(points), dtype=np.float32)
         offset = (points - self.centre) / self.radius
         near = np.flatnonzero(np.einsum("ij,ij->i", offset, offset) < 3.0)
@@ -29,5 +29,5 @@ class Stain:
         return weight
 
     def scaled(self, factor: float) -> Stain:
-        """The same stain, ``factor`` times as wide."""
+        """Return this stain, ``factor`` times as wide."""
         return replace(self, radius=self.radius * factor)

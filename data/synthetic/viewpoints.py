@@ -1,4 +1,4 @@
-"""Cameras of a generated set: MAD-Sim's grid for the training views, free viewpoints for the queries."""
+"""Cameras of a generated set: MAD-Sim's grid for the training views, random viewpoints for the queries."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ FIRST_AZIMUTH, AZIMUTH_STEP = 120.0, 320.0 / 14.0  # degrees
 
 
 def camera_at(elevation: float, azimuth: float) -> Tensor:
-    """``camera_to_world`` (4, 4) float32 of a camera at (elevation, azimuth) in degrees, z up, that sees the origin."""
-    up, turn = math.radians(elevation), math.radians(azimuth)
-    toward = [math.cos(up) * math.cos(turn), math.cos(up) * math.sin(turn), math.sin(up)]
+    """Return the camera_to_world (4, 4) float32 of a camera at angles in degrees, z up, that looks at the origin."""
+    up, around = math.radians(elevation), math.radians(azimuth)
+    toward = [math.cos(up) * math.cos(around), math.cos(up) * math.sin(around), math.sin(up)]
     eye = torch.tensor(toward, dtype=torch.float64) * RADIUS
     return look_at(eye, torch.zeros(3, dtype=torch.float64), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)).float()
 
 
 def grid_angles() -> list[tuple[float, float]]:
-    """(elevation, azimuth) in degrees of MAD-Sim's 210 training views, ring by ring from the top."""
+    """Return (elevation, azimuth) in degrees of MAD-Sim's 210 training views, ring by ring from the top."""
     step = 2.0 * TOP_ELEVATION / (RINGS - 1)
     return [
-        (TOP_ELEVATION - step * ring, (FIRST_AZIMUTH + AZIMUTH_STEP * turn) % 360.0)
+        (TOP_ELEVATION - step * ring, (FIRST_AZIMUTH + AZIMUTH_STEP * index) % 360.0)
         for ring in range(RINGS)
-        for turn in range(AZIMUTHS)
+        for index in range(AZIMUTHS)
     ]
 
 
 def spread_views(count: int) -> list[int]:
-    """``count`` of the grid's 210 views that lie evenly over the sphere, each next one farthest from those before.
+    """Choose ``count`` of the grid's 210 views, evenly over the sphere, each next one farthest from those before.
 
     Args:
         count: 1 ... 210.
     Returns:
         Numbers of views, ascending; the picks for a smaller count are among those for a larger one.
-    Errors:
-        InputError: any other count.
+    Raises:
+        InputError: for any other count.
     """
     angles = np.radians(grid_angles())
     if not 1 <= count <= len(angles):
@@ -62,6 +62,6 @@ def spread_views(count: int) -> list[int]:
 
 
 def random_camera(random: np.random.Generator) -> Tensor:
-    """A viewpoint drawn evenly from the sphere between 85 degrees above and below: ``camera_to_world`` (4, 4)."""
+    """Draw a viewpoint evenly from the sphere between 85 degrees above and below: ``camera_to_world`` (4, 4)."""
     limit = math.sin(math.radians(TOP_ELEVATION))
     return camera_at(math.degrees(math.asin(random.uniform(-limit, limit))), random.uniform(0.0, 360.0))

@@ -12,19 +12,19 @@ import torch
 from data.doctor import hypotheses
 from data.doctor.fit import VOTE, Fit, fit_hull, hull_silhouette, left_out_iou
 from data.doctor.hypotheses import (
+    IMAGES_AS_TEXT,
     LEFT_RIGHT,
-    NUMBERS,
-    TEXT,
+    POSES_AS_TEXT,
     TRANSPOSED,
-    TURNED,
+    TRANSPOSED_ROTATIONS,
     UPSIDE_DOWN,
     WORLD_TO_CAMERA,
     Hypothesis,
     PosedMasks,
     apply_to_poses,
-    decisive,
     diagnose,
     flip_images,
+    is_decisive,
     with_focal,
 )
 from data.doctor.quick import BAD_VERDICT, GOOD_VERDICT, NOTE
@@ -61,28 +61,28 @@ def masks() -> np.ndarray:
 TEXT_ORDER = np.argsort(np.array(NAMES))
 SPOILED = [
     (Hypothesis(), POSES),
-    (Hypothesis(reading=WORLD_TO_CAMERA), np.linalg.inv(POSES)),
+    (Hypothesis(convention=WORLD_TO_CAMERA), np.linalg.inv(POSES)),
     (Hypothesis(opencv=True), POSES @ OPENCV),
-    (Hypothesis(reading=TRANSPOSED), POSES.transpose(0, 2, 1)),
-    (Hypothesis(reading=TURNED), turned(POSES)),
+    (Hypothesis(convention=TRANSPOSED), POSES.transpose(0, 2, 1)),
+    (Hypothesis(convention=TRANSPOSED_ROTATIONS), turned(POSES)),
     (Hypothesis(shift=1), np.roll(POSES, 1, axis=0)),
     (Hypothesis(shift=-1), np.roll(POSES, -1, axis=0)),
-    (Hypothesis(order=NUMBERS), POSES[TEXT_ORDER]),
-    (Hypothesis(order=TEXT), POSES[np.argsort(TEXT_ORDER)]),
-    (Hypothesis(reading=WORLD_TO_CAMERA, opencv=True), np.linalg.inv(POSES @ OPENCV)),
+    (Hypothesis(order=POSES_AS_TEXT), POSES[TEXT_ORDER]),
+    (Hypothesis(order=IMAGES_AS_TEXT), POSES[np.argsort(TEXT_ORDER)]),
+    (Hypothesis(convention=WORLD_TO_CAMERA, opencv=True), np.linalg.inv(POSES @ OPENCV)),
     (Hypothesis(opencv=True, shift=1), np.roll(POSES, 1, axis=0) @ OPENCV),
 ]
 
 
 @pytest.mark.parametrize(
-    "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
+    "truth, matrices", SPOILED, ids=lambda item: item.describe() if isinstance(item, Hypothesis) else ""
 )
 def test_a_failure_is_undone_by_its_hypothesis(truth: Hypothesis, matrices: np.ndarray) -> None:
     np.testing.assert_allclose(apply_to_poses(matrices, NAMES, truth), POSES, atol=1e-12)
 
 
 @pytest.mark.parametrize(
-    "truth, matrices", SPOILED, ids=lambda item: item.words() if isinstance(item, Hypothesis) else ""
+    "truth, matrices", SPOILED, ids=lambda item: item.describe() if isinstance(item, Hypothesis) else ""
 )
 def test_each_failure_is_found(truth: Hypothesis, matrices: np.ndarray, masks: np.ndarray) -> None:
     found = diagnose(PosedMasks(matrices, masks, CAMERA, NAMES), QUIET)
@@ -90,11 +90,9 @@ def test_each_failure_is_found(truth: Hypothesis, matrices: np.ndarray, masks: n
     assert np.median(found.fit.iou) > 0.85
 
 
-@pytest.mark.parametrize("picture", [LEFT_RIGHT, UPSIDE_DOWN])
-def test_mirrored_pictures_are_found(picture: str, masks: np.ndarray) -> None:
-    assert diagnose(PosedMasks(POSES, flip_images(masks, picture), CAMERA, NAMES), QUIET).best == Hypothesis(
-        picture=picture
-    )
+@pytest.mark.parametrize("flip", [LEFT_RIGHT, UPSIDE_DOWN])
+def test_mirrored_pictures_are_found(flip: str, masks: np.ndarray) -> None:
+    assert diagnose(PosedMasks(POSES, flip_images(masks, flip), CAMERA, NAMES), QUIET).best == Hypothesis(flip=flip)
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.5])
@@ -153,10 +151,10 @@ def test_a_gain_must_be_large_and_sure() -> None:
     def fit(*iou: float) -> Fit:
         return Fit(np.array(iou), np.empty((0, 3), np.float32), 1.0)
 
-    assert decisive(fit(0.5, 0.5, 0.5), fit(0.9, 0.9, 0.89), 1.25)
-    assert not decisive(fit(0.9, 0.9, 0.9), fit(0.91, 0.91, 0.91), 1.25)  # sure, and small
-    assert not decisive(fit(0.1, 0.9, 0.9), fit(0.9, 0.7, 0.9), 1.25)  # large, and owed to one view
-    assert not decisive(fit(0.9, 0.9, 0.9), fit(0.5, 0.5, 0.5), 1.25)
+    assert is_decisive(fit(0.5, 0.5, 0.5), fit(0.9, 0.9, 0.89), 1.25)
+    assert not is_decisive(fit(0.9, 0.9, 0.9), fit(0.91, 0.91, 0.91), 1.25)  # sure, and small
+    assert not is_decisive(fit(0.1, 0.9, 0.9), fit(0.9, 0.7, 0.9), 1.25)  # large, and owed to one view
+    assert not is_decisive(fit(0.9, 0.9, 0.9), fit(0.5, 0.5, 0.5), 1.25)
 
 
 def test_views_that_do_not_fit_are_named(masks: np.ndarray) -> None:

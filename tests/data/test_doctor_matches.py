@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from data.commands import doctor_command as main
+from data.commands import doctor_command
 from data.doctor.examine import examine
 from data.doctor.frames import read_frame_table
 from data.doctor.hypotheses import HALF_TURN, LEFT_RIGHT, UPSIDE_DOWN, Hypothesis, with_focal
-from data.doctor.matches import Matches, agreeing, diagnose_matches, mutual
+from data.doctor.matches import Matches, agreeing_share, diagnose_matches, mutual_matches
 from data.transforms_file import TransformsFile
 from tests.data.test_doctor_fit import NAMES, OPENCV, QUIET, SPOILED, VIEWS
 from tests.data.toy_views import ANGLE, camera_of, poses_around
@@ -38,24 +38,24 @@ def seen_points(wrong: float) -> Matches:
 
 
 def test_matches_of_right_poses_agree() -> None:
-    assert agreeing(seen_points(0.0), POSES, CAMERA, Hypothesis().picture) == 1.0
-    assert 0.6 < agreeing(seen_points(0.4), POSES, CAMERA, Hypothesis().picture) < 0.65
+    assert agreeing_share(seen_points(0.0), POSES, CAMERA, Hypothesis().flip) == 1.0
+    assert 0.6 < agreeing_share(seen_points(0.4), POSES, CAMERA, Hypothesis().flip) < 0.65
 
 
 def test_a_point_behind_the_cameras_does_not_agree() -> None:
-    assert agreeing(seen_points(0.0), POSES @ np.diag([-1.0, 1.0, -1.0, 1.0]), CAMERA, HALF_TURN) < 0.05
+    assert agreeing_share(seen_points(0.0), POSES @ np.diag([-1.0, 1.0, -1.0, 1.0]), CAMERA, HALF_TURN) < 0.05
 
 
-@pytest.mark.parametrize("truth, matrices", SPOILED, ids=[truth.words() for truth, _ in SPOILED])
+@pytest.mark.parametrize("truth, matrices", SPOILED, ids=[truth.describe() for truth, _ in SPOILED])
 def test_each_failure_is_found_among_wrong_matches(truth: Hypothesis, matrices: np.ndarray) -> None:
     assert diagnose_matches(matrices, NAMES, seen_points(0.3)).best == truth
 
 
-@pytest.mark.parametrize("picture, sign", [(LEFT_RIGHT, [-1, 1]), (UPSIDE_DOWN, [1, -1]), (HALF_TURN, [-1, -1])])
-def test_pictures_that_lie_wrong_are_found(picture: str, sign: list[int]) -> None:
+@pytest.mark.parametrize("flip, sign", [(LEFT_RIGHT, [-1, 1]), (UPSIDE_DOWN, [1, -1]), (HALF_TURN, [-1, -1])])
+def test_pictures_that_lie_wrong_are_found(flip: str, sign: list[int]) -> None:
     matches = seen_points(0.3)
     flipped = replace(matches, pixels=100.0 + (matches.pixels - 100.0) * sign)
-    assert diagnose_matches(POSES, NAMES, flipped).best == Hypothesis(picture=picture)
+    assert diagnose_matches(POSES, NAMES, flipped).best == Hypothesis(flip=flip)
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.4])
@@ -79,8 +79,8 @@ def test_mutual_matches_are_those_of_a_search_through_all() -> None:
         back = np.linalg.norm(ours - theirs[near], axis=1).argmin()
         if distances[near] < 0.75 * distances[far] and back == row:
             expected.append([row, int(near)])
-    assert np.stack(mutual(ours, theirs), axis=1).tolist() == expected and len(expected) >= 15
-    assert len(mutual(ours[:0], theirs)[0]) == 0
+    assert np.stack(mutual_matches(ours, theirs), axis=1).tolist() == expected and len(expected) >= 15
+    assert len(mutual_matches(ours[:0], theirs)[0]) == 0
 
 
 def write_wall(folder: Path) -> Path:
@@ -113,6 +113,6 @@ def test_a_wall_is_proved_and_mended_without_silhouettes(tmp_path: Path) -> None
         frame["transform_matrix"] = (np.array(frame["transform_matrix"]) @ OPENCV).tolist()
     (wall / "transforms.json").write_text(json.dumps(content))
     page = tmp_path / "page.html"
-    assert main([str(wall), "--quiet", "--fix", str(tmp_path / "mended"), "--page", str(page)]) == 1
+    assert doctor_command([str(wall), "--quiet", "--fix", str(tmp_path / "mended"), "--page", str(page)]) == 1
     np.testing.assert_allclose(read_frame_table(TransformsFile.read(tmp_path / "mended")).matrices, truth, atol=1e-6)
     assert "OpenCV axes" in page.read_text()

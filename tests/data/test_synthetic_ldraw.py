@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.synthetic.assembly import assemble
 from data.synthetic.ldraw import parse
+from data.synthetic.placed_model import place_toy
 from data.synthetic.scene import linear_from_srgb
 from data.synthetic.toys import read_toy
 from utils.errors import InputError
@@ -89,7 +89,7 @@ def test_a_library_gives_parts_and_colours(tmp_path: Path, library: Path) -> Non
 
 def test_either_side_of_a_librarys_faces_is_seen(tmp_path: Path, library: Path) -> None:
     text = f"1 4 0 0 0 {UPRIGHT} box1.dat\n1 4 40 0 0 -1 0 0 0 1 0 0 0 1 box1.dat\n"
-    scene = assemble(read_toy(write(tmp_path / "toy.ldr", text), library)).scene()
+    scene = place_toy(read_toy(write(tmp_path / "toy.ldr", text), library)).scene()
     directions = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     targets = np.tile(np.stack([scene.corners]).mean(axis=1).astype(np.float32), (500, 1))
@@ -112,13 +112,13 @@ def test_parts_that_lack_are_listed_in_one_sentence(tmp_path: Path) -> None:
 def test_no_reference_leaves_the_library(tmp_path: Path, library: Path) -> None:
     write(tmp_path / "secret.dat", LIBRARY["p/face.dat"])
     for name in ("..\\..\\secret.dat", str(tmp_path / "secret.dat"), "s/../../../secret.dat"):
-        with pytest.raises(InputError, match=r"secret.dat, which are not known"):
+        with pytest.raises(InputError, match=r"secret.dat, which are unknown"):
             read_toy(write(tmp_path / "toy.ldr", f"{TWO}1 4 0 0 0 {UPRIGHT} {name}\n"), library)
 
 
 def test_files_that_refer_to_themselves_are_refused(tmp_path: Path, library: Path) -> None:
     model = f"0 FILE a.ldr\n1 4 0 0 0 {UPRIGHT} b.ldr\n0 FILE b.ldr\n1 4 0 0 0 {UPRIGHT} a.ldr\n"
-    with pytest.raises(InputError, match="holds itself"):
+    with pytest.raises(InputError, match="contains itself"):
         read_toy(write(tmp_path / "toy.mpd", model))
     write(library / "parts/egg.dat", f"1 16 0 0 0 {UPRIGHT} hen.dat\n")
     write(library / "parts/hen.dat", f"1 16 0 0 0 {UPRIGHT} egg.dat\n")
@@ -145,7 +145,7 @@ def test_models_that_multiply_without_end_are_refused(tmp_path: Path, library: P
         (f"1 red 0 0 0 {UPRIGHT} 3005.dat", "colour code"),
         (f"1 4 0 nan 0 {UPRIGHT} 3005.dat", "found 'nan'"),
         (f"1 4 0 1e300 0 {UPRIGHT} 3005.dat", "found '1e300'"),
-        ("1 4 0 0 0 1 0 0 0 0 0 0 0 1 3005.dat", "ruins it"),
+        ("1 4 0 0 0 1 0 0 0 0 0 0 0 1 3005.dat", "rotates or stretches"),
         ("3 16 0 0 0 1 0 0 0 1", "9 numbers"),
         (f"1 4 0 0 0 {UPRIGHT} brick-2x.dat", "size '2x'"),
         ("0 !COLOUR Odd CODE 4 VALUE #12", "CODE 4 VALUE"),

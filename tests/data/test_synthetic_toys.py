@@ -9,15 +9,16 @@ import pytest
 import torch
 import trimesh
 
-from data.synthetic.numbers import built_in
-from data.synthetic.parts import KINDS, make_part
+from data.synthetic.config import toy_names, toy_path
+from data.synthetic.part_numbers import built_in
+from data.synthetic.parts import PART_KINDS, make_part
 from data.synthetic.solids import corner_normals
-from data.synthetic.toys import count_triangles, read_toy, toy_names, toy_path
+from data.synthetic.toys import count_triangles, read_toy
 from data.synthetic.viewpoints import camera_at, grid_angles, random_camera, spread_views
 from utils.errors import InputError
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(PART_KINDS))
 def test_each_piece_of_a_part_is_watertight_and_points_outward(kind: str) -> None:
     solid = make_part(kind, "4" if kind in ("bar", "antenna") else "4x4").solid
     mesh = trimesh.Trimesh(solid.vertices, solid.faces, process=False)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.commands import verify_command as main
+from data.commands import verify_command
 from data.mad_facts import CLASSES, STRUCTURES
 from data.verify import verify
 from tests import hostile
@@ -62,14 +62,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "query": (lambda folder: (folder / "test/Missing/0.png").unlink(), r"1 masks have no query: Missing/0_mask\.png"),
     "size": (
         lambda folder: write_picture(folder / "test/good/0.png", np.zeros((8, 8, 3), dtype=np.uint8)),
-        r"pictures of 2 sizes: 16x16, 8x8",
+        r"images of 2 sizes: 16x16, 8x8",
     ),
     "mask's size": (
         lambda folder: write_picture(folder / "ground_truth/Stains/0_mask.png", np.zeros((8, 8), dtype=np.uint8)),
         r"have another size: Stains/0_mask\.png",
     ),
     "picture": (lambda folder: (folder / "test/good/1.png").write_bytes(b"no picture"), r"cannot be read: good/1\.png"),
-    "kind": (lambda folder: (folder / "test/Burrs").rename(folder / "test/Scratches"), r"no pictures in test/Burrs"),
+    "kind": (lambda folder: (folder / "test/Burrs").rename(folder / "test/Scratches"), r"no images in test/Burrs"),
     "poses": (lambda folder: (folder / "transforms.json").unlink(), r"python -m data capture"),
     "pose": (change_pose, r"transform_matrix of 1\.png .* rotation and a translation"),
     "json": (lambda folder: (folder / "transforms.json").write_text("{"), r"not valid JSON"),
@@ -86,11 +86,11 @@ def test_each_damage_is_found(tmp_path: Path, damage: str) -> None:
 
 def test_exit_codes_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_set(tmp_path)
-    assert main([str(tmp_path), "--expect", "any", "--quiet"]) == 0
+    assert verify_command([str(tmp_path), "--expect", "any", "--quiet"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["class", "train", "Burrs", "Missing", "Stains", "good", "masks", "size", "angle"]
     assert lines[1].split() == ["01Gorilla", "6", "2", "2", "2", "2", "6", "16x16", "40.11", "ok"]
-    assert main([str(tmp_path), "--quiet"]) == 1
+    assert verify_command([str(tmp_path), "--quiet"]) == 1
     said = capsys.readouterr().out
     assert "18 of 20 classes are missing" in said and "16x16 instead of 800x800" in said
     assert "6 training views instead of 210" in said
@@ -99,19 +99,19 @@ def test_exit_codes_and_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_real_pictures_need_no_poses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in CLASSES[:10]:
         (write_object(tmp_path / name, queries=("good", "Burrs")) / "transforms.json").unlink()
-    assert main([str(tmp_path), "--expect", "mad-real", "--quiet"]) == 0
+    assert verify_command([str(tmp_path), "--expect", "mad-real", "--quiet"]) == 0
     said = capsys.readouterr().out
     assert "note: 01Gorilla: no transforms.json; find the poses with: python -m data capture" in said
-    assert "about 49 are usual" in said
+    assert "instead of about 49" in said
 
 
 def test_the_folder_above_or_an_empty_one(tmp_path: Path) -> None:
     write_set(tmp_path / "outer" / "MAD-Sim")
     with pytest.raises(InputError, match=r"did you mean .*outer/MAD-Sim"):
-        main([str(tmp_path / "outer"), "--quiet"])
+        verify_command([str(tmp_path / "outer"), "--quiet"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="data download mad-sim"):
-        main([str(tmp_path / "empty"), "--quiet"])
+        verify_command([str(tmp_path / "empty"), "--quiet"])
 
 
 @cache

@@ -1,6 +1,6 @@
-"""The built-in parts under their LDraw names, at LDraw's origins and in LDraw's orientation.
+"""The built-in parts by their LDraw names, with LDraw's origins and orientations.
 
-Parts that LDraw has carry its numbers, such as ``3001.dat``. The others are named by kind and size, such as
+Parts of LDraw have its numbers, such as ``3001.dat``. The others are named by kind and size, such as
 ``cone-4x4x7.5.dat``: studs along x, studs along z, plates high (or the one length of a rod, in studs).
 """
 
@@ -11,10 +11,10 @@ import re
 
 import numpy as np
 
-from data.synthetic.parts import KINDS, make_part
+from data.synthetic.parts import PART_KINDS, make_part
 from data.synthetic.solids import Solid
 
-# Number: kind and size.
+# number: kind and size
 NUMBERS = {
     "3005": "brick-1x1", "3004": "brick-2x1", "3622": "brick-3x1", "3010": "brick-4x1", "3009": "brick-6x1",
     "3008": "brick-8x1", "3003": "brick-2x2", "3002": "brick-3x2", "3001": "brick-4x2", "2456": "brick-6x2",
@@ -40,31 +40,33 @@ NUMBERS = {
     "4740": "dish-2x2x1", "3960": "dish-4x4x2", "44375a": "dish-6x6x2",
     "87994": "bar-3", "30374": "bar-4",
 }  # fmt: skip
-# Kinds that LDraw turns otherwise: an arch spans x, a dish looks down.
-TURNS = {"arch": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), "dish": np.diag([1.0, -1.0, -1.0])}
-_OWN = re.compile(r"([a-z]+)-([0-9.x]+)\Z")
+# kinds that LDraw orients differently: an arch spans x, a dish opens downwards
+ORIENTATIONS = {"arch": np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]), "dish": np.diag([1.0, -1.0, -1.0])}
+_KIND_AND_SIZE = re.compile(r"([a-z]+)-([0-9.x]+)\Z")
 
 
 @functools.cache
 def built_in(name: str) -> Solid | None:
-    """The built-in part ``name``, such as ``3001.dat``, in studs about its LDraw origin; None where there is none.
+    """Return the built-in part ``name``, such as ``3001.dat``, in studs around its LDraw origin; None if there is none.
 
-    Errors:
-        ValueError: a kind of part in a size that it cannot have.
+    Raises:
+        ValueError: for a kind of part in a size that it cannot have.
     """
     stem = name.removesuffix(".dat")
-    found = _OWN.match(NUMBERS.get(stem, stem))
-    if not name.endswith(".dat") or found is None or found[1] not in KINDS:
+    found = _KIND_AND_SIZE.match(NUMBERS.get(stem, stem))
+    if not name.endswith(".dat") or found is None or found[1] not in PART_KINDS:
         return None
     kind, size = found.groups()
     part = make_part(kind, size)
-    return part.solid.moved(np.eye(3), -origin(kind, part.size)).moved(TURNS.get(kind, np.eye(3)), np.zeros(3))
+    return part.solid.moved(np.eye(3), -ldraw_origin(kind, part.size)).moved(
+        ORIENTATIONS.get(kind, np.eye(3)), np.zeros(3)
+    )
 
 
-def origin(kind: str, size: tuple[float, float, float]) -> np.ndarray:
-    """LDraw's origin (3,) in a part of ``size`` whose box has its corner at zero, in studs.
+def ldraw_origin(kind: str, size: tuple[float, float, float]) -> np.ndarray:
+    """Return LDraw's origin (3,) in a part of ``size`` whose box has its corner at zero, in studs.
 
-    It lies amid the top of the body; on slopes amid their row of studs, in antennas in their foot.
+    It is the centre of the top of the body; of the row of studs on slopes, and in the foot of antennas.
     """
     width, length, height = size
     if kind in ("slope", "overhang"):
