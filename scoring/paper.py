@@ -38,7 +38,7 @@ class PaperComparison:
         return PaperComparison(network, fingerprint("efficientnet_b4", context.weights), config)
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Which weights they are; the weights themselves stay in their own file."""
+        """Return the fingerprint of the weights; the weights themselves stay in their own file."""
         return {}, {"kind": PaperScore.name, "weights": self.weights}
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scoring.channels import CHANNEL_COUNT, comparison_channels
-from scoring.comparator import Comparator, load_comparator
+from scoring.comparator import Comparator, load_comparator, make_layers
 from scoring.training import TrainingExample, augment_patch, train_comparator
 from tests.scoring.disc import pair
 from utils.errors import InputError
@@ -62,3 +62,14 @@ def test_the_map_is_zero_far_from_the_object() -> None:
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"weights .* are missing"):
         load_comparator(tmp_path / "none.safetensors")
+
+
+def test_the_receptive_field_is_17_pixels() -> None:
+    channels = torch.zeros(CHANNEL_COUNT, 41, 41, requires_grad=True)
+    layers = make_layers().requires_grad_(False)
+    for parameter in layers.parameters():
+        parameter.fill_(1.0)
+    layers(channels[None])[0, 0, 20, 20].backward()
+    assert channels.grad is not None
+    rows, columns = channels.grad.abs().sum(0).nonzero().T
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (12, 28, 12, 28)
