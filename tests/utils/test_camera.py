@@ -40,7 +40,7 @@ def test_projection_undoes_rays(eye: tuple[float, float, float]) -> None:
     assert bool((behind < 0).all())
 
 
-def test_axes_of_picture_and_camera() -> None:
+def test_axes_of_image_and_camera() -> None:
     centre = torch.tensor([CAMERA.centre_x, CAMERA.centre_y])
     ahead, right, down = camera_directions(centre + torch.tensor([[0.0, 0], [70, 0], [0, 75]]), CAMERA)
     torch.testing.assert_close(ahead, torch.tensor([0.0, 0.0, -1.0]))
@@ -54,7 +54,7 @@ def test_pixel_centres_are_at_halves() -> None:
     assert centres[0, 0].tolist() == [0.5, 0.5] and centres[47, 10].tolist() == [10.5, 47.5]
 
 
-def test_field_of_view_spans_the_picture() -> None:
+def test_field_of_view_spans_the_image() -> None:
     camera = Intrinsics.from_angle(80, 60, 0.7)
     left, right = camera_directions(torch.tensor([[0.0, 30.0], [80.0, 30.0]]), camera)
     assert math.acos(float(left @ right)) == pytest.approx(0.7, abs=1e-5)

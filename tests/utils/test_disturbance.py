@@ -86,7 +86,7 @@ def test_an_object_cut_by_the_frame_is_no_noise(query: Tensor, lightness: float,
     assert undo_disturbance(cut, WHITE) is cut
 
 
-def test_a_picture_full_of_object_is_left_alone(query: Tensor) -> None:
+def test_an_image_full_of_object_is_left_alone(query: Tensor) -> None:
     near = 0.6 + 0.08 * torch.randn(200, 200, 3, generator=torch.Generator().manual_seed(3))
     assert undo_disturbance(near.clamp(0, 1), WHITE).equal(near.clamp(0, 1))
     masked = query.clone()

@@ -43,12 +43,12 @@ def known_gains(views: int) -> np.ndarray:
 
 
 def seen_with(gains: np.ndarray) -> Views:
-    """The spheres' views, each as bright as its gains say."""
+    """The spheres' views, each brightened by its gains."""
     views = ball_views()
-    pictures = []
+    images = []
     for pose, gain in zip(views.camera_to_world, gains):
-        pictures.append(apply_gain(render(pose, CAMERA), torch.from_numpy(gain), BEHIND).colour)
-    return replace(views, images=(255 * torch.stack(pictures)).round().to(torch.uint8))
+        images.append(apply_gain(render(pose, CAMERA), torch.from_numpy(gain), BEHIND).colour)
+    return replace(views, images=(255 * torch.stack(images)).round().to(torch.uint8))
 
 
 def trained(views: Views, checkpoint: Path | None = None, config: FieldConfig = LONGER) -> VoxelField:
@@ -103,7 +103,7 @@ def test_views_that_show_next_to_nothing_get_no_gain(varied: Views) -> None:
 def test_alike_views_train_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     field = trained(ball_views())
     assert not field.exposure_varies and match_renderer(field, ball_views().image(0), WHITE) is field
-    monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *gains: False)
+    monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *_: False)
     assert torch.equal(trained(ball_views()).table, field.table)
     field.save(tmp_path / "field.safetensors")
     assert not load_voxel_field(tmp_path / "field.safetensors").exposure_varies
@@ -115,7 +115,7 @@ def test_a_field_of_varied_views_is_better_for_it(
     assert field.exposure_varies
     field.save(tmp_path / "field.safetensors")
     assert load_voxel_field(tmp_path / "field.safetensors").exposure_varies
-    monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *gains: False)
+    monkeypatch.setattr(nerf.voxel.train, "gains_vary", lambda *_: False)
     naive = trained(varied)
     errors = {}
     for name, each in (("aware", field), ("naive", naive)):

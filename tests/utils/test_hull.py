@@ -124,7 +124,7 @@ def test_bounds_enclose_the_ball_closely() -> None:
 
 
 @pytest.mark.parametrize("kind", ["empty", "elsewhere"])
-def test_poses_and_pictures_that_do_not_fit_are_told(kind: str) -> None:
+def test_poses_that_do_not_match_the_images_are_an_error(kind: str) -> None:
     poses = cameras()[::3]
     masks = np.zeros((len(poses), 64, 64), bool)
     if kind == "elsewhere":
@@ -135,8 +135,8 @@ def test_poses_and_pictures_that_do_not_fit_are_told(kind: str) -> None:
         object_bounds(masks, poses, CAMERA, VOTE)
 
 
-def picture(*boxes: tuple[slice, slice]) -> Tensor:
-    """A white picture (20, 30, 3) with grey boxes."""
+def image_of(*boxes: tuple[slice, slice]) -> Tensor:
+    """A white image (20, 30, 3) with grey boxes."""
     image = torch.full((20, 30, 3), 255, dtype=torch.uint8)
     for box in boxes:
         image[box] = 120
@@ -144,7 +144,7 @@ def picture(*boxes: tuple[slice, slice]) -> Tensor:
 
 
 def test_silhouette_is_what_differs_with_holes_filled() -> None:
-    image = picture((slice(4, 16), slice(5, 20)))
+    image = image_of((slice(4, 16), slice(5, 20)))
     whole = silhouette(image, WHITE)
     assert whole.dtype == bool and int(whole.sum()) == 12 * 15
     image[7:12, 8:15] = 255  # a white face within
@@ -154,14 +154,14 @@ def test_silhouette_is_what_differs_with_holes_filled() -> None:
 
 
 def test_silhouette_at_the_frame_leaves_the_background_open() -> None:
-    bar = silhouette(picture((slice(0, 20), slice(14, 16))), WHITE)  # parts the background in two
+    bar = silhouette(image_of((slice(0, 20), slice(14, 16))), WHITE)  # parts the background in two
     assert int(bar.sum()) == 20 * 2
-    corner = silhouette(picture((slice(0, 6), slice(5, 6)), (slice(5, 6), slice(0, 6))), WHITE)
+    corner = silhouette(image_of((slice(0, 6), slice(5, 6)), (slice(5, 6), slice(0, 6))), WHITE)
     assert int(corner.sum()) == 11  # what it cuts off lies at the frame, not within
 
 
 def test_silhouette_forgives_noise_and_knows_its_background() -> None:
-    image = picture((slice(4, 16), slice(5, 20)))
+    image = image_of((slice(4, 16), slice(5, 20)))
     noisy = image.clone()
     noisy[0:3] -= 6
     np.testing.assert_array_equal(silhouette(noisy, WHITE), silhouette(image, WHITE))
@@ -170,7 +170,7 @@ def test_silhouette_forgives_noise_and_knows_its_background() -> None:
 
 
 def test_alpha_is_trusted() -> None:
-    image, alpha = picture((slice(4, 16), slice(5, 20))), torch.zeros(20, 30, dtype=torch.uint8)
+    image, alpha = image_of((slice(4, 16), slice(5, 20))), torch.zeros(20, 30, dtype=torch.uint8)
     alpha[2:18, 3:25], alpha[8:10, 8:10] = 255, 0  # white rim is object, the hole is a hole
     np.testing.assert_array_equal(silhouette(image, WHITE, alpha), alpha.numpy() > 0)
     views = Views(image[None], alpha[None], torch.eye(4)[None], CAMERA, ("0",), WHITE)
