@@ -13,18 +13,18 @@ def main(argv: list[str]) -> int:
     """Test the objects that the command line names; returns the exit code."""
     parser = ConfigParser(__doc__ or "")
     parser.add_argument("--rescore", action="store_true", help="score again at the poses of the last test")
-    code = run_objects(parser, argv, evaluate, saved=True)
+    code = run_objects(parser, argv, run, saved=True)
     config = parse(parser, argv)[0]
     if config.object_name == ALL_OBJECTS:
-        from pipeline.testing import print_means
+        from pipeline.testing import print_means  # noqa: PLC0415  after parsing: --help stays quick
 
         print_means(config)
     return code
 
 
-def evaluate(config: Config, args: argparse.Namespace) -> int:
+def run(config: Config, args: argparse.Namespace) -> int:
     """Test one object and print its metrics."""
-    from pipeline.testing import evaluate_object, print_summary
+    from pipeline.testing import evaluate_object, print_summary  # noqa: PLC0415  after parsing: --help stays quick
 
     print_summary(evaluate_object(config, args.rescore), config)
     return 0

@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     require_object(config)
-    from pipeline.inspection import inspect_photos
+    from pipeline.inspection import inspect_photos  # noqa: PLC0415  after parsing: --help stays quick
 
     return inspect_photos(config, args.photos, args.masks)
 

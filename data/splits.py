@@ -1,4 +1,4 @@
-"""Splits for studies: fewer training views, disturbed queries; by name and seed, without copies of pictures."""
+"""Splits for studies: fewer training views, disturbed queries; by name and seed, without copies of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from utils.seeds import generator
 from utils.views import Views
 
 RING_STEP = 5.0  # degrees of elevation by which a camera must lie below the highest one to be of another ring
-LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8-bit picture's levels
+LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8-bit image's levels
 
 
 def select_views(views: Views, config: RobustnessConfig, seed: int) -> Views:
@@ -71,7 +71,7 @@ def without_pole_rings(camera_to_world: Tensor) -> list[int]:
 def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Tensor:
     """A query as a study shows it: first with another brightness, then with noise, as iNeRF's code does it.
 
-    iNeRF's own code divides a picture of changed brightness by 255 twice, which leaves it all but black; this does not.
+    iNeRF's own code divides an image of changed brightness by 255 twice, which leaves it all but black; this does not.
 
     Args:
         query: (height, width, 3) float32 RGB in [0, 1].
@@ -79,7 +79,7 @@ def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Te
         config: the ``noise`` and its strength, and ``delta_brightness``.
         seed: of the noise.
     Returns:
-        A picture like ``query``; ``query`` itself where the settings ask for nothing.
+        An image like ``query``; ``query`` itself where the settings ask for nothing.
     """
     if config.delta_brightness != 0.0:
         query = change_brightness(query, config.delta_brightness)

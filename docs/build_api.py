@@ -38,13 +38,13 @@ def api_text() -> str:
         if value is omniposead.Config:
             parts.append("[configs/README.md](../configs/README.md) lists its fields.\n")
         elif inspect.isclass(value):
-            members = methods_of(value)
+            members = public_methods(value)
             parts += [f"### `{name}.{method.__name__}`\n\n{function_text(method)}\n" for method in members]
             parts += [] if members or not dataclasses.is_dataclass(value) else [field_table(value)]
     return "\n".join(parts)
 
 
-def methods_of(value: type) -> list[Callable[..., object]]:
+def public_methods(value: type) -> list[Callable[..., object]]:
     """Return the public methods of a class, those of its own bases behind its own."""
     bases = [base for base in value.__mro__ if base.__module__ == value.__module__]
     members = [getattr(member, "__func__", member) for base in bases for member in vars(base).values()]

@@ -80,6 +80,6 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
 def write_heat_map(path: Path, query: Tensor, detection: Detection) -> Path:
     """Write the anomaly map in colour over the photo: full colour at twice the threshold."""
     scale = HeatScale(0.0, 2.0 * detection.threshold)
-    picture = heat_overlay(to_bytes(query), detection.anomaly_map, scale)
-    write_png(path, torch.from_numpy(picture).float() / 255.0)
+    overlay = heat_overlay(to_bytes(query), detection.anomaly_map, scale)
+    write_png(path, torch.from_numpy(overlay).float() / 255.0)
     return path

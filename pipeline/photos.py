@@ -48,46 +48,44 @@ class PhotoReader:
             return self.read_query(path)
         folder = Path(mask) if isinstance(mask, (str, Path)) and Path(mask).is_dir() else None
         photos = OrientedPhotos.of([path], folder, landscape=self.intrinsics.width > self.intrinsics.height)
-        picture = photos.read(path)
+        image = photos.read(path)
         if folder is not None:
-            picture = apply_mask(picture, photos.foreground(path))
+            image = apply_mask(image, photos.foreground(path))
         elif isinstance(mask, (str, Path)):
-            picture = apply_mask(picture, photos.read_mask_file(Path(mask), path))
+            image = apply_mask(image, photos.read_mask_file(Path(mask), path))
         elif mask is not None:
-            picture = apply_mask(picture, _as_mask(mask))
-        return self._as_seen_by_the_views(picture, str(path))
+            image = apply_mask(image, _as_mask(mask))
+        return self._as_seen_by_the_views(image, str(path))
 
-    def prepare(self, picture: np.ndarray, mask: Mask = None, name: str = "the image") -> Tensor:
+    def prepare(self, image: np.ndarray, mask: Mask = None, name: str = "the image") -> Tensor:
         """Prepare an image in memory: float32 RGB (height, width, 3) of the training views' size.
 
         Args:
-            picture: (height, width, 3 or 4) uint8, or float in [0, 1].
+            image: (height, width, 3 or 4) uint8, or float in [0, 1].
             mask: (height, width), 255 or True = object.
             name: of the image in messages.
         Raises:
             InputError: where shape, range or proportions are others.
         """
-        if picture.ndim != 3 or picture.shape[2] not in (3, 4):
-            raise InputError(f"{name} must be (height, width, 3 or 4), found {picture.shape}; convert it to RGB.")
-        if picture.dtype != np.uint8:
-            if not (np.isfinite(picture).all() and picture.min(initial=0) >= 0 and picture.max(initial=0) <= 1):
-                raise InputError(
-                    f"{name} must be uint8, or float in [0, 1], found {picture.dtype} beyond it; scale it."
-                )
-            picture = (255.0 * picture).round().astype(np.uint8)
+        if image.ndim != 3 or image.shape[2] not in (3, 4):
+            raise InputError(f"{name} must be (height, width, 3 or 4), found {image.shape}; convert it to RGB.")
+        if image.dtype != np.uint8:
+            if not (np.isfinite(image).all() and image.min(initial=0) >= 0 and image.max(initial=0) <= 1):
+                raise InputError(f"{name} must be uint8, or float in [0, 1], found {image.dtype} beyond it; scale it.")
+            image = (255.0 * image).round().astype(np.uint8)
         if mask is not None:
-            picture = apply_mask(picture, _as_mask(np.asarray(mask)))
-        return self._as_seen_by_the_views(picture, name)
+            image = apply_mask(image, _as_mask(np.asarray(mask)))
+        return self._as_seen_by_the_views(image, name)
 
-    def _as_seen_by_the_views(self, picture: np.ndarray, name: str) -> Tensor:
+    def _as_seen_by_the_views(self, image: np.ndarray, name: str) -> Tensor:
         """Undistort an image of the size of the camera's photos; scale others, of the views' proportions."""
         config, camera, lens = self.config, self.intrinsics, self.lens
-        if lens is None or (picture.shape[1], picture.shape[0]) != (lens.width, lens.height):
-            return self._checked(torch.from_numpy(prepare(picture, config.image_size, config.background_rgb)[0]), name)
+        if lens is None or (image.shape[1], image.shape[0]) != (lens.width, lens.height):
+            return self._checked(torch.from_numpy(prepare(image, config.image_size, config.background_rgb)[0]), name)
         finer = 2 * max(
             camera.width, camera.height
         )  # so that nothing blurs, and large photos are not undistorted whole
-        colour = (prepare(picture, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
+        colour = (prepare(image, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
         fill = round(255 * config.background_rgb[0])
         seen = rectify(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)
         return torch.from_numpy(seen).float() / 255.0

@@ -39,7 +39,7 @@ class TrainingRecord:
     intrinsics: dict[str, float] = field(default_factory=dict)
     photo_camera: dict[str, Any] | None = None  # the lens of the photos that the views were made of, where it is known
     psnr: float | None = None  # dB, whole frame, mean over the held-out views
-    blank_psnr: float | None = None  # dB, the same of a picture that shows the bare background
+    blank_psnr: float | None = None  # dB, the same of an image that shows the bare background
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 

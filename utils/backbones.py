@@ -17,7 +17,7 @@ _PAPER_EPSILON = 1e-3  # of batch normalisation
 
 
 def imagenet_normalised(images: Tensor) -> Tensor:
-    """RGB pictures (N, height, width, 3) in [0, 1] as ImageNet's networks want them: (N, 3, height, width)."""
+    """RGB images (N, height, width, 3) in [0, 1] as ImageNet's networks want them: (N, 3, height, width)."""
     mean, std = images.new_tensor(IMAGENET_MEAN), images.new_tensor(IMAGENET_STD)
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
@@ -43,7 +43,7 @@ class Levels(nn.Module):
 
 
 def efficientnet_b4(weights: Weights) -> nn.Module:
-    """EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block: pictures to the levels that the paper compares.
+    """EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block: images to the levels that the paper compares.
 
     ``weights.efficientnet`` says whose: the paper's code has TensorFlow's padding and epsilon, torchvision its own;
     each file of weights was trained with its own.
@@ -72,7 +72,7 @@ def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:
 def _pad_like_tensorflow(network: nn.Module) -> None:
     """Padding and epsilon of the paper's network.
 
-    Its padding was worked out once, for pictures of 380 pixels: there 3 x 3 convolutions of stride 2 meet even sizes,
+    Its padding was worked out once, for images of 380 pixels: there 3 x 3 convolutions of stride 2 meet even sizes,
     and pad right and below only. All others pad evenly, as torchvision's do.
     """
     for layer in network.modules():

@@ -47,7 +47,7 @@ class Failure:
 
 
 def lagging(poses: np.ndarray) -> np.ndarray:
-    """Return each image's pose as that of the one before; the first keeps its args."""
+    """Return each image's pose as that of the one before; the first keeps its own."""
     return np.concatenate([poses[:1], poses[:-1]])
 
 
@@ -157,8 +157,8 @@ def copy_image(path: Path, place: Path, mirrored: bool) -> None:
     if not mirrored:
         shutil.copyfile(path, place)
         return
-    with Image.open(path) as picture:
-        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place, format=picture.format)
+    with Image.open(path) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place, format=image.format)
 
 
 def doctor_section(columns: dict[str, list[Diagnosed]]) -> str:

@@ -65,10 +65,10 @@ def read_document(path: Path) -> Document:
     """
     if path.stat().st_size > LARGEST_FILE:
         raise InputError(f"{path} is larger than {LARGEST_FILE >> 20} MiB; expected an LDraw model or part.")
-    return parse(path.read_bytes().decode("utf-8-sig", errors="replace"), str(path))
+    return parse_ldraw(path.read_bytes().decode("utf-8-sig", errors="replace"), str(path))
 
 
-def parse(text: str, source: str) -> Document:
+def parse_ldraw(text: str, source: str) -> Document:
     """Parse an LDraw file; ``source`` names it in errors."""
     block = Block()
     blocks, colours = {"": block}, {}

@@ -14,7 +14,7 @@ import numpy as np
 from data.synthetic.parts import PART_KINDS, make_part
 from data.synthetic.solids import Solid
 
-# number: kind and size
+# The kind and size of each number.
 NUMBERS = {
     "3005": "brick-1x1", "3004": "brick-2x1", "3622": "brick-3x1", "3010": "brick-4x1", "3009": "brick-6x1",
     "3008": "brick-8x1", "3003": "brick-2x2", "3002": "brick-3x2", "3001": "brick-4x2", "2456": "brick-6x2",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.synthetic.ldraw import parse
+from data.synthetic.ldraw import parse_ldraw
 from data.synthetic.placed_model import place_toy
 from data.synthetic.scene import linear_from_srgb
 from data.synthetic.toys import read_toy
@@ -232,6 +232,6 @@ def test_any_part_of_a_library_is_a_part_or_a_clear_error(tmp_path_factory, cont
 
 
 def test_names_are_compared_as_ldraw_does() -> None:
-    document = parse(f"0 FILE Main Model.LDR\n1 4 0 0 0 {UPRIGHT} S\\Part One.DAT\n", "text")
+    document = parse_ldraw(f"0 FILE Main Model.LDR\n1 4 0 0 0 {UPRIGHT} S\\Part One.DAT\n", "text")
     assert list(document.blocks) == ["main model.ldr"]
     assert document.blocks["main model.ldr"].references[0].name == "s/part one.dat"
