@@ -26,22 +26,22 @@ STEP_KINDS = {"field": (FIELDS,), "gallery": (RETRIEVALS,), "calibration": (REFI
 
 def field_method(config: Config) -> FieldMethod:
     """Return the field that the settings choose."""
-    return FIELDS.make(config)  # type: ignore[no-any-return]
+    return FIELDS.make(config)
 
 
 def retrieval_method(config: Config) -> RetrievalMethod:
     """Return the retrieval that the settings choose."""
-    return RETRIEVALS.make(config)  # type: ignore[no-any-return]
+    return RETRIEVALS.make(config)
 
 
 def refinement_method(config: Config) -> RefinementMethod:
     """Return the refinement that the settings choose."""
-    return REFINEMENTS.make(config)  # type: ignore[no-any-return]
+    return REFINEMENTS.make(config)
 
 
 def score_method(config: Config) -> ScoreMethod:
     """Return the score that the settings choose."""
-    return SCORES.make(config)  # type: ignore[no-any-return]
+    return SCORES.make(config)
 
 
 def methods_of(config: Config, step: str) -> Iterator[tuple[str, type[Any]]]:

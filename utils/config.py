@@ -55,7 +55,7 @@ class Option:
 
 def options_of(config_type: type) -> tuple[Option, ...]:
     """List all settings of a dataclass and of the dataclasses in it, in the order of their declaration."""
-    return _read_options(config_type)  # type: ignore[arg-type]  # mypy does not take classes for hashable
+    return _read_options(config_type)
 
 
 @functools.cache

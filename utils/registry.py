@@ -36,7 +36,7 @@ class Registry:
             hint = nearest(name, self.places) or "."
             raise InputError(f"{self.kind} must be one of {', '.join(self.places)}, found {name!r}{hint}")
         module, _, class_name = self.places[name].partition(":")
-        return getattr(importlib.import_module(module), class_name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), class_name)
 
     def make(self, config: Any) -> Any:
         """Construct the method that ``config.<kind>.method`` names, with its groups of settings from ``config``."""

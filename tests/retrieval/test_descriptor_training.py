@@ -55,7 +55,7 @@ def test_an_interrupted_training_ends_like_a_whole_one(
     assert 0 <= degrees < 90
     measure, calls = training.retrieval_error, []
 
-    def interrupted(*arguments):  # type: ignore[no-untyped-def]
+    def interrupted(*arguments):
         calls.append(0)
         if len(calls) == 8:
             raise KeyboardInterrupt

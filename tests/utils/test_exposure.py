@@ -179,4 +179,4 @@ def test_a_query_is_matched_and_its_defect_has_little_say() -> None:
 
 def test_a_query_that_shows_nothing_is_not_matched() -> None:
     field = Spheres()
-    assert match_renderer(field, torch.ones(48, 48, 3), WHITE) is field  # type: ignore[arg-type,comparison-overlap]
+    assert match_renderer(field, torch.ones(48, 48, 3), WHITE) is field  # type: ignore[arg-type]
