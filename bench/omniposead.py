@@ -23,13 +23,12 @@ from retrieval.settings import RetrievalConfig
 from scoring.settings import ScoreConfig
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint
-from utils.config import build, values_of
+from utils.config import build, groups_of, values_of
 from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views
 
 FIELD_FILE, GALLERY_FILE, UNFINISHED = "field.safetensors", "gallery.safetensors", "unfinished.safetensors"
-GROUPS = ("field", "nerf", "retrieval", "refine", "inerf", "score")
 PAPER = ROOT / "configs" / "paper.txt"
 FAST_PAPER = {  # what the paper's path takes on two cores in minutes
     "netdepth": 4,
@@ -68,7 +67,7 @@ class OmniposeADConfig:
             weights_dir=weights.folder,
             random_weights=weights.random,
             efficientnet_weights=weights.efficientnet,
-            **{group: getattr(self, group) for group in GROUPS},
+            **{group: getattr(self, group) for group in groups_of(OmniposeADConfig)},
         )
 
 
@@ -96,7 +95,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
         else:
             field = field_method(self.program).train(views, self.context, unfinished)
         gallery = retrieval_method(self.program).build(views, field.render, self.context)
-        self.model = ReferenceModel(self.program, views.intrinsics, self.context.device, field, gallery)
+        self.model = ReferenceModel(self.program, views.intrinsics, self.context, field, gallery)
 
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """Compare an image with the reference at its pose; random choices are seeded by the image."""
@@ -131,7 +130,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
         with as_checkpoint(folder / GALLERY_FILE):
             gallery = load_gallery(folder / GALLERY_FILE, self.program.retrieval, self.context)
         self.comparison = score_method(self.program).make(self.context)
-        self.model = ReferenceModel(self.program, self.intrinsics, self.context.device, field, gallery)
+        self.model = ReferenceModel(self.program, self.intrinsics, self.context, field, gallery)
 
     def load_field(self, folder: Path) -> Field:
         """Load the field in a model folder."""
@@ -148,6 +147,6 @@ class OmniposeADPaper(OmniposeAD):
     def preset(cls, fast: bool) -> OmniposeADConfig:
         """Return the paper's settings, or those that take minutes on two cores."""
         paper = read_config(PAPER)
-        settings = OmniposeADConfig(**{group: getattr(paper, group) for group in GROUPS})
+        settings = OmniposeADConfig(**{group: getattr(paper, group) for group in groups_of(OmniposeADConfig)})
         more: dict[str, Any] = FAST_PAPER if fast else {}
         return build(OmniposeADConfig, {**values_of(settings), **more})

@@ -33,6 +33,6 @@ def plain_mask(image: np.ndarray, background: str, tolerance: int) -> np.ndarray
 
 
 def _regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number the connected regions of a uint8 mask: labels (height, width), from 1, and their areas in pixels."""
+    """Return the connected regions of a uint8 mask: labels (height, width), from 1, and their areas in pixels."""
     _, regions, figures, _ = cv2.connectedComponentsWithStats(mask)
     return regions, figures[1:, cv2.CC_STAT_AREA]

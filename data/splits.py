@@ -19,12 +19,12 @@ LIGHT_LEVELS = 256  # light quanta that a value of 1 stands for in poisson: an 8
 
 
 def select_views(views: Views, config: RobustnessConfig, seed: int) -> Views:
-    """The training views of a study; ``views`` itself where it takes all of them."""
+    """Select the training views of a study; ``views`` itself where it takes all of them."""
     return views if config.view_split == "all" else views.subset(chosen_views(views.camera_to_world, config, seed))
 
 
 def chosen_views(camera_to_world: Tensor, config: RobustnessConfig, seed: int) -> list[int]:
-    """The training views of a study.
+    """Choose the training views of a study.
 
     Args:
         camera_to_world: (views, 4, 4) poses of all training views.
@@ -56,20 +56,20 @@ def chosen_views(camera_to_world: Tensor, config: RobustnessConfig, seed: int) -
 
 
 def viewing_directions(camera_to_world: Tensor) -> Tensor:
-    """Unit vectors from the point that all cameras look at to the cameras: (views, 3) float64."""
+    """Return unit vectors from the point that all cameras look at to the cameras: (views, 3) float64."""
     poses = camera_to_world.double()
     return torch.nn.functional.normalize(poses[:, :3, 3] - common_point(poses), dim=1)
 
 
 def without_pole_rings(camera_to_world: Tensor) -> list[int]:
-    """The views that are not within ``RING_STEP`` of the highest or the lowest camera's elevation (z is up)."""
+    """Return the views that are not within ``RING_STEP`` of the highest or the lowest camera's elevation (z is up)."""
     elevations = torch.rad2deg(torch.asin(viewing_directions(camera_to_world)[:, 2].clamp(-1.0, 1.0)))  # (views,)
     inner = (elevations < elevations.max() - RING_STEP) & (elevations > elevations.min() + RING_STEP)
     return torch.nonzero(inner)[:, 0].tolist()
 
 
 def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Tensor:
-    """A query as a study shows it: first with another brightness, then with noise, as iNeRF's code does it.
+    """Disturb a query as a study asks: first its brightness, then noise, in the order of iNeRF's code.
 
     iNeRF's own code divides an image of changed brightness by 255 twice, which leaves it all but black; this does not.
 
@@ -87,7 +87,7 @@ def disturb(query: Tensor, name: str, config: RobustnessConfig, seed: int) -> Te
 
 
 def add_noise(image: Tensor, config: RobustnessConfig, random: torch.Generator) -> Tensor:
-    """RGB (..., 3) in [0, 1] with noise, held to [0, 1]; the models are those of ``skimage.util.random_noise``."""
+    """Add noise to RGB (..., 3) in [0, 1], clamped to [0, 1]; the models are those of ``skimage.util.random_noise``."""
     values = image.cpu()
     if config.noise == "gaussian":
         values = values + config.sigma * torch.randn(values.shape, generator=random)

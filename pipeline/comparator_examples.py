@@ -39,7 +39,7 @@ def examples_of(folder: Path, config: Config, progress: Progress) -> list[Traini
     context = run_context(config)
     field = field_method(config).train(train, context, None)
     gallery = retrieval_method(config).build(train, field.render, context)
-    model = ReferenceModel(config, views.intrinsics, context.device, field, gallery)
+    model = ReferenceModel(config, views.intrinsics, context, field, gallery)
     images: list[tuple[str, Tensor, Tensor | None]] = [
         (f"view {index}", held_out.image(index), None) for index in range(len(held_out))
     ]

@@ -171,8 +171,10 @@ class ConfigParser(Parser):
         """Open the default files, then those of every ``--config``; configargparse itself takes one only."""
         given = []
         for word, following in zip(command_line_args, [*command_line_args[1:], ""]):
-            if word == "--config" or word.startswith("--config="):
-                given.append(following if word == "--config" else word.removeprefix("--config="))
+            if word == "--config" and following:  # a missing file name is left to argparse
+                given.append(following)
+            elif word.startswith("--config="):
+                given.append(word.removeprefix("--config="))
         return [(_open(path), str(path)) for path in [*self._default_config_files, *given]]
 
 

@@ -60,7 +60,7 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
 
 
 def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:
-    """The JSON line of a photo."""
+    """Return the JSON line of a photo."""
     return {
         "photo": str(path),
         "object_name": model.config.object_name,

@@ -29,6 +29,7 @@ from utils.errors import InputError
 from utils.exposure import match_exposure, match_renderer, undo_disturbance
 from utils.progress import Stopwatch
 from utils.rendering import Field, Rendering
+from utils.run_context import RunContext
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,14 @@ class ReferenceModel:
 
     config: Config
     intrinsics: Intrinsics  # of the working images
-    device: torch.device
+    context: RunContext
     field: Field
     gallery: Gallery
+
+    @property
+    def device(self) -> torch.device:
+        """Where field and gallery are."""
+        return self.context.device
 
     def locate(self, query: Tensor, name: str, clock: Stopwatch | None = None) -> Refinement:
         """Find the pose of a query: retrieve coarse poses, then refine them.
@@ -77,7 +83,7 @@ class ReferenceModel:
         with clock.stage("refine"):
             renderer = match_renderer(self.field, query, self.config.background_rgb)
             method = refinement_method(self.config)
-            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, run_context(self.config))
+            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
         if self.config.inerf.save_video:
             path = self.config.result_dir / name / "video.gif"
             write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
@@ -220,4 +226,4 @@ def load_model(config: Config) -> Model:
         gallery = load_gallery(paths["gallery"], config.retrieval, context)
     with as_checkpoint(paths["calibration"]):
         scorer = load_scorer(paths["calibration"], config.score, context)
-    return Model(config, record.camera(), context.device, trained_field, gallery, scorer, record)
+    return Model(config, record.camera(), context, trained_field, gallery, scorer, record)

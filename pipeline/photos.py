@@ -82,9 +82,8 @@ class PhotoReader:
         config, camera, lens = self.config, self.intrinsics, self.lens
         if lens is None or (image.shape[1], image.shape[0]) != (lens.width, lens.height):
             return self._checked(torch.from_numpy(prepare(image, config.image_size, config.background_rgb)[0]), name)
-        finer = 2 * max(
-            camera.width, camera.height
-        )  # so that nothing blurs, and large photos are not undistorted whole
+        # Twice as fine as the views, so that nothing blurs, and large photos are not undistorted whole.
+        finer = 2 * max(camera.width, camera.height)
         colour = (prepare(image, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
         fill = round(255 * config.background_rgb[0])
         seen = rectify(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)
@@ -101,7 +100,7 @@ class PhotoReader:
 
 
 def _as_mask(mask: np.ndarray) -> np.ndarray:
-    """A mask (height, width) as uint8, 255 = object."""
+    """Return a mask (height, width) as uint8, 255 = object."""
     if mask.ndim != 2 or mask.dtype not in (np.uint8, np.bool_):
         raise InputError(
             f"A mask must be (height, width) of uint8 or bool, found {mask.shape} of {mask.dtype}; convert it."
@@ -110,7 +109,7 @@ def _as_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def find_photos(places: list[Path]) -> dict[str, Path]:
-    """Find photos, each by a name of its own: a file's stem, or a folder's name and the path in it.
+    """Find photos, each with a unique name: a file's stem, or a folder's name and the path in it.
 
     Args:
         places: files, and folders that are searched with all folders in them.

@@ -31,7 +31,7 @@ STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "cali
 
 @dataclass
 class TrainingRecord:
-    """What stands in ``training.json``."""
+    """The content of ``training.json``."""
 
     steps: dict[str, str] = field(default_factory=dict)  # fingerprint of each step that is done
     data: str = ""  # hash of poses and views
@@ -45,7 +45,7 @@ class TrainingRecord:
 
     @staticmethod
     def read(folder: Path) -> TrainingRecord:
-        """The record of a checkpoint folder; an empty one where nothing is done yet."""
+        """Read the record of a checkpoint folder; an empty one where nothing is done yet."""
         path = folder / FILE
         if not path.is_file():
             return TrainingRecord()
@@ -57,21 +57,21 @@ class TrainingRecord:
             ) from None
 
     def write(self, folder: Path) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record atomically."""
         write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
 
     def camera(self) -> Intrinsics:
-        """The camera of the views."""
+        """Return the camera of the views."""
         numbers = self.intrinsics
         return Intrinsics(int(numbers["width"]), int(numbers["height"]), *list(numbers.values())[2:])
 
     def done(self, step: str, fingerprint: str, folder: Path) -> bool:
-        """Whether a step's file is there and was made with this fingerprint."""
+        """Return whether a step's file is there and was made with this fingerprint."""
         return self.steps.get(step) == fingerprint and (folder / STEP_FILES[step]).is_file()
 
 
 def step_fingerprints(config: Config, data: str) -> dict[str, str]:
-    """For each step a hash of all that its result depends on.
+    """Return for each step a hash of all that its result depends on.
 
     Args:
         config: the settings.
@@ -102,12 +102,12 @@ def step_settings(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def hash_of(content: Any) -> str:
-    """A hash of anything that JSON can write."""
+    """Hash anything that JSON can write."""
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def check_trained(config: Config, trained: Config, record: TrainingRecord) -> None:
-    """An InputError where training is not finished, or where a setting is not what the object was trained with."""
+    """Raise an InputError where training is not finished, or was done with other settings."""
     if record.steps != step_fingerprints(trained, record.data):
         raise InputError(
             f"The training of {config.object_name} in {config.checkpoint_dir} is not finished, or of another version "

@@ -29,8 +29,8 @@ from utils.progress import Progress
 from utils.text import format_decimal
 
 COLUMNS = ("image_auroc", "pixel_auroc", "aupro", "image_f1", "fpr")
-format_metric = partial(format_decimal, places=4, missing="-")
 MEANS = ("image_auroc", "pixel_auroc", "aupro")
+format_metric = partial(format_decimal, places=4, missing="-")
 
 
 def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
@@ -86,7 +86,7 @@ def run_queries(
 
 
 def as_result(detection: Detection) -> QueryResult:
-    """The part of a detection that is recorded as numbers."""
+    """Return the part of a detection that is recorded as numbers."""
     return QueryResult(
         name=detection.name,
         anomaly_score=detection.anomaly_score,
@@ -101,7 +101,7 @@ def as_result(detection: Detection) -> QueryResult:
 
 
 def rescored(now: QueryResult, before: QueryResult) -> QueryResult:
-    """A result at the pose of an earlier one, with the seconds and confidence of that one's search."""
+    """Add to a result at a known pose the seconds and the confidence of the pose's search."""
     stages = {**before.stage_seconds, **now.stage_seconds}
     return replace(now, stage_seconds=stages, seconds=sum(stages.values()), pose_confidence=before.pose_confidence)
 

@@ -24,11 +24,12 @@ from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
 from retrieval.galleries import load_gallery
 from scoring.scorers import Scorer, calibrate, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
-from utils.device import environment, pick_device
+from utils.device import environment
 from utils.errors import InputError
 from utils.exposure import match_exposure
-from utils.progress import Progress, Stopwatch
+from utils.progress import Stopwatch
 from utils.rendering import Field
+from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 
 MIN_VIEWS = 8
@@ -53,8 +54,8 @@ class TrainingRun:
     transforms: TransformsFile  # of the object, read once
     record: TrainingRecord
     fingerprints: dict[str, str]  # of each step: what its result depends on
+    context: RunContext
     clock: Stopwatch
-    progress: Progress
 
     @property
     def folder(self) -> Path:
@@ -96,12 +97,12 @@ def train_object(config: Config) -> Model:
         FileNotFoundError, InputError: for data or settings that cannot be trained with.
     """
     config = replace(config, inerf=replace(config.inerf, save_video=False))  # videos are of queries
-    progress, folder = Progress(config.quiet), config.checkpoint_dir
+    folder, context = config.checkpoint_dir, run_context(config)
     data = views_fingerprint(find_object(config.object_dir))
     prints = step_fingerprints(config, data)
     record = TrainingRecord() if config.overwrite else TrainingRecord.read(folder)
     if all(record.done(step, prints[step], folder) for step in prints):
-        progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
+        context.progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
         return load_model(config)
     obtain_weights(config)  # missing weights are reported now, not after hours
     transforms = TransformsFile.read(config.object_dir)
@@ -109,8 +110,8 @@ def train_object(config: Config) -> Model:
     ensure_writable(folder)
     record.data = data
     write_text(folder / "config.txt", config_text(config))
-    model = run_steps(TrainingRun(config, transforms, record, prints, Stopwatch(pick_device(config.device)), progress))
-    record.environment = environment(pick_device(config.device))
+    model = run_steps(TrainingRun(config, transforms, record, prints, context, Stopwatch(context.device)))
+    record.environment = environment(context.device)
     record.write(folder)
     return model
 
@@ -124,8 +125,8 @@ def warn_of_data(transforms: TransformsFile) -> None:
 
 
 def run_steps(run: TrainingRun) -> Model:
-    """Views → field → gallery → calibration; each step is recorded as soon as it is done."""
-    config, record, context = run.config, run.record, run_context(run.config)
+    """Go from views to field, gallery and calibration; each step is recorded as soon as it is done."""
+    config, record, context = run.config, run.record, run.context
     views = read_views(run.transforms, config.image_size, config.background_rgb)
     check_count(len(views), config)
     views = select_views(views, config.robustness, config.seed)
@@ -147,14 +148,14 @@ def run_steps(run: TrainingRun) -> Model:
         make=lambda: retrieval_method(config).build(train, field.render, context),
         load=lambda path: load_gallery(path, config.retrieval, context),
     )
-    reference = ReferenceModel(config, views.intrinsics, context.device, field, gallery)
+    reference = ReferenceModel(config, views.intrinsics, context, field, gallery)
     scorer = run.step(
         "calibration",
         "calibrate",
-        make=lambda: calibrated(held_out, reference, run.progress),
+        make=lambda: calibrated(held_out, reference),
         load=lambda path: load_scorer(path, config.score, context),
     )
-    return Model(config, views.intrinsics, context.device, field, gallery, scorer, record)
+    return Model(config, views.intrinsics, context, field, gallery, scorer, record)
 
 
 def check_count(views: int, config: Config) -> None:
@@ -172,15 +173,15 @@ def train_field(views: Views, run: TrainingRun) -> Field:
     for stale in run.folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or run.config.overwrite:
             stale.unlink()
-    field = field_method(run.config).train(views, run_context(run.config), unfinished)
+    field = field_method(run.config).train(views, run.context, unfinished)
     unfinished.unlink(missing_ok=True)
     return field
 
 
-def calibrated(held_out: Views, model: ReferenceModel, progress: Progress) -> Scorer:
+def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
     """Learn how good images differ from their references, at poses that are searched as for a query."""
     pairs = []
-    for index in progress.track(range(len(held_out)), "calibrate"):
+    for index in model.context.progress.track(range(len(held_out)), "calibrate"):
         query = model.condition(held_out.image(index))
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
@@ -190,7 +191,7 @@ def calibrated(held_out: Views, model: ReferenceModel, progress: Progress) -> Sc
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
             f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
         )
-    comparison = score_method(model.config).make(run_context(model.config))
+    comparison = score_method(model.config).make(model.context)
     return calibrate(pairs, comparison, model.config.score.false_positive_rate)
 
 

@@ -109,6 +109,13 @@ def test_wrong_lines_name_key_and_remedy(tmp_path: Path, line: str, said: str) -
         read("--config", str(path))
 
 
+def test_a_missing_config_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected one argument"):
+        read("--seed", "3", "--config")
+    with pytest.raises(InputError, match=r"none\.txt cannot be read"):
+        read("--config", str(tmp_path / "none.txt"))
+
+
 def test_no_abbreviations_and_nearest_option() -> None:
     with pytest.raises(InputError, match=r"Unknown option '--image_siz'.*--image_size"):
         read("--image_siz", "3")

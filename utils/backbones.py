@@ -17,7 +17,7 @@ _PAPER_EPSILON = 1e-3  # of batch normalisation
 
 
 def imagenet_normalised(images: Tensor) -> Tensor:
-    """RGB images (N, height, width, 3) in [0, 1] as ImageNet's networks want them: (N, 3, height, width)."""
+    """Normalise RGB images (N, height, width, 3) in [0, 1] for ImageNet's networks: (N, 3, height, width)."""
     mean, std = images.new_tensor(IMAGENET_MEAN), images.new_tensor(IMAGENET_STD)
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
@@ -33,7 +33,7 @@ class Levels(nn.Module):
             self.features = whole(weights=None).features[: _STAGES[-1] + 1]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, height, width), ``imagenet_normalised`` → 4 levels of 24, 32, 56, 160 channels, strides 2 to 16."""
+        """Map normalised images (N, 3, height, width) to 4 levels of 24, 32, 56, 160 channels, strides 2 to 16."""
         levels = []
         for stage, layers in enumerate(self.features):
             images = layers(images)
@@ -43,7 +43,7 @@ class Levels(nn.Module):
 
 
 def efficientnet_b4(weights: Weights) -> nn.Module:
-    """EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block: images to the levels that the paper compares.
+    """Make EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block, whose levels the paper compares.
 
     ``weights.efficientnet`` says whose: the paper's code has TensorFlow's padding and epsilon, torchvision its own;
     each file of weights was trained with its own.
@@ -56,7 +56,7 @@ def efficientnet_b4(weights: Weights) -> nn.Module:
 
 
 def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:
-    """ResNet-50 (arXiv:1512.03385) without its last layer: (N, 3, height, width) → (N, 2048).
+    """Make ResNet-50 (arXiv:1512.03385) without its last layer: (N, 3, height, width) → (N, 2048).
 
     Args:
         name: of the registered weights: "resnet50", "resnet50_v2" or "resnet50_retrieval".
@@ -70,7 +70,7 @@ def resnet50(weights: Weights, name: str = "resnet50") -> nn.Module:
 
 
 def _pad_like_tensorflow(network: nn.Module) -> None:
-    """Padding and epsilon of the paper's network.
+    """Set padding and epsilon as the paper's network has them.
 
     Its padding was worked out once, for images of 380 pixels: there 3 x 3 convolutions of stride 2 meet even sizes,
     and pad right and below only. All others pad evenly, as torchvision's do.
@@ -84,7 +84,7 @@ def _pad_like_tensorflow(network: nn.Module) -> None:
 
 
 def _from_paper(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The paper's tensors under torchvision's names; those of later stages and of the head are left out."""
+    """Rename the paper's tensors to torchvision's names; those of later stages and of the head are left out."""
     places = [(stage + 1, block) for stage, repeats in enumerate(_REPEATS) for block in range(repeats)]
     stem = {"_conv_stem.": "features.0.0.", "_bn0.": "features.0.1."}
     renamed = {}
@@ -100,7 +100,7 @@ def _from_paper(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _part(part: str, stage: int) -> str:
-    """Where torchvision keeps a part of a block; the first stage's blocks do not expand."""
+    """Return where torchvision keeps a part of a block; the first stage's blocks do not expand."""
     first = 0 if stage == 1 else 1
     return {
         "_expand_conv": "0.0",

@@ -15,13 +15,14 @@ from baselines.registry import make_method
 from bench.ablation import ablation_runs
 from bench.config import BenchmarkConfig
 from bench.execute import execute
-from bench.omniposead import GROUPS, PAPER, OmniposeADPaper
+from bench.omniposead import PAPER, OmniposeADConfig, OmniposeADPaper
 from bench.runs import Run
 from data.mad import load_views
 from evaluation.results import anomaly_map_path, read_results
 from pipeline.config import Config, read_config
 from tests.world import write_world
 from utils.camera import Intrinsics
+from utils.config import groups_of
 from utils.errors import InputError
 from utils.images import read_map
 from utils.run_context import RunContext
@@ -78,7 +79,7 @@ def test_the_benchmark_finds_what_the_two_scripts_find(world: Path, tmp_path: Pa
 
 def test_the_papers_presets() -> None:
     paper, fast = OmniposeADPaper.preset(False), OmniposeADPaper.preset(True)
-    assert all(getattr(paper, group) == getattr(read_config(PAPER), group) for group in GROUPS)
+    assert all(getattr(paper, group) == getattr(read_config(PAPER), group) for group in groups_of(OmniposeADConfig))
     assert (fast.field.method, fast.refine.method, fast.nerf.N_iters) == ("mlp", "adam", 600)
     assert paper.nerf.near == fast.nerf.near == 2.0 and paper.nerf != Config().nerf
     assert make_method("OmniposeAD-paper", RunContext(CPU), overrides={"near": 1.0}).config.nerf.near == 1.0
