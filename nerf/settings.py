@@ -15,13 +15,14 @@ class FieldConfig:
 
     method: str = choice(FIELDS.names)  # voxels that start from the visual hull, or the paper's NeRF (mlp)
     resolution: int = 192  # voxels along the longest side of the object at the finest level
-    levels: int = 3  # levels, from coarse to fine; each halves the voxels' side
-    steps: int = 1200  # optimiser steps in all; later levels get more of them
-    rays_per_step: int = 16384  # pixels in one optimiser step
+    levels: int = 4  # levels, from coarse to fine; each halves the voxels' side
+    steps: int = 1600  # optimiser steps in all; later levels get more of them
+    rays_per_step: int = 4096  # pixels in one optimiser step
     density_lr: float = 1.0  # Adam's learning rate for raw densities at the start of a level
     colour_lr: float = 0.1  # Adam's learning rate for colours at the start of a level
     lr_decay: float = 0.1  # learning rates at the end of a level, as a fraction of those at its start
     density_smoothing: float = 0.03  # pull of a raw density to its neighbours' mean a step, at the start of a level
+    spread: float = 0.001  # weight of the rays' spread in depth, in voxels (mip-NeRF 360's distortion loss)
     hull_min_view_share: float = (
         0.95  # share of the views in whose silhouette a point must lie to belong to the visual hull
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.geometry import common_point
+from utils.hull_kernels import count_votes
 from utils.views import Views
 
 MIN_FRAMED_SHARE = 1 / 3  # share of the views that must frame a point, or it is outside the hull
@@ -88,14 +89,10 @@ def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intri
         masks: (views, height, width) bool.
         cameras: (views, 4, 4) camera_to_world.
     """
-    points_world = points_world.T.contiguous().T
-    inside = torch.zeros(len(points_world))
-    seen = torch.zeros(len(points_world))
-    for mask, camera in zip(torch.from_numpy(masks), cameras):
-        framed, flat = framed_pixels(points_world, camera, intrinsics)
-        seen += framed
-        inside += framed & mask.reshape(-1).index_select(0, flat)
-    return vote_share(inside, seen, len(masks))
+    lens = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
+    poses = cameras.float().contiguous().numpy()
+    inside, framed = count_votes(points_world.float().contiguous().numpy(), np.ascontiguousarray(masks), poses, lens)
+    return vote_share(torch.from_numpy(inside), torch.from_numpy(framed), len(masks))
 
 
 def lattice(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, float, tuple[int, int, int]]:

@@ -11,24 +11,33 @@ ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def adam_step(table, gradient, mean, square, rates, correction):
+def adam_step(table, gradient, touched, counts, moments, rates, correction, peak, mark):
     """Take a step of Adam (arXiv:1412.6980), decays .9 and .99, on what has a gradient; sum and clear ``gradient``.
 
-    Vertices that no ray has touched keep their moments. ``rates`` (4,): learning rates of raw density and RGB.
-    ``correction`` (2,): the bias corrections of both moments.
+    Vertices that no ray has touched keep their moments. ``gradient``, ``touched``, ``counts``: see
+    ``accumulate_gradient``; a row that several chunks list is done with the first of them. ``rates`` (4,): learning
+    rates of raw density and RGB. ``correction`` (2,): the bias corrections of both moments. With ``mark``, ``peak``
+    (vertices,) keeps the largest compositing weight beside each vertex.
     """
-    chunks, vertices, columns = gradient.shape
-    for v in prange(vertices):
-        for c in range(columns):
-            total = ZERO
-            for chunk in range(chunks):
-                total += gradient[chunk, v, c]
-                gradient[chunk, v, c] = ZERO
-            if total != ZERO:
-                mean[v, c] = np.float32(0.9) * mean[v, c] + np.float32(0.1) * total
-                square[v, c] = np.float32(0.99) * square[v, c] + np.float32(0.01) * total * total
-                size = math.sqrt(square[v, c] / correction[1]) + np.float32(1e-12)
-                table[v, c] -= rates[c] * (mean[v, c] / correction[0]) / size
+    chunks, (mean, square) = len(gradient), moments
+    for chunk in range(chunks):
+        for number in prange(counts[chunk]):
+            v = touched[chunk, number]
+            if gradient[chunk, v, 4] > ZERO:
+                for c in range(4):
+                    total = ZERO
+                    for other in range(chunks):
+                        total += gradient[other, v, c]
+                        gradient[other, v, c] = ZERO
+                    if total != ZERO:
+                        mean[v, c] = np.float32(0.9) * mean[v, c] + np.float32(0.1) * total
+                        square[v, c] = np.float32(0.99) * square[v, c] + np.float32(0.01) * total * total
+                        size = math.sqrt(square[v, c] / correction[1]) + np.float32(1e-12)
+                        table[v, c] -= rates[c] * (mean[v, c] / correction[0]) / size
+                for other in range(chunks):
+                    if mark:
+                        peak[v] = max(peak[v], gradient[other, v, 4])
+                    gradient[other, v, 4] = ZERO
 
 
 @njit(parallel=True, fastmath=True, cache=True)

@@ -89,13 +89,17 @@ class VoxelField:
         return next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)
 
     @cached_property
+    def _march_arrays(self) -> tuple[np.ndarray | np.float32, ...]:
+        return self.grid.arrays(self.table.numpy())
+
+    @cached_property
     def _torch_grid(self) -> TorchGrid:
         return TorchGrid.of(self.grid, self.table.device)
 
     def _visible_compiled(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
         """Return ray and distance (samples,) of the samples that rays (rays, 3) see."""
         distances = np.empty((len(directions), MAX_SAMPLES), np.float32)
-        counts = visible_samples(origins.numpy(), directions.numpy(), self.grid.arrays(self.table.numpy()), distances)
+        counts = visible_samples(origins.numpy(), directions.numpy(), self._march_arrays, distances)
         ray, number = np.nonzero(np.arange(MAX_SAMPLES) < counts[:, None])
         return torch.from_numpy(ray), torch.from_numpy(distances[ray, number])
 
@@ -124,7 +128,7 @@ class VoxelField:
         window = np.empty((bottom - top, right - left, 5), np.float32)
         render_window(
             pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top),
-            self.grid.arrays(self.table.numpy()), np.array(self.background, np.float32), np.float32(CONTRAST), window,
+            self._march_arrays, np.array(self.background, np.float32), np.float32(CONTRAST), window,
         )  # fmt: skip
         values = torch.from_numpy(window)
         return values[..., :3], values[..., 3], values[..., 4]

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
+
+from nerf.voxel.grid_kernels import find_solid_cells, interpolate_table
 
 BLOCK = 4  # cells along a side of the blocks by which empty space is skipped
 STEP = 0.5  # distance between samples, in voxels
@@ -20,7 +23,6 @@ class VoxelGrid:
     origin: np.ndarray  # (3,) float32, world position of vertex (0, 0, 0)
     voxel: float  # side of a cell, scene units
     index: np.ndarray  # (nx, ny, nz) int32: a vertex's row in the parameter table, -1 where it has none
-    blocks: np.ndarray  # bool, one per BLOCK^3 cells: whether any of them is active
 
     @property
     def step(self) -> float:
@@ -32,13 +34,20 @@ class VoxelGrid:
         """Number of vertices with parameters."""
         return int(self.index.max()) + 1
 
-    def arrays(self, table: np.ndarray) -> tuple[np.ndarray | np.float32, ...]:
-        """Return origin, voxel, step, index, blocks and ``table``, the tuple that the compiled loops take.
+    def arrays(self, table: np.ndarray, active: np.ndarray | None = None) -> tuple[np.ndarray | np.float32, ...]:
+        """Return origin, voxel, step, index, solid cells, gaps and ``table``, the tuple that the compiled loops take.
+
+        Solid cells hold enough density to be seen; see ``block_gaps`` for how rays pass between them.
 
         Args:
             table: (vertices, 4) float32, raw density and RGB of each vertex.
+            active: ``active_cells()``, where the caller has it already.
         """
-        return self.origin, np.float32(self.voxel), np.float32(self.step), self.index, self.blocks, table
+        active = self.active_cells() if active is None else active
+        solid, occupied = np.empty(active.shape, bool), np.empty(block_counts(active.shape), bool)
+        find_solid_cells(self.index, active, table, solid, occupied)
+        scalars = (np.float32(self.voxel), np.float32(self.step))
+        return self.origin, *scalars, self.index, solid, block_gaps(occupied), table
 
     def active_cells(self) -> np.ndarray:
         """Return a mask (nx - 1, ny - 1, nz - 1) of the cells whose eight corners all have parameters."""
@@ -86,11 +95,29 @@ def make_grid(origin: np.ndarray, voxel: float, cells: np.ndarray) -> VoxelGrid:
         corners[tuple(slice(c, count + c) for c, count in zip(corner, cells.shape))] |= cells
     index = np.full(corners.shape, -1, np.int32)
     index[corners] = np.arange(int(corners.sum()), dtype=np.int32)
-    counts = [-(-count // BLOCK) for count in corners.shape]
+    return VoxelGrid(np.asarray(origin, np.float32), float(voxel), index)
+
+
+def block_counts(cells: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how many blocks of BLOCK^3 cells cover a lattice of ``cells``, with room for one more cell an axis."""
+    return tuple(-(-(count + 1) // BLOCK) for count in cells)
+
+
+def occupied_blocks(cells: np.ndarray) -> np.ndarray:
+    """Return which blocks hold any of ``cells`` (bool)."""
+    counts = block_counts(cells.shape)
     padded = np.zeros([BLOCK * count for count in counts], bool)
     padded[tuple(slice(0, count) for count in cells.shape)] = cells
-    blocks = padded.reshape(counts[0], BLOCK, counts[1], BLOCK, counts[2], BLOCK).any(axis=(1, 3, 5))
-    return VoxelGrid(np.asarray(origin, np.float32), float(voxel), index, np.asarray(blocks))
+    return np.asarray(padded.reshape(counts[0], BLOCK, counts[1], BLOCK, counts[2], BLOCK).any(axis=(1, 3, 5)))
+
+
+def block_gaps(occupied: np.ndarray) -> np.ndarray:
+    """Return the distance of each block to the nearest ``occupied`` one: uint8, in blocks.
+
+    Along whichever axis it is largest; 0 where the block itself is occupied, so that a ray may leave all blocks that
+    are nearer than this at once.
+    """
+    return np.minimum(distance_transform_cdt(~occupied, metric="chessboard"), 255).astype(np.uint8)
 
 
 def refine_grid(grid: VoxelGrid, keep: np.ndarray, resolution_ratio: float) -> tuple[VoxelGrid, np.ndarray]:
@@ -117,11 +144,6 @@ def interpolate(grid: VoxelGrid, table: np.ndarray, positions: np.ndarray, outsi
 
     Corners without parameters count as ``outside`` (columns,).
     """
-    base = np.clip(np.floor(positions).astype(int), 0, np.array(grid.index.shape) - 2)
-    fraction = (positions - base).astype(np.float32)
-    values = np.zeros((len(positions), table.shape[1]), np.float32)
-    extended = np.concatenate([table, outside[None].astype(np.float32)])  # row -1
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.prod(np.where(corner, fraction, 1 - fraction), axis=1)
-        values += weight[:, None] * extended[grid.index[tuple((base + corner).T)]]
+    values = np.empty((len(positions), table.shape[1]), np.float32)
+    interpolate_table(grid.index, table, positions.astype(np.float32), outside.astype(np.float32), values)
     return values

@@ -1,7 +1,8 @@
 """Compiled ray marching on the CPU: rendering and the gradient of training. The torch twin is ``torch_march.py``.
 
-A ray takes samples at equal steps inside active cells and ends where less than ``MIN_TRANSMITTANCE`` of the light is
-left, which its last sample takes. Symbols and formulas: ``nerf/voxel/__init__.py`` and ``nerf/compositing.py``.
+A ray takes samples at equal steps inside solid cells and ends where less than ``MIN_TRANSMITTANCE`` of the light is
+left, which its last sample takes. Symbols and formulas: ``nerf/voxel/__init__.py`` and ``nerf/compositing.py``. Samples
+lie half a voxel apart, hence a sample passes exp(-softplus(raw) / 2) = 1 / sqrt(1 + exp(raw)) of the light.
 All numbers are float32 and every constant is typed: one float64 among them halves the speed. Functions that call each
 other stay in this file, because numba's cache does not notice changes in the files of callees.
 """
@@ -15,7 +16,8 @@ from numba import njit, prange
 
 MAX_SAMPLES = 128  # samples of a ray
 MIN_TRANSMITTANCE = np.float32(0.005)  # transmittance below which a ray ends
-MIN_OPTICAL_DEPTH = np.float32(1e-3)  # optical depth below which a sample is skipped
+EMPTY_RAW_DENSITY = np.float32(-4)  # up to it, a sample absorbs less than a hundredth of the light, and is skipped
+GRADIENT_COLUMNS = 8  # raw density, RGB, the largest compositing weight, and padding to half a cache line
 ZERO, HALF, ONE, FAR = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e9)
 EDGE = np.float32(1e-4)  # rays stay inside the grid's box by this much, in voxels
 
@@ -24,18 +26,12 @@ EDGE = np.float32(1e-4)  # rays stay inside the grid's box by this much, in voxe
 def new_samples(count):
     """Return buffers for ``count`` samples of one ray or more.
 
-    rows (count, 8) int32: table rows of the corners of each sample's cell; trilinear (count, 8): their weights;
-    values (count, 4): raw density, RGB; shares (count, 3): distance, opacity, compositing weight.
+    rows (count, 4) int32: table rows of the corners of each sample's cell with the lower k, each followed by the one
+    with the upper k; places (count, 3): position within the cell; values (count, 4): share of the light that passes,
+    RGB; shares (count, 2): distance, compositing weight.
     """
-    rows, trilinear = np.empty((count, 8), np.int32), np.empty((count, 8), np.float32)
-    return rows, trilinear, np.empty((count, 4), np.float32), np.empty((count, 3), np.float32)
-
-
-@njit(fastmath=True, inline="always")
-def softplus(raw):
-    if raw > np.float32(15):
-        return raw
-    return math.log(ONE + math.exp(raw))
+    rows, places = np.empty((count, 4), np.int32), np.empty((count, 3), np.float32)
+    return rows, places, np.empty((count, 4), np.float32), np.empty((count, 2), np.float32)
 
 
 @njit(fastmath=True, inline="always")
@@ -67,50 +63,38 @@ def clip_to_slab(start, direction, cells, near, far):
 
 
 @njit(fastmath=True, inline="always")
-def block_exit(position, direction, cell):
-    """Return the distance at which a ray leaves, along one axis, the block of 4 cells that holds ``cell``."""
+def block_exit(position, direction, cell, gap):
+    """Return the distance at which a ray leaves, along one axis, the blocks nearer than ``gap`` to that of ``cell``."""
     if direction > ZERO:
-        return (np.float32(((cell >> 2) + 1) * 4) - position) / direction
+        return (np.float32(((cell >> 2) + gap) * 4) - position) / direction
     if direction < ZERO:
-        return (np.float32((cell >> 2) * 4) - position) / direction
+        return (np.float32(((cell >> 2) - gap + 1) * 4) - position) / direction
     return FAR
 
 
 @njit(fastmath=True, inline="always")
-def corner_rows(index, i, j, k):
-    """Return the table rows of the eight corners of cell (i, j, k)."""
+def interpolate_column(table, rows, shares, heights, column):
+    """Interpolate a column of ``table`` between the corners of a cell.
+
+    ``shares`` (4,): weights along i and j of the corners in ``rows``; ``heights`` (2,): weights along k.
+    """
+    low, high = heights
     return (
-        index[i, j, k], index[i, j, k + 1], index[i, j + 1, k], index[i, j + 1, k + 1],
-        index[i + 1, j, k], index[i + 1, j, k + 1], index[i + 1, j + 1, k], index[i + 1, j + 1, k + 1],
-    )  # fmt: skip
-
-
-@njit(fastmath=True, inline="always")
-def trilinear_weights(x, y, z):
-    """Return the corners' weights at a position within the cell."""
-    u, v, w = ONE - x, ONE - y, ONE - z
-    return u * v * w, u * v * z, u * y * w, u * y * z, x * v * w, x * v * z, x * y * w, x * y * z
-
-
-@njit(fastmath=True, inline="always")
-def interpolate_column(table, rows, weights, column):
-    """Return the weighted sum of a column of ``table`` over the corners."""
-    return (
-        weights[0] * table[rows[0], column] + weights[1] * table[rows[1], column]
-        + weights[2] * table[rows[2], column] + weights[3] * table[rows[3], column]
-        + weights[4] * table[rows[4], column] + weights[5] * table[rows[5], column]
-        + weights[6] * table[rows[6], column] + weights[7] * table[rows[7], column]
-    )  # fmt: skip
+        shares[0] * (low * table[rows[0], column] + high * table[rows[0] + 1, column])
+        + shares[1] * (low * table[rows[1], column] + high * table[rows[1] + 1, column])
+        + shares[2] * (low * table[rows[2], column] + high * table[rows[2] + 1, column])
+        + shares[3] * (low * table[rows[3], column] + high * table[rows[3] + 1, column])
+    )
 
 
 @njit(fastmath=True, cache=True)
 def march_ray(camera, direction, offset, grid, samples, first):
-    """Take a ray's samples, written to ``samples`` from row ``first`` on; return how many.
+    """Take a ray's samples, written to ``samples`` from row ``first`` on; return the row behind the last one.
 
-    ``offset``: distance of the first sample from the grid's box, in steps.
+    ``offset``: distance of the first sample from the grid's box, in steps. ``grid``: see ``VoxelGrid.arrays``.
     """
-    origin, voxel, step, index, blocks, table = grid
-    rows, trilinear, values, shares = samples
+    origin, voxel, step, index, solid, gaps, table = grid
+    rows, places, values, shares = samples
     nx, ny, nz = index.shape
     scale = ONE / voxel
     # In lattice units the ray is (ax + bx t, ay + by t, az + bz t) at distance t.
@@ -120,38 +104,39 @@ def march_ray(camera, direction, offset, grid, samples, first):
     near, far = clip_to_slab(ax, bx, np.float32(nx - 1), ZERO, FAR)
     near, far = clip_to_slab(ay, by, np.float32(ny - 1), near, far)
     near, far = clip_to_slab(az, bz, np.float32(nz - 1), near, far)
-    distance, transmittance, count, thickness = near + offset * step, ONE, 0, step * scale
+    distance, transmittance, at, steps = near + offset * step, ONE, first, ONE / step
     while distance < far:
         x, y, z = ax + bx * distance, ay + by * distance, az + bz * distance
         i, j, k = min(int(x), nx - 2), min(int(y), ny - 2), min(int(z), nz - 2)
-        if not blocks[i >> 2, j >> 2, k >> 2]:
-            leave = min(block_exit(x, bx, i), block_exit(y, by, j), block_exit(z, bz, k))
-            distance += np.float32(int(leave / step) + 1) * step
+        gap = int(gaps[i >> 2, j >> 2, k >> 2])
+        if gap > 0:
+            leave = min(block_exit(x, bx, i, gap), block_exit(y, by, j, gap), block_exit(z, bz, k, gap))
+            distance += np.float32(int(leave * steps) + 1) * step
             continue
-        corners = corner_rows(index, i, j, k)
-        if min(corners) >= 0:
-            parts = trilinear_weights(x - np.float32(i), y - np.float32(j), z - np.float32(k))
-            raw = interpolate_column(table, corners, parts, 0)
-            optical_depth = softplus(raw) * thickness
-            if optical_depth > MIN_OPTICAL_DEPTH:
-                at = first + count
-                for corner in range(8):
-                    rows[at, corner], trilinear[at, corner] = corners[corner], parts[corner]
-                values[at, 0] = raw
+        if solid[i, j, k]:
+            x, y, z = x - np.float32(i), y - np.float32(j), z - np.float32(k)
+            corners = (index[i, j, k], index[i, j + 1, k], index[i + 1, j, k], index[i + 1, j + 1, k])
+            parts, heights = ((ONE - x) * (ONE - y), (ONE - x) * y, x * (ONE - y), x * y), (ONE - z, z)
+            raw = interpolate_column(table, corners, parts, heights, 0)
+            if raw > EMPTY_RAW_DENSITY:
+                for corner in range(4):
+                    rows[at, corner] = corners[corner]
                 for column in range(1, 4):
-                    values[at, column] = interpolate_column(table, corners, parts, column)
-                alpha = ONE - math.exp(-optical_depth)
-                share = shares[at]
-                share[0], share[1], share[2] = distance, alpha, transmittance * alpha
-                count += 1
-                transmittance *= ONE - alpha
+                    values[at, column] = interpolate_column(table, corners, parts, heights, column)
+                places[at, 0], places[at, 1], places[at, 2] = x, y, z
+                passes = ONE / math.sqrt(ONE + math.exp(raw))
+                values[at, 0] = passes
+                shares[at, 0], shares[at, 1] = distance, transmittance * (ONE - passes)
+                at += 1
+                transmittance *= passes
                 if transmittance < MIN_TRANSMITTANCE:
-                    share[1], share[2] = ONE, share[2] + transmittance
+                    values[at - 1, 0] = ZERO
+                    shares[at - 1, 1] += transmittance
                     break
-                if count >= MAX_SAMPLES:
+                if at - first >= MAX_SAMPLES:
                     break
         distance += step
-    return count
+    return at
 
 
 @njit(fastmath=True, inline="always")
@@ -160,7 +145,7 @@ def composite_samples(samples, first, last):
     _, _, values, shares = samples
     red, green, blue, depth, transmittance = ZERO, ZERO, ZERO, ZERO, ONE
     for s in range(first, last):
-        weight = shares[s, 2]
+        weight = shares[s, 1]
         red += weight * values[s, 1]
         green += weight * values[s, 2]
         blue += weight * values[s, 3]
@@ -169,42 +154,59 @@ def composite_samples(samples, first, last):
     return red, green, blue, depth, max(transmittance, ZERO)
 
 
-@njit(fastmath=True, inline="always")
-def backpropagate_ray(samples, ends, residual, behind, grid, gradient, peak, mark):
-    """Add the gradient of half a ray's squared error to ``gradient`` (vertices, 4), from its last sample to its first.
+@njit(fastmath=True, cache=True)
+def backpropagate_ray(samples, ends, residual, behind, spread, gradient, touched, count):
+    """Add the gradient of half a ray's squared error and of its spread to ``gradient``, from its last sample on.
 
     ``residual``: the error's derivative by the ray's RGB; ``behind``: that by the logarithm of the light which reaches
-    the background. With ``mark``, ``peak`` (vertices,) is updated.
+    the background; ``spread``: factor of the sum of w_i w_j |t_i - t_j| over the pairs of samples. Column 4 of
+    ``gradient`` keeps the largest compositing weight beside a vertex; rows where it was 0 are appended to ``touched``,
+    which holds ``count``. Returns their new count.
     """
-    _, voxel, step, _, _, _ = grid
-    rows, trilinear, values, shares = samples
+    rows, places, values, shares = samples
     red, green, blue = residual
+    front_weight, front_moment, back_weight, back_moment = ZERO, ZERO, ZERO, ZERO
+    for s in range(ends[0], ends[1]):
+        front_weight += shares[s, 1]
+        front_moment += shares[s, 1] * shares[s, 0]
     for s in range(ends[1] - 1, ends[0] - 1, -1):
-        alpha, weight = shares[s, 1], shares[s, 2]
+        passes, distance, weight = values[s, 0], shares[s, 0], shares[s, 1]
+        front_weight -= weight
+        front_moment -= weight * distance
         by_weight = values[s, 1] * red + values[s, 2] * green + values[s, 3] * blue
+        by_weight += spread * (distance * (front_weight - back_weight) - front_moment + back_moment)
+        back_weight += weight
+        back_moment += weight * distance
         by_raw = ZERO
-        if alpha < ONE:
-            by_optical_depth = weight / alpha * (ONE - alpha) * by_weight - behind
-            by_raw = by_optical_depth * (step / voxel) / (ONE + math.exp(-values[s, 0]))
+        if passes > ZERO:
+            by_optical_depth = weight * passes / (ONE - passes) * by_weight - behind
+            by_raw = by_optical_depth * HALF * (ONE - passes * passes)
         behind += weight * by_weight
-        for m in range(8):
-            at, w = rows[s, m], trilinear[s, m]
-            gradient[at, 0] += w * by_raw
-            gradient[at, 1] += w * weight * red
-            gradient[at, 2] += w * weight * green
-            gradient[at, 3] += w * weight * blue
-            if mark and weight > peak[at]:
-                peak[at] = weight
+        x, y, z = places[s, 0], places[s, 1], places[s, 2]
+        parts = ((ONE - x) * (ONE - y), (ONE - x) * y, x * (ONE - y), x * y)
+        for m in range(4):
+            for upper in range(2):
+                at, part = rows[s, m] + upper, parts[m] * (z if upper else ONE - z)
+                if gradient[at, 4] == ZERO:
+                    touched[count] = at
+                    count += 1
+                gradient[at, 0] += part * by_raw
+                gradient[at, 1] += part * weight * red
+                gradient[at, 2] += part * weight * green
+                gradient[at, 3] += part * weight * blue
+                gradient[at, 4] = max(gradient[at, 4], weight)
+    return count
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def accumulate_gradient(pixels, offsets, views, grid, gradient, peak, mark):
+def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched, counts):
     """Add the gradient of half the summed squared colour error to ``gradient``; return the mean squared error.
 
     ``pixels`` (pixels, 4) int32: view, column, row, rays (1: through the centre, 4: averaged over a 2 x 2 pattern).
-    ``offsets`` (pixels,): see ``march_ray``. Each of the ``gradient`` (chunks, vertices, 4) buffers takes a fixed share
-    of the pixels, so that the sum does not depend on the threads' timing. With ``mark``, ``peak`` (chunks, vertices)
-    keeps the largest compositing weight of a sample beside each vertex.
+    ``offsets`` (pixels,): see ``march_ray``. ``spread``: factor of the rays' spread in voxels, see
+    ``backpropagate_ray``. Each of the ``gradient`` (chunks, vertices, GRADIENT_COLUMNS) buffers takes a fixed share of
+    the pixels, so that the sum does not depend on the threads' timing; ``touched`` (chunks, vertices) lists the rows
+    that it changed, ``counts`` (chunks,) how many.
     """
     cameras, lens, images, background = views
     chunks = len(gradient)
@@ -214,15 +216,14 @@ def accumulate_gradient(pixels, offsets, views, grid, gradient, peak, mark):
         samples = new_samples(4 * MAX_SAMPLES)
         ends = np.zeros(5, np.int64)
         transmittance = np.zeros(4, np.float32)
-        chunk_gradient, chunk_peak = gradient[chunk], peak[chunk]
-        loss = 0.0
+        loss, count = 0.0, 0
         for p in range(chunk * share, min(len(pixels), (chunk + 1) * share)):
             view, column, line, rays = pixels[p, 0], pixels[p, 1], pixels[p, 2], pixels[p, 3]
             camera = cameras[view]
             red, green, blue = ZERO, ZERO, ZERO
             for r in range(rays):
                 direction = pixel_ray(column, line, r, rays, camera, lens)
-                ends[r + 1] = ends[r] + march_ray(camera, direction, offsets[p], grid, samples, ends[r])
+                ends[r + 1] = march_ray(camera, direction, offsets[p], grid, samples, ends[r])
                 a, b, c, _, transmittance[r] = composite_samples(samples, ends[r], ends[r + 1])
                 red += a + transmittance[r] * background[0]
                 green += b + transmittance[r] * background[1]
@@ -235,10 +236,11 @@ def accumulate_gradient(pixels, offsets, views, grid, gradient, peak, mark):
             red, green, blue = red * part, green * part, blue * part
             for r in range(rays):
                 behind = transmittance[r] * (background[0] * red + background[1] * green + background[2] * blue)
-                backpropagate_ray(
-                    samples, ends[r : r + 2], (red, green, blue), behind, grid, chunk_gradient, chunk_peak, mark
-                )
-        losses[chunk] = loss
+                count = backpropagate_ray(
+                    samples, ends[r : r + 2], (red, green, blue), behind, spread / grid[1], gradient[chunk],
+                    touched[chunk], count,
+                )  # fmt: skip
+        losses[chunk], counts[chunk] = loss, count
     return losses.sum() / (3 * len(pixels))
 
 

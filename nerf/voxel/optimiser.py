@@ -12,7 +12,7 @@ from torch import Tensor
 from nerf.compositing import over_background
 from nerf.voxel.adam_kernels import adam_step, smooth_density
 from nerf.voxel.field import lens_array
-from nerf.voxel.kernels import accumulate_gradient
+from nerf.voxel.kernels import GRADIENT_COLUMNS, accumulate_gradient
 from nerf.voxel.state import VoxelTrainingState
 from nerf.voxel.torch_march import TorchGrid, march_rays
 from utils.camera import camera_directions
@@ -20,6 +20,7 @@ from utils.views import Views
 
 DENSITY_BOUND = 30.0  # raw densities stay within +- this
 MAX_CHUNKS = 8  # gradient buffers, at most; one a thread
+REFRESH_EVERY = 10  # steps after which the solid cells are found again; checkpoints are written at multiples of it
 
 
 class Optimiser(Protocol):
@@ -42,36 +43,46 @@ class Optimiser(Protocol):
 class CompiledOptimiser:
     """Adam on the touched vertices, in compiled loops, in place on the state's arrays."""
 
-    def __init__(self, state: VoxelTrainingState, views: Views) -> None:
-        self.state, self.count = state, state.step
+    def __init__(self, state: VoxelTrainingState, views: Views, spread: float) -> None:
+        self.state, self.count, self.spread = state, state.step, np.float32(spread)
         cameras = views.camera_to_world.float().contiguous().numpy()
         background = np.array(views.background, np.float32)
         self.views = (cameras, lens_array(views.intrinsics), views.images.numpy(), background)
         chunks = min(numba.get_num_threads(), MAX_CHUNKS)
-        self.gradient = np.zeros((chunks, *state.table.shape), np.float32)
-        self.peak = np.repeat(state.peak[None], chunks, axis=0)
-        self.neighbours = state.grid.neighbour_rows()
+        self.gradient = np.zeros((chunks, state.grid.vertices, GRADIENT_COLUMNS), np.float32)
+        self.touched, self.counts = np.empty((chunks, state.grid.vertices), np.int32), np.empty(chunks, np.int64)
+        self.neighbours, self.active = state.grid.neighbour_rows(), state.grid.active_cells()
         self.scratch = np.empty(state.grid.vertices, np.float32)
+        self.grid = state.grid.arrays(state.table, self.active)
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
         """See ``Optimiser``."""
-        state, grid = self.state, self.state.grid.arrays(self.state.table)
-        error = accumulate_gradient(batch, offsets, self.views, grid, self.gradient, self.peak, mark)
+        state = self.state
+        if self.count % REFRESH_EVERY == 0:
+            self.grid = state.grid.arrays(state.table, self.active)
+        error = self.accumulate(batch, offsets)
         self.count += 1
         correction = np.array([1 - 0.9**self.count, 1 - 0.99**self.count], np.float32)
-        adam_step(state.table, self.gradient, state.mean, state.square, rates, correction)
-        smooth_density(state.table, self.neighbours, np.float32(smoothing), np.float32(DENSITY_BOUND), self.scratch)
-        return float(error)
+        moments = (state.mean, state.square)
+        adam_step(state.table, self.gradient, self.touched, self.counts, moments, rates, correction, state.peak, mark)
+        if smoothing > 0:
+            amount, bound = np.float32(smoothing), np.float32(DENSITY_BOUND)
+            smooth_density(state.table, self.neighbours, amount, bound, self.scratch)
+        return error
+
+    def accumulate(self, batch: np.ndarray, offsets: np.ndarray) -> float:
+        """Add the batch's gradient to the buffers and return its mean squared error."""
+        buffers = (self.gradient, self.touched, self.counts)
+        return float(accumulate_gradient(batch, offsets, self.views, self.grid, self.spread, *buffers))
 
     def read_back(self, state: VoxelTrainingState) -> None:
-        """See ``Optimiser``."""
-        state.peak = self.peak.max(axis=0)
+        """See ``Optimiser``; all but the count lives in the state already."""
 
 
 class TorchOptimiser:
     """The same step with torch's automatic differentiation, on any device."""
 
-    def __init__(self, state: VoxelTrainingState, views: Views, device: torch.device) -> None:
+    def __init__(self, state: VoxelTrainingState, views: Views, spread: float, device: torch.device) -> None:
         self.grid = TorchGrid.of(state.grid, device)
         self.table, self.mean, self.square, self.peak = (
             torch.from_numpy(array).to(device).clone() for array in (state.table, state.mean, state.square, state.peak)
@@ -80,14 +91,13 @@ class TorchOptimiser:
         self.cameras = views.camera_to_world.float().to(device)
         self.background = torch.tensor(views.background, device=device)
         self.neighbours = torch.from_numpy(state.grid.neighbour_rows()).to(device).long()
-        self.count = state.step
+        self.count, self.spread = state.step, spread
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
         """See ``Optimiser``."""
         self.table.requires_grad_(True)
-        error = self.error(torch.from_numpy(batch), torch.from_numpy(offsets), mark)
-        # The compiled loops leave out the constant factor 2 / (3 pixels); Adam does not see constant factors.
-        (gradient,) = torch.autograd.grad(error * (1.5 * len(batch)), self.table)
+        error, cost = self.error(torch.from_numpy(batch), torch.from_numpy(offsets), mark)
+        (gradient,) = torch.autograd.grad(cost, self.table)
         self.table = self.table.detach()
         self.count += 1
         touched = gradient != 0
@@ -96,11 +106,15 @@ class TorchOptimiser:
         size = (self.square / (1 - 0.99**self.count)).sqrt() + 1e-12
         change = torch.from_numpy(rates).to(self.table) * (self.mean / (1 - 0.9**self.count)) / size
         self.table = self.table - torch.where(touched, change, 0.0)
-        self.table[:, 0] = smooth_raw_density(self.table[:, 0], self.neighbours, smoothing)
+        if smoothing > 0:
+            self.table[:, 0] = smooth_raw_density(self.table[:, 0], self.neighbours, smoothing)
         return float(error.detach())
 
-    def error(self, batch: Tensor, offsets: Tensor, mark: bool) -> Tensor:
-        """Return the mean squared colour error of ``batch``, differentiable in the table; see ``Optimiser.step``."""
+    def error(self, batch: Tensor, offsets: Tensor, mark: bool) -> tuple[Tensor, Tensor]:
+        """Return the mean squared colour error of ``batch``, and half its sum plus the cost of the rays' spread.
+
+        The latter is what is descended; it is differentiable in the table.
+        """
         device = self.table.device
         view, column, row, rays = batch.to(device).long().unbind(-1)
         pixel = torch.repeat_interleave(torch.arange(len(batch), device=device), rays)
@@ -117,7 +131,8 @@ class TorchOptimiser:
         if mark:
             weights = marched.weights[:, None].expand(-1, 8).reshape(-1)
             self.peak.scatter_reduce_(0, marched.rows.reshape(-1), weights, "amax")
-        return ((mean - self.images[view, row, column].float() / 255) ** 2).mean()
+        square = (mean - self.images[view, row, column].float() / 255) ** 2
+        return square.mean(), 0.5 * square.sum() + self.spread / self.grid.voxel * marched.spread.sum()
 
     def read_back(self, state: VoxelTrainingState) -> None:
         """See ``Optimiser``."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 
-from utils.camera import project_points
 from utils.views import Views
 
 RUN_LENGTH = 64  # neighbouring pixels drawn together: their rays meet the same voxels, which the cache rewards
 SILHOUETTE_MARGIN = 4  # pixels around the silhouette that are trained too, as background
+MAX_PIXEL = 1.35  # largest side of a pixel, in voxels, to which views are shrunk
 EDGE_CONTRAST = 40  # 8-bit contrast of a 3 x 3 neighbourhood above which a pixel is rendered with 2 x 2 rays
 
 
@@ -30,33 +30,42 @@ class TrainingPixels:
         return self.pixels[chosen], generator.random(len(chosen), np.float32)
 
 
-def select_pixels(views: Views, masks: np.ndarray, hull: torch.Tensor) -> TrainingPixels:
-    """Select all pixels near the silhouettes ``masks``, or onto which the visual hull (points, 3) projects."""
-    square = max(1, round(views.intrinsics.width / 100))
-    kernel = np.ones((2 * SILHOUETTE_MARGIN + 1, 2 * SILHOUETTE_MARGIN + 1), np.uint8)
+def shrink_factor(pixel: float, voxel: float) -> int:
+    """Return the power of two by which views with pixels of side ``pixel`` are shrunk to train voxels of ``voxel``.
+
+    >>> shrink_factor(1.0, 6.0), shrink_factor(1.0, 1.4)
+    (8, 1)
+    """
+    factor = 1
+    while 2 * factor * pixel <= MAX_PIXEL * voxel:
+        factor *= 2
+    return factor
+
+
+def shrink_views(views: Views, factor: int) -> Views:
+    """Average the views down by ``factor``, without their alpha."""
+    if factor == 1:
+        return views
+    camera = views.intrinsics
+    small = camera.resized(max(1, camera.width // factor), max(1, camera.height // factor))
+    size = (small.width, small.height)
+    images = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in views.images.numpy()])
+    return replace(views, images=torch.from_numpy(images), alphas=None, intrinsics=small)
+
+
+def select_pixels(views: Views, masks: np.ndarray, margin: int = SILHOUETTE_MARGIN) -> TrainingPixels:
+    """Select all pixels on the silhouettes and up to ``margin`` pixels beside them.
+
+    Args:
+        masks: (views, height, width) bool silhouettes, of the views or larger.
+    """
+    kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    size = (views.intrinsics.width, views.intrinsics.height)
     parts = []
-    for view, mask in enumerate(masks):
-        image = views.images[view].numpy()
-        wanted = (cv2.dilate(mask.astype(np.uint8), kernel) > 0) | (project_hull(hull, views, view, square) > 0)
+    for view, (image, mask) in enumerate(zip(views.images.numpy(), masks)):
+        touched = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        row, column = np.nonzero(cv2.dilate(touched.astype(np.uint8), kernel))
         contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(-1)
-        row, column = np.nonzero(wanted)
         rays = np.where(contrast[row, column] > EDGE_CONTRAST, 4, 1)
         parts.append(np.stack([np.full(len(row), view), column, row, rays], axis=1).astype(np.int32))
     return TrainingPixels(np.concatenate(parts))
-
-
-def project_hull(hull: torch.Tensor, views: Views, view: int, square: int) -> np.ndarray:
-    """Return a mask (height, width) uint8 of the squares onto which points (points, 3) project, and those beside them.
-
-    Args:
-        square: side of a square, pixels.
-    """
-    camera = views.intrinsics
-    pixels, depth = project_points(hull, camera, views.camera_to_world[view])
-    column, row = (pixels[depth > 0] / square).floor().long().unbind(-1)
-    height, width = -(-camera.height // square), -(-camera.width // square)
-    framed = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    small = np.zeros((height, width), np.uint8)
-    small[row[framed].numpy(), column[framed].numpy()] = 1
-    grown = np.asarray(cv2.dilate(small, np.ones((3, 3), np.uint8)))
-    return grown.repeat(square, axis=0).repeat(square, axis=1)[: camera.height, : camera.width]

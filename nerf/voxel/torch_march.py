@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from nerf.compositing import accumulate_along_rays, compositing_weights, over_background
-from nerf.voxel.grid import BLOCK, STEP, VoxelGrid
-from nerf.voxel.kernels import MIN_OPTICAL_DEPTH, MIN_TRANSMITTANCE
+from nerf.voxel.grid import BLOCK, STEP, VoxelGrid, occupied_blocks
+from nerf.voxel.kernels import EMPTY_RAW_DENSITY, MIN_TRANSMITTANCE
 
 RAYS_AT_ONCE = 1 << 16
 
@@ -26,12 +26,13 @@ class TorchGrid:
     voxel: float
     step: float
     index: Tensor  # (nx, ny, nz) int32
-    blocks: Tensor  # bool
+    blocks: Tensor  # bool, see `occupied_blocks`
 
     @staticmethod
     def of(grid: VoxelGrid, device: torch.device | str) -> TorchGrid:
         """Copy ``grid`` to ``device``."""
-        origin, index, blocks = (torch.from_numpy(a).to(device) for a in (grid.origin, grid.index, grid.blocks))
+        arrays = (grid.origin, grid.index, occupied_blocks(grid.active_cells()))
+        origin, index, blocks = (torch.from_numpy(array).to(device) for array in arrays)
         return TorchGrid(origin, grid.voxel, grid.step, index, blocks)
 
     def to_lattice(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +72,7 @@ class MarchedRays:
     depth: Tensor  # (rays,) weighted sum of distances
     rows: Tensor  # (samples, 8) rows of the parameter table
     weights: Tensor  # (samples,) compositing weights
+    spread: Tensor  # (rays,) sum of w_i w_j |t_i - t_j| over the pairs of samples, scene units
 
 
 def corner_offsets(device: torch.device) -> Tensor:
@@ -115,10 +117,10 @@ def active_samples(origins: Tensor, directions: Tensor, offsets: Tensor, grid: T
 
 @torch.no_grad()
 def dense_samples(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor) -> RaySamples:
-    """Return the active samples whose optical depth is not negligible."""
+    """Return the active samples that absorb enough light to be seen."""
     samples = active_samples(origins, directions, offsets, grid)
     raw = (table[samples.rows, 0] * samples.trilinear).sum(-1)
-    return samples.where(softplus(raw) * STEP > float(MIN_OPTICAL_DEPTH))
+    return samples.where(raw > float(EMPTY_RAW_DENSITY))
 
 
 def march_rays(origins: Tensor, directions: Tensor, offsets: Tensor, grid: TorchGrid, table: Tensor) -> MarchedRays:
@@ -126,21 +128,40 @@ def march_rays(origins: Tensor, directions: Tensor, offsets: Tensor, grid: Torch
     samples = dense_samples(origins, directions, offsets, grid, table)
     values = (table[samples.rows] * samples.trilinear[..., None]).sum(1)  # (samples, 4)
     rays, weights = len(origins), sample_weights(values[:, 0], samples.ray, len(origins))
+    spread = ray_spread(weights, samples.ray, samples.distance, rays)
     colour = accumulate_along_rays(weights[:, None] * values[:, 1:], samples.ray, rays)
     opacity = accumulate_along_rays(weights, samples.ray, rays)
     depth = accumulate_along_rays(weights.detach() * samples.distance, samples.ray, rays)
-    return MarchedRays(colour, opacity.clamp(max=1), depth, samples.rows, weights.detach())
+    return MarchedRays(colour, opacity.clamp(max=1), depth, samples.rows, weights.detach(), spread)
+
+
+def in_rows(values: Tensor, ray: Tensor, rays: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Return ``values`` (samples,), sorted by ray, in one row a ray (rays, longest), and where each sample stands.
+
+    A running sum across rays would leak one ray's rounding into another's gradient.
+    """
+    count = torch.bincount(ray, minlength=rays)
+    first = torch.cumsum(count, 0) - count  # each ray's first sample
+    where = (ray, torch.arange(len(ray), device=ray.device) - first[ray])
+    empty = values.new_zeros(rays, int(count.max()) if len(ray) else 1)
+    return empty.index_put(where, values), where
 
 
 def sample_weights(raw: Tensor, ray: Tensor, rays: int) -> Tensor:
     """Return the compositing weights (samples,) of samples with raw densities ``raw``, sorted by ray and distance."""
-    count = torch.bincount(ray, minlength=rays)
-    first = torch.cumsum(count, 0) - count  # each ray's first sample
-    place = torch.arange(len(ray), device=ray.device) - first[ray]
-    # A row a ray: a running sum across rays would leak one ray's rounding into another's gradient.
-    by_ray = raw.new_zeros(rays, int(count.max()) if len(ray) else 1)
-    by_ray = by_ray.index_put((ray, place), softplus(raw) * STEP)
-    return compositing_weights(by_ray, float(MIN_TRANSMITTANCE))[ray, place]
+    optical_depth, where = in_rows(softplus(raw) * STEP, ray, rays)
+    return compositing_weights(optical_depth, float(MIN_TRANSMITTANCE))[where]
+
+
+def ray_spread(weights: Tensor, ray: Tensor, distance: Tensor, rays: int) -> Tensor:
+    """Return the sum of w_i w_j |t_i - t_j| over the pairs of each ray's samples (rays,); samples sorted by distance.
+
+    The distortion loss of mip-NeRF 360 (arXiv:2111.12077, eq. 15) for samples without length.
+    """
+    by_ray, _ = in_rows(weights, ray, rays)
+    moments, _ = in_rows(weights * distance, ray, rays)
+    before, moments_before = by_ray.cumsum(1) - by_ray, moments.cumsum(1) - moments
+    return (moments * before - by_ray * moments_before).sum(1)
 
 
 def shade(

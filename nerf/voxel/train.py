@@ -13,8 +13,9 @@ from tqdm import tqdm
 from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField
 from nerf.voxel.grid import cells_around, interpolate, make_grid, refine_grid
+from nerf.voxel.kernels import EMPTY_RAW_DENSITY
 from nerf.voxel.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
-from nerf.voxel.pixels import TrainingPixels, select_pixels
+from nerf.voxel.pixels import SILHOUETTE_MARGIN, select_pixels, shrink_factor, shrink_views
 from nerf.voxel.state import VoxelTrainingState, load_state, save_state
 from utils.exposure import gains_vary, normalise_exposure, view_gains
 from utils.hull import Hull, object_bounds, silhouettes, visual_hull
@@ -22,10 +23,12 @@ from utils.run_context import RunContext
 from utils.views import Views
 
 INITIAL_RAW_DENSITY = -1.5  # inside the visual hull; low, so that occluded voxels also receive gradients
-EMPTY_RAW_DENSITY = -4.0  # below it, a sample absorbs less than a hundredth of the light
 OUTSIDE_RAW_DENSITY = -7.0  # of vertices that refinement adds where there was no grid
 SAVE_EVERY = 200  # steps between two checkpoints
 PSNR_EVERY = 20  # steps over which the displayed PSNR is averaged
+SMOOTH_EVERY = 8  # steps between two smoothings of the densities
+GAUGED_VIEWS = 32  # views, about, on which it is found out whether exposures vary
+COARSEST_MARGIN = 12  # pixels around the silhouettes that the first level trains, to carve away what lies outside
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,30 @@ class VoxelTrainer:
 
     views: Views
     masks: np.ndarray  # (views, height, width) bool silhouettes
-    pixels: TrainingPixels
+    pixel: float  # side of a pixel at the object's distance, scene units
     config: FieldConfig
     context: RunContext
     checkpoint_path: Path | None
 
     def train_level(self, state: VoxelTrainingState, level: int, bar: tqdm) -> None:
-        """Take the optimiser steps of one level, in place."""
-        config, views, context = self.config, self.views, self.context
-        if state.gains is not None:
-            views = normalise_exposure(views, state.gains, self.masks)
+        """Take the optimiser steps of one level, in place, on views whose pixels are not much larger than a voxel."""
+        config, context = self.config, self.context
+        views = self.views if state.gains is None else normalise_exposure(self.views, state.gains, self.masks)
+        views = shrink_views(views, shrink_factor(self.pixel, state.grid.voxel))
+        pixels = select_pixels(views, self.masks, SILHOUETTE_MARGIN if level else COARSEST_MARGIN)
         begin, end = ([0, *config.level_ends()])[level : level + 2]
         optimiser: Optimiser
         if context.device.type == "cpu":
-            optimiser = CompiledOptimiser(state, views)
+            optimiser = CompiledOptimiser(state, views, config.spread)
         else:
-            optimiser = TorchOptimiser(state, views, context.device)
+            optimiser = TorchOptimiser(state, views, config.spread, context.device)
         errors: list[float] = []
         for step in range(state.step, end):
             done = (step - begin) / (end - begin)
-            batch, offsets = self.pixels.draw_batch(config.rays_per_step, np.random.default_rng([context.seed, step]))
+            batch, offsets = pixels.draw_batch(config.rays_per_step, np.random.default_rng([context.seed, step]))
             decay = np.float32(config.lr_decay**done)
             rates = np.array([config.density_lr, *[config.colour_lr] * 3], np.float32) * decay
-            smoothing = config.density_smoothing * 0.05**done
+            smoothing = 0.0 if step % SMOOTH_EVERY else min(SMOOTH_EVERY * config.density_smoothing * 0.05**done, 0.5)
             errors.append(optimiser.step(batch, offsets, rates, smoothing, mark=done >= 0.6))
             bar.update()
             if len(errors) == PSNR_EVERY:
@@ -87,8 +91,9 @@ def train_voxel_field(
     resolutions, ends = config.resolutions(), config.level_ends()
     hull = visual_hull(masks, views.camera_to_world, views.intrinsics, (low, high), resolutions[0], share)
     state = load_state(checkpoint_path) or init_from_hull(hull)
-    pixels = select_pixels(views, masks, hull.points)
-    trainer = VoxelTrainer(views, masks, pixels, config, context, checkpoint_path)
+    distance = (views.camera_to_world[:, :3, 3] - 0.5 * (low + high)).norm(dim=1).median()
+    pixel = float(distance) / max(views.intrinsics.focal_x, views.intrinsics.focal_y)
+    trainer = VoxelTrainer(views, masks, pixel, config, context, checkpoint_path)
     with context.progress.bar("train", ends[-1]) as bar:
         bar.update(state.step)
         for level, (resolution, end) in enumerate(zip(resolutions, ends)):
@@ -114,12 +119,13 @@ def init_from_hull(hull: Hull) -> VoxelTrainingState:
 def start_level(state: VoxelTrainingState, views: Views, voxel: float) -> VoxelTrainingState:
     """Return the state with which the level of side ``voxel`` starts: the last level is kept and the grid refined.
 
-    Exposure gains of the views are estimated against the last level, and kept once any level shows that they vary.
+    Exposure gains are estimated against the last level: of some views, and of all once they are found to vary.
     """
     level, finer = extract_field(state, views.background), refine_state(state, voxel)
-    gains, scatter = view_gains(views, level.render)
-    varies = state.gains is not None or gains_vary(gains, scatter)
-    return replace(finer, coarser=(*state.coarser, level), gains=gains if varies else None)
+    some = views.subset(list(range(0, len(views), -(-len(views) // GAUGED_VIEWS))))
+    varies = state.gains is not None or gains_vary(*view_gains(some, level.render))
+    gains = view_gains(views, level.render)[0] if varies else None
+    return replace(finer, coarser=(*state.coarser, level), gains=gains)
 
 
 def refine_state(state: VoxelTrainingState, voxel: float) -> VoxelTrainingState:

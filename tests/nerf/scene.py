@@ -74,5 +74,5 @@ def random_batch(views: Views, pixels: int, seed: int = 0) -> tuple[np.ndarray, 
 
 def grids_equal(one: VoxelGrid, other: VoxelGrid) -> bool:
     """Return whether two grids are equal in every number."""
-    arrays = ((one.origin, other.origin), (one.index, other.index), (one.blocks, other.blocks))
+    arrays = ((one.origin, other.origin), (one.index, other.index))
     return one.voxel == other.voxel and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in arrays)

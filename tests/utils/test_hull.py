@@ -14,11 +14,13 @@ from utils.errors import InputError
 from utils.hull import (
     dilate,
     dilation_radius,
+    framed_pixels,
     inside_votes,
     lattice,
     object_bounds,
     silhouette,
     silhouettes,
+    vote_share,
 )
 from utils.views import Views
 
@@ -84,6 +86,20 @@ def test_votes_are_shares_of_the_views_that_frame_the_point() -> None:
     masks[:6] = False
     assert float(inside_votes(CENTRE[None], masks, poses, CAMERA)) == pytest.approx(0.75)
     assert float(inside_votes(torch.tensor([[0.0, 0.0, 90.0]]), masks, poses, CAMERA)) == 0.0
+
+
+def test_votes_equal_those_counted_view_by_view() -> None:
+    poses = cameras()
+    masks = rod_masks(poses) | ball_masks(poses)
+    points = 4 * torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 2
+    inside, seen = torch.zeros(4000), torch.zeros(4000)
+    for mask, pose in zip(torch.from_numpy(masks), poses):
+        framed, flat = framed_pixels(points, pose, CAMERA)
+        seen += framed
+        inside += framed & mask.reshape(-1)[flat]
+    votes = inside_votes(points, masks, poses, CAMERA)
+    assert int((votes > 0).sum()) > 100
+    assert float((votes - vote_share(inside, seen, len(poses)) != 0).float().mean()) < 2e-3  # rounding at pixels' edges
 
 
 def test_few_wrong_silhouettes_carve_no_holes() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nerf.voxel.grid import BLOCK, cells_around, interpolate, make_grid, refine_grid
+from nerf.voxel.grid import BLOCK, block_gaps, cells_around, interpolate, make_grid, occupied_blocks, refine_grid
+from nerf.voxel.kernels import EMPTY_RAW_DENSITY
 from tests.nerf.scene import ball_cells, grids_equal, random_table
 
 
@@ -31,10 +32,31 @@ def test_exactly_the_corners_of_cells_have_parameters() -> None:
 
 def test_blocks_say_where_cells_are() -> None:
     cells = ball_cells(13)
-    grid = make_grid(np.zeros(3), 1.0, cells)
-    for block in np.ndindex(*grid.blocks.shape):
+    blocks = occupied_blocks(cells)
+    for block in np.ndindex(*blocks.shape):
         part = cells[tuple(slice(BLOCK * side, BLOCK * (side + 1)) for side in block)]
-        assert grid.blocks[block] == part.any()
+        assert blocks[block] == part.any()
+
+
+def test_gaps_are_chessboard_distances_to_the_nearest_block() -> None:
+    cells = np.zeros((29, 17, 22), bool)
+    cells[3, 2, 20] = cells[25, 13, 1] = True
+    gaps, occupied = block_gaps(occupied_blocks(cells)), np.argwhere(occupied_blocks(cells))
+    for block in np.ndindex(*gaps.shape):
+        assert gaps[block] == np.abs(occupied - block).max(1).min()
+
+
+def test_solid_cells_are_active_and_dense() -> None:
+    grid = make_grid(np.zeros(3), 1.0, ball_cells(11))
+    table = random_table(grid.vertices)
+    table[:, 0] -= 4
+    solid, gaps = grid.arrays(table)[4:6]
+    active = grid.active_cells()
+    np.testing.assert_array_equal(gaps, block_gaps(occupied_blocks(solid)))
+    for cell in np.ndindex(*active.shape):
+        rows = grid.index[tuple(slice(at, at + 2) for at in cell)]
+        assert solid[cell] == (active[cell] and table[rows.reshape(-1), 0].max() > EMPTY_RAW_DENSITY)
+    assert 0.1 < solid.sum() / active.sum() < 0.9
 
 
 def test_cells_around_vertices_touch_them() -> None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nerf.voxel.pixels import EDGE_CONTRAST, RUN_LENGTH, SILHOUETTE_MARGIN, TrainingPixels, project_hull, select_pixels
-from tests.nerf.scene import CONFIG, ball_views
-from utils.camera import project_points
-from utils.hull import object_bounds, silhouettes, visual_hull
+from nerf.voxel.pixels import (
+    EDGE_CONTRAST,
+    RUN_LENGTH,
+    SILHOUETTE_MARGIN,
+    TrainingPixels,
+    select_pixels,
+    shrink_factor,
+    shrink_views,
+)
+from tests.nerf.scene import ball_views
+from utils.hull import silhouettes
 from utils.views import Views
 
 
@@ -19,11 +26,7 @@ def views() -> Views:
 
 @pytest.fixture(scope="module")
 def pixels(views: Views) -> TrainingPixels:
-    masks = silhouettes(views)
-    cameras, camera = views.camera_to_world, views.intrinsics
-    bounds = object_bounds(masks, cameras, camera, CONFIG.hull_min_view_share)
-    hull = visual_hull(masks, cameras, camera, bounds, CONFIG.resolutions()[0], CONFIG.hull_min_view_share)
-    return select_pixels(views, masks, hull.points)
+    return select_pixels(views, silhouettes(views))
 
 
 def test_every_pixel_near_the_object_is_trained_once(views: Views, pixels: TrainingPixels) -> None:
@@ -64,11 +67,20 @@ def test_few_pixels_make_a_small_batch() -> None:
     assert len(batch) == len(offsets) and np.array_equal(batch[:5], few.pixels)
 
 
-def test_hull_is_projected_onto_squares_and_their_neighbours(views: Views) -> None:
-    point = views.camera_to_world.new_tensor([[0.2, -0.1, 0.3]])
-    for view in (0, 7, 20):
-        (x, y), _ = (part[0] for part in project_points(point, views.intrinsics, views.camera_to_world[view]))
-        mask = project_hull(point, views, view, 1)
-        assert mask.shape == (48, 48) and mask[int(y), int(x)] == 1 and mask.sum() == 9
-    behind = views.camera_to_world[0][:3, 3] + views.camera_to_world[0][:3, 2]
-    assert project_hull(behind[None], views, 0, 2).sum() == 0
+def test_shrunk_views_show_the_same_object(views: Views) -> None:
+    small = shrink_views(views, 4)
+    assert small.images.shape == (len(views), 12, 12, 3) and small.intrinsics == views.intrinsics.resized(12, 12)
+    blocks = views.images.float().reshape(len(views), 12, 4, 12, 4, 3).mean((2, 4))
+    assert float((small.images.float() - blocks).abs().max()) <= 0.51
+    assert shrink_views(views, 1) is views
+
+
+def test_masks_shrink_with_the_views(views: Views) -> None:
+    masks = silhouettes(views)
+    small = select_pixels(shrink_views(views, 4), masks, 0).pixels
+    touched = masks.reshape(len(views), 12, 4, 12, 4).any((2, 4))
+    assert {tuple(pixel) for pixel in small[:, :3].tolist()} == {(v, c, r) for v, r, c in np.argwhere(touched).tolist()}
+
+
+def test_views_are_shrunk_to_about_a_voxel() -> None:
+    assert [shrink_factor(1.0, voxel) for voxel in (0.5, 1.4, 1.5, 2.9, 3.0, 6.1)] == [1, 1, 2, 2, 4, 8]

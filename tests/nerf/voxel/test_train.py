@@ -71,7 +71,7 @@ def test_new_views_are_rendered_well(field: VoxelField) -> None:
         rendering, truth = field.render(pose.float(), CAMERA), render(pose, CAMERA)
         assert -10 * math.log10(float((rendering.colour - truth.colour).square().mean())) > 27
         solid = truth.opacity == 1
-        assert float((rendering.depth - truth.depth)[solid].abs().median()) < 0.03
+        assert float((rendering.depth - truth.depth)[solid].abs().median()) < 0.04  # little more than a voxel
         assert float((rendering.opacity - truth.opacity).abs().mean()) < 0.02
 
 
