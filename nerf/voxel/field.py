@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nerf.compositing import over_background
-from nerf.voxel.grid import VoxelGrid, grid_from_tensors
-from nerf.voxel.kernels import MAX_SAMPLES, render_window, visible_samples
+from nerf.voxel.grid import BLOCK, VoxelGrid, grid_from_tensors
+from nerf.voxel.kernels import MAX_SAMPLES, TILE, find_tiles, render_window, visible_samples
 from nerf.voxel.torch_march import TorchGrid, dense_samples, render_pixels, shade
 from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
@@ -93,6 +93,13 @@ class VoxelField:
         return self.grid.arrays(self.table.numpy())
 
     @cached_property
+    def _blocks(self) -> tuple[np.ndarray, np.float32]:
+        """Return the centres (blocks, 3) of the blocks that hold anything, and the radius of the sphere around one."""
+        occupied = np.argwhere(self._march_arrays[5] == 0)
+        centres = self.grid.origin + self.grid.voxel * BLOCK * (occupied + 0.5)
+        return centres.astype(np.float32), np.float32(0.5 * 3**0.5 * BLOCK * self.grid.voxel)
+
+    @cached_property
     def _torch_grid(self) -> TorchGrid:
         return TorchGrid.of(self.grid, self.table.device)
 
@@ -126,10 +133,11 @@ class VoxelField:
     ) -> tuple[Tensor, Tensor, Tensor]:
         left, top, right, bottom = bounds
         window = np.empty((bottom - top, right - left, 5), np.float32)
-        render_window(
-            pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top),
-            self._march_arrays, np.array(self.background, np.float32), np.float32(CONTRAST), window,
-        )  # fmt: skip
+        tiles = np.empty((-(-len(window) // TILE), -(-window.shape[1] // TILE)), np.float32)
+        place = (pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top))
+        find_tiles(*place, *self._blocks, tiles)
+        behind = np.array(self.background, np.float32)
+        render_window(*place, self._march_arrays, tiles, behind, np.float32(CONTRAST), window)
         values = torch.from_numpy(window)
         return values[..., :3], values[..., 3], values[..., 4]
 

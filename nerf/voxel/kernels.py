@@ -18,6 +18,7 @@ MAX_SAMPLES = 128  # samples of a ray
 MIN_TRANSMITTANCE = np.float32(0.005)  # transmittance below which a ray ends
 EMPTY_RAW_DENSITY = np.float32(-4)  # up to it, a sample absorbs less than a hundredth of the light, and is skipped
 GRADIENT_COLUMNS = 8  # raw density, RGB, the largest compositing weight, and padding to half a cache line
+TILE = 8  # pixels along a side of the tiles whose rays begin at one distance
 ZERO, HALF, ONE, FAR = np.float32(0), np.float32(0.5), np.float32(1), np.float32(1e9)
 EDGE = np.float32(1e-4)  # rays stay inside the grid's box by this much, in voxels
 
@@ -88,10 +89,11 @@ def interpolate_column(table, rows, shares, heights, column):
 
 
 @njit(fastmath=True, cache=True)
-def march_ray(camera, direction, offset, grid, samples, first):
+def march_ray(camera, direction, offset, begin, grid, samples, first):
     """Take a ray's samples, written to ``samples`` from row ``first`` on; return the row behind the last one.
 
-    ``offset``: distance of the first sample from the grid's box, in steps. ``grid``: see ``VoxelGrid.arrays``.
+    ``offset``: distance of the first sample from the grid's box, in steps. ``begin``: distance before which the ray
+    meets nothing. ``grid``: see ``VoxelGrid.arrays``.
     """
     origin, voxel, step, index, solid, gaps, table = grid
     rows, places, values, shares = samples
@@ -104,7 +106,10 @@ def march_ray(camera, direction, offset, grid, samples, first):
     near, far = clip_to_slab(ax, bx, np.float32(nx - 1), ZERO, FAR)
     near, far = clip_to_slab(ay, by, np.float32(ny - 1), near, far)
     near, far = clip_to_slab(az, bz, np.float32(nz - 1), near, far)
-    distance, transmittance, at, steps = near + offset * step, ONE, first, ONE / step
+    steps = ONE / step
+    if begin > near:
+        offset += np.float32(int((begin - near) * steps))
+    distance, transmittance, at = near + offset * step, ONE, first
     while distance < far:
         x, y, z = ax + bx * distance, ay + by * distance, az + bz * distance
         i, j, k = min(int(x), nx - 2), min(int(y), ny - 2), min(int(z), nz - 2)
@@ -223,7 +228,7 @@ def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched,
             red, green, blue = ZERO, ZERO, ZERO
             for r in range(rays):
                 direction = pixel_ray(column, line, r, rays, camera, lens)
-                ends[r + 1] = march_ray(camera, direction, offsets[p], grid, samples, ends[r])
+                ends[r + 1] = march_ray(camera, direction, offsets[p], ZERO, grid, samples, ends[r])
                 a, b, c, _, transmittance[r] = composite_samples(samples, ends[r], ends[r + 1])
                 red += a + transmittance[r] * background[0]
                 green += b + transmittance[r] * background[1]
@@ -253,19 +258,54 @@ def visible_samples(origins, directions, grid, distances):
         camera = np.empty((3, 4), np.float32)
         camera[:, 3] = origins[ray]
         direction = (directions[ray, 0], directions[ray, 1], directions[ray, 2])
-        count = march_ray(camera, direction, HALF, grid, samples, 0)
+        count = march_ray(camera, direction, HALF, ZERO, grid, samples, 0)
         distances[ray, :count] = samples[3][:count, 0]
         counts[ray] = count
     return counts
 
 
+@njit(fastmath=True, cache=True)
+def find_tiles(camera, lens, corner, blocks, radius, tiles):
+    """Fill ``tiles`` (rows, columns) with the distance before which no ray of a tile of TILE^2 pixels meets a block.
+
+    FAR where none does. ``corner``: first pixel (column, row) of the first tile. ``blocks`` (blocks, 3): their centres;
+    ``radius``: of the sphere around a block.
+    """
+    rows, columns = tiles.shape
+    tiles[:] = FAR
+    for block in range(len(blocks)):
+        x, y, z = blocks[block, 0] - camera[0, 3], blocks[block, 1] - camera[1, 3], blocks[block, 2] - camera[2, 3]
+        right = camera[0, 0] * x + camera[1, 0] * y + camera[2, 0] * z
+        up = camera[0, 1] * x + camera[1, 1] * y + camera[2, 1] * z
+        depth = -(camera[0, 2] * x + camera[1, 2] * y + camera[2, 2] * z)
+        begin = max(math.sqrt(x * x + y * y + z * z) - radius, ZERO)
+        if depth > np.float32(2) * radius:
+            right, up = right / depth, up / depth
+            # d tan / d angle is 1 + tan^2; the sphere's half angle is below radius / (depth - radius)
+            reach = (ONE + right * right + up * up) * radius / (depth - radius)
+            across, along = lens[0] * reach + ONE, lens[1] * reach + ONE
+            column = lens[2] + lens[0] * right - np.float32(corner[0])
+            row = lens[3] - lens[1] * up - np.float32(corner[1])
+            left, last = max(int((column - across) / TILE), 0), min(int((column + across) / TILE), columns - 1)
+            top, lowest = max(int((row - along) / TILE), 0), min(int((row + along) / TILE), rows - 1)
+            if column + across < ZERO or row + along < ZERO:
+                continue
+        elif depth > -radius:
+            left, last, top, lowest = 0, columns - 1, 0, rows - 1
+        else:
+            continue
+        for line in range(top, lowest + 1):
+            for tile in range(left, last + 1):
+                tiles[line, tile] = min(tiles[line, tile], begin)
+
+
 @njit(fastmath=True, inline="always")
-def render_pixel(camera, lens, position, rays, grid, background, samples):
+def render_pixel(camera, lens, position, rays, begin, grid, background, samples):
     """Return RGB, opacity and depth of the pixel at ``position`` (column, row), the mean of 1 or 2 x 2 rays."""
     red, green, blue, far, light = ZERO, ZERO, ZERO, ZERO, ZERO
     for r in range(rays):
         direction = pixel_ray(position[0], position[1], r, rays, camera, lens)
-        count = march_ray(camera, direction, HALF, grid, samples, 0)
+        count = march_ray(camera, direction, HALF, begin, grid, samples, 0)
         a, b, c, d, transmittance = composite_samples(samples, 0, count)
         red, green, blue = red + a, green + b, blue + c
         far, light = far + d, light + transmittance
@@ -295,23 +335,28 @@ def differs_from_neighbour(window, line, column, contrast):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def render_window(camera, lens, corner, grid, background, contrast, window):
+def render_window(camera, lens, corner, grid, tiles, background, contrast, window):
     """Render into ``window`` (height, width, 5), RGB, opacity, depth, whose first pixel is ``corner`` (column, row).
 
     One ray a pixel; a pixel that differs from a neighbour by more than ``contrast`` is rendered again as the mean of
-    2 x 2 rays, as it was trained. Depth is the weighted mean distance.
+    2 x 2 rays, as it was trained. Depth is the weighted mean distance. ``tiles``: see ``find_tiles``.
     """
     height, width, _ = window.shape
-    again = np.ones((height, width), np.bool_)
+    again = np.zeros((height, width), np.bool_)
     for rays in (1, 4):
         for line in prange(height):
             samples = new_samples(MAX_SAMPLES)
             for column in range(width):
-                if again[line, column]:
+                begin = tiles[line // TILE, column // TILE]
+                if begin < FAR and (rays == 1 or again[line, column]):
                     position = (corner[0] + column, corner[1] + line)
-                    values = render_pixel(camera, lens, position, rays, grid, background, samples)
+                    values = render_pixel(camera, lens, position, rays, begin, grid, background, samples)
                     for c in range(5):
                         window[line, column, c] = values[c]
+                elif rays == 1:
+                    for c in range(3):
+                        window[line, column, c] = background[c]
+                    window[line, column, 3] = window[line, column, 4] = ZERO
         if contrast >= ONE:
             break
         if rays == 1:
