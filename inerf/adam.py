@@ -100,7 +100,7 @@ class Adam:
                 results.append(_evaluate(twists, start, hypothesis, problem, validation))
         best = min(results, key=lambda result: (math.isnan(result.loss), result.loss))
         quality = judge(best.poses[-1], query, intrinsics, renderer.render, self.config)
-        render_count = 2  # by judge
+        render_count = 1  # by judge
         return Refinement.of(best.poses, quality, best.hypothesis, render_count, self.config, device)
 
 

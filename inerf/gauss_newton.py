@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from inerf.judge import NO_AGREEMENT, PoseQuality, Refinement, check_inputs, mea
 from inerf.photometric import ReferenceSamples, normal_equations, sample_reference
 from inerf.pyramid import (
     PyramidLevel,
+    coarsest_camera,
     foreground_window,
     full_window,
     make_level,
@@ -32,6 +34,7 @@ _DAMPING = 1e-3  # Marquardt's, relative to the Hessian's diagonal
 _MAX_STEP = 0.2  # of one Gauss-Newton step: radians, and share of the object's diameter
 _SILHOUETTE_WEIGHT = 3.0  # weight of the silhouette term relative to the colour cost
 _CONVERGED = 0.1  # pixels of a level; an update that moves the image by less ends the level
+_UNSEEN, _UNSEEN_SHARE = 0.1, 1 / 4000  # the same at full resolution: pixels, and at most this share of the longer side
 _PRUNE_MARGIN = 0.01  # ranking cost that is always tolerated beside the best candidate's
 _SAME_POSE = 0.05  # radians, and share of the camera's distance, within which two poses are duplicates
 
@@ -40,11 +43,12 @@ _SAME_POSE = 0.05  # radians, and share of the camera's distance, within which t
 class _Candidate:
     """A pose hypothesis during the search."""
 
-    pose: Tensor  # (4, 4) float64 on the CPU
+    pose: np.ndarray  # (4, 4) float64
     hypothesis: int
     quality: PoseQuality = NO_AGREEMENT
     last_motion: float = float("inf")  # image motion of the last update at this level, full-resolution pixels
-    earlier_poses: tuple[Tensor, ...] = ()
+    earlier_poses: tuple[np.ndarray, ...] = ()
+    rendering: Rendering | None = None  # of the whole frame at the pose, where the search made it
 
     @property
     def ranking_cost(self) -> float:
@@ -53,14 +57,31 @@ class _Candidate:
 
 
 class _CountingRenderer:
-    """Calls ``render_fn`` with float32 poses on its device and counts the calls."""
+    """Renders candidates for levels and counts the renderings; one that is asked for twice in a row is made once."""
 
-    def __init__(self, render_fn: RenderFn, device: torch.device) -> None:
-        self.render_fn, self.device, self.count = render_fn, device, 0
+    def __init__(self, render_fn: RenderFn, intrinsics: Intrinsics, device: torch.device) -> None:
+        self.render_fn, self.intrinsics, self.device, self.count = render_fn, intrinsics, device, 0
+        self.last: tuple[bytes, Intrinsics, Rendering] | None = None
 
-    def __call__(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
-        self.count += 1
-        return self.render_fn(camera_to_world.float().to(self.device), intrinsics)
+    def __call__(self, camera_to_world: np.ndarray, intrinsics: Intrinsics) -> Rendering:
+        asked = (camera_to_world.tobytes(), intrinsics)
+        if self.last is None or self.last[:2] != asked:
+            self.count += 1
+            pose = se3.renormalised(torch.from_numpy(camera_to_world)).float()  # as the refinement will state it
+            self.last = (*asked, self.render_fn(pose.to(self.device), intrinsics))
+        return self.last[2]
+
+    def whole(self, pose: np.ndarray) -> Rendering:
+        """Render the query's whole frame."""
+        return self(pose, self.intrinsics)
+
+    def part(self, pose: np.ndarray, level: PyramidLevel) -> Rendering:
+        """Render what a level shows: at full resolution a part of ``whole``, which may become the reference."""
+        if level.factor > 1:
+            return self(pose, level.intrinsics)
+        whole, (x, y, width, height) = self.whole(pose), level.window
+        at = (slice(y, y + height), slice(x, x + width))
+        return Rendering(whole.colour[at], whole.opacity[at], whole.depth[at])
 
 
 @dataclass(frozen=True)
@@ -106,9 +127,10 @@ def refine_pose(
         ValueError: where query, intrinsics and coarse poses do not fit together.
     """
     check_inputs(query, coarse_poses, intrinsics)
-    render = _CountingRenderer(render_fn, query.device)
-    candidates = [_Candidate(pose, index) for index, pose in enumerate(se3.renormalised(coarse_poses.double().cpu()))]
-    background = rendered_background(candidates[0].pose, intrinsics, render)
+    render = _CountingRenderer(render_fn, intrinsics, query.device)
+    starts = se3.renormalised(coarse_poses.double().cpu()).numpy()
+    candidates = [_Candidate(pose, index) for index, pose in enumerate(starts)]
+    background = rendered_background(render(candidates[0].pose, coarsest_camera(intrinsics)))
     window = full_window(intrinsics)
     keep = config.beam_width
     for factor in pyramid_factors(intrinsics):
@@ -119,62 +141,81 @@ def refine_pose(
         for _ in range(config.renders_per_level if factor > 1 else 2 * config.renders_per_level):
             candidates = _prune([_align(candidate, level, render, config) for candidate in candidates], keep, config)
             keep = max(keep - 1, 1)
-            if all(candidate.last_motion < _CONVERGED * factor for candidate in candidates):
+            if all(candidate.last_motion < _least_motion(level, render) for candidate in candidates):
                 break
         window = foreground_window(level) if factor == pyramid_factors(intrinsics)[0] else window
     best = candidates[0]
-    poses = torch.stack([*best.earlier_poses, best.pose])
-    return Refinement.of(poses, best.quality, best.hypothesis, render.count, config, query.device)
+    poses = torch.from_numpy(np.stack([*best.earlier_poses, best.pose]))
+    found = Refinement.of(poses, best.quality, best.hypothesis, render.count, config, query.device)
+    return replace(found, rendering=best.rendering)
+
+
+def _least_motion(level: PyramidLevel, render: _CountingRenderer) -> float:
+    """Return the motion, in pixels of the query, below which another rendering is not worth it.
+
+    At full resolution the last rendering becomes the reference.
+    """
+    if level.factor > 1:
+        return _CONVERGED * level.factor
+    return min(_UNSEEN, _UNSEEN_SHARE * max(render.intrinsics.width, render.intrinsics.height))
 
 
 def _align(candidate: _Candidate, level: PyramidLevel, render: _CountingRenderer, config: RefineConfig) -> _Candidate:
-    """Render once at the candidate's pose and take Gauss-Newton steps; a converged candidate is returned unchanged."""
-    if candidate.last_motion < _CONVERGED * level.factor:
+    """Render once at the candidate's pose and take Gauss-Newton steps; a converged candidate is returned unchanged.
+
+    At full resolution an update too small to be seen is not made, so that the rendering is of the pose.
+    """
+    least_motion = _least_motion(level, render)
+    if candidate.last_motion < least_motion:
         return candidate
-    samples = sample_reference(render(candidate.pose, level.intrinsics), level)
+    samples = sample_reference(render.part(candidate.pose, level), level)
     if samples is None:
         return replace(candidate, quality=NO_AGREEMENT)
     iterations = config.steps_per_render if level.factor > 1 else 2 * config.steps_per_render
     motion = _gauss_newton(level, samples, min(1.0, config.geman_mcclure_scale * level.factor), iterations)
-    return replace(
+    last_motion = _motion_pixels(motion, samples, level.intrinsics) * level.factor
+    moved = replace(
         candidate,
         pose=_moved_camera(candidate.pose, motion, samples.centre),
         quality=measure_quality(level, samples, motion, config),
-        last_motion=_motion_pixels(motion, samples, level.intrinsics) * level.factor,
+        last_motion=last_motion,
         earlier_poses=(*candidate.earlier_poses, candidate.pose),
     )
+    if level.factor > 1 or last_motion >= least_motion:
+        return moved
+    whole = render.whole(candidate.pose)
+    return replace(candidate, quality=moved.quality, last_motion=last_motion, rendering=whole)
 
 
-def _gauss_newton(level: PyramidLevel, samples: ReferenceSamples, scale: float, iterations: int) -> Tensor:
+def _gauss_newton(level: PyramidLevel, samples: ReferenceSamples, scale: float, iterations: int) -> np.ndarray:
     """Align the samples to the query by damped Gauss-Newton steps; return their motion (4, 4)."""
-    motion = torch.eye(4, dtype=torch.float64)
+    motion = np.eye(4)
     for _ in range(iterations):
         equations = normal_equations(level.query, samples, level.intrinsics, motion, scale)
         diagonal = equations.hessian.diagonal()
         damping = _DAMPING * diagonal + 1e-9 * diagonal.mean() + 1e-12
-        twist = torch.linalg.solve(equations.hessian + torch.diag(damping), -equations.gradient)
-        motion = se3.exp(_limited(twist, samples)) @ motion
+        twist = np.linalg.solve(equations.hessian + np.diag(damping), -equations.gradient)
+        motion = se3.exp_numpy(_limited(twist, samples)) @ motion
     return motion
 
 
-def _limited(twist: Tensor, samples: ReferenceSamples) -> Tensor:
+def _limited(twist: np.ndarray, samples: ReferenceSamples) -> np.ndarray:
     """Shorten a twist (6,) to the largest trusted step."""
-    ratios = [twist[:3].norm() / (_MAX_STEP * samples.radius * 2.0), twist[3:].norm() / _MAX_STEP]
-    return twist / torch.stack(ratios).max().clamp(min=1.0)
+    shift, angle = np.linalg.norm(twist[:3]), np.linalg.norm(twist[3:])
+    return twist / max(shift / (_MAX_STEP * samples.radius * 2.0), angle / _MAX_STEP, 1.0)
 
 
-def _motion_pixels(motion: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics) -> float:
+def _motion_pixels(motion: np.ndarray, samples: ReferenceSamples, intrinsics: Intrinsics) -> float:
     """Estimate by how many pixels a motion (4, 4) of the surface moves its image."""
     distance = max(-float(samples.centre[2]), 1e-6)
-    angle = (motion[:3, :3] - torch.eye(3, dtype=motion.dtype)).norm() / 2.0**0.5
-    return intrinsics.focal_x / distance * float(motion[:3, 3].norm() + samples.radius * angle)
+    angle = np.linalg.norm(motion[:3, :3] - np.eye(3)) / 2.0**0.5
+    return float(intrinsics.focal_x / distance * (np.linalg.norm(motion[:3, 3]) + samples.radius * angle))
 
 
-def _moved_camera(pose: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
+def _moved_camera(pose: np.ndarray, motion: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Return the camera (4, 4) that sees the surface where ``motion`` about ``centre`` carries it for ``pose``."""
-    back = se3.inverse(motion)
-    change = back.clone()
-    change[:3, 3] = back[:3, 3] + centre - back[:3, :3] @ centre
+    change = np.linalg.inv(motion)
+    change[:3, 3] += centre - change[:3, :3] @ centre
     return pose @ change
 
 
@@ -190,7 +231,7 @@ def _prune(candidates: list[_Candidate], keep: int, config: RefineConfig) -> lis
     return kept
 
 
-def _same_pose(pose: Tensor, other: Tensor) -> bool:
-    angle = (pose[:3, :3] - other[:3, :3]).norm() / 2.0**0.5
-    shift = (pose[:3, 3] - other[:3, 3]).norm()
-    return bool(angle < _SAME_POSE) and bool(shift < _SAME_POSE * pose[:3, 3].norm().clamp(min=1e-3))
+def _same_pose(pose: np.ndarray, other: np.ndarray) -> bool:
+    angle = np.linalg.norm(pose[:3, :3] - other[:3, :3]) / 2.0**0.5
+    shift = np.linalg.norm(pose[:3, 3] - other[:3, 3])
+    return bool(angle < _SAME_POSE and shift < _SAME_POSE * max(float(np.linalg.norm(pose[:3, 3])), 1e-3))

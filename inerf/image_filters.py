@@ -1,10 +1,30 @@
-"""Image filters of pose refinement: binomial blur, image gradient and maximum filter."""
+"""Image filters of pose refinement: binomial blur, image gradient and maximum filter.
+
+On the CPU ``smooth_channels`` is OpenCV's; the functions of torch are its twins, and run on other devices.
+"""
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_BLUR = np.array([0.25, 0.5, 0.25], np.float32)
+_SLOPE = np.array([-0.5, 0.0, 0.5], np.float32)
+_SAME = np.ones(1, np.float32)
+
+
+def smooth_channels(image: Tensor) -> Tensor:
+    """Blur ``image`` (height, width, 3) float32 and append its gradients along x and y: (height, width, 9)."""
+    if image.device.type != "cpu":
+        return with_image_gradient(binomial_blur(image))
+    border = cv2.BORDER_REPLICATE
+    blurred = cv2.sepFilter2D(image.numpy(), -1, _BLUR, _BLUR, borderType=border)
+    along_x = cv2.sepFilter2D(blurred, -1, _SLOPE, _SAME, borderType=border)
+    along_y = cv2.sepFilter2D(blurred, -1, _SAME, _SLOPE, borderType=border)
+    return torch.from_numpy(cv2.merge([blurred, along_x, along_y]))
 
 
 def _neighbours(image: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inerf import se3
 from inerf.photometric import ReferenceSamples, normal_equations, sample_reference
-from inerf.pyramid import PyramidLevel, full_window, make_level, pyramid_factors, rendered_background
+from inerf.pyramid import PyramidLevel, coarsest_camera, full_window, make_level, pyramid_factors, rendered_background
 from inerf.settings import RefineConfig
 from utils.camera import Intrinsics
-from utils.rendering import RenderFn
+from utils.rendering import RenderFn, Rendering
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Refinement:
     hypothesis: int  # index of the coarse pose from which this pose was reached
     render_count: int  # number of images rendered
     pose_history: Tensor  # (poses, 4, 4) float32, from the coarse pose to this pose
+    rendering: Rendering | None = None  # of the whole frame at this pose, where the search made it
 
     @staticmethod
     def of(
@@ -65,7 +67,7 @@ class Refinement:
 
 
 def measure_quality(
-    level: PyramidLevel, samples: ReferenceSamples, motion: Tensor, config: RefineConfig
+    level: PyramidLevel, samples: ReferenceSamples, motion: np.ndarray, config: RefineConfig
 ) -> PoseQuality:
     """Measure how well ``samples`` of a reference agree with the query after ``motion`` (4, 4)."""
     cost = normal_equations(level.query, samples, level.intrinsics, motion, config.cost_scale).cost
@@ -75,18 +77,19 @@ def measure_quality(
 def judge(
     pose: Tensor, query: Tensor, intrinsics: Intrinsics, render_fn: RenderFn, config: RefineConfig
 ) -> PoseQuality:
-    """Judge a pose (4, 4) by two renderings at the coarsest pyramid level (50 pixels).
+    """Judge a pose (4, 4) by a rendering at the coarsest pyramid level (50 pixels).
 
     Args:
         query: (height, width, 3) float32 RGB in [0, 1], on the plain background that ``render_fn`` draws.
         intrinsics: camera of the query.
     """
-    background = rendered_background(pose.float(), intrinsics, render_fn)
+    rendering = render_fn(pose.float(), coarsest_camera(intrinsics))
+    background = rendered_background(rendering)
     level = make_level(query, intrinsics, background, full_window(intrinsics), pyramid_factors(intrinsics)[0])
-    samples = sample_reference(render_fn(pose.float(), level.intrinsics), level)
+    samples = sample_reference(rendering, level)
     if samples is None:
         return NO_AGREEMENT
-    return measure_quality(level, samples, torch.eye(4, dtype=torch.float64), config)
+    return measure_quality(level, samples, np.eye(4), config)
 
 
 def check_inputs(query: Tensor, coarse_poses: Tensor, intrinsics: Intrinsics) -> None:

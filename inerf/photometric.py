@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inerf.image_filters import binomial_blur, max_filter, with_image_gradient
+from inerf.image_filters import max_filter, smooth_channels
 from inerf.kernels import accumulate
 from inerf.pyramid import PyramidLevel
 from utils.camera import Intrinsics
@@ -24,6 +25,7 @@ from utils.rendering import Rendering
 
 MIN_SURFACE_PIXELS = 16  # that a rendering must show to be aligned
 REACH = 2  # pixels around the foreground that are sampled too
+_UPPER = np.triu_indices(6)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ReferenceSamples:
 
     points: Tensor  # (samples, 3) float32, camera axes, relative to `centre`
     colours: Tensor  # (samples, 9) float32: RGB, its gradient along x, its gradient along y (per pixel)
-    centre: Tensor  # (3,) float64 on the CPU, camera axes
+    centre: np.ndarray  # (3,) float64, camera axes
     radius: float  # root-mean-square distance of the visible surface from `centre`, scene units
     pixels: int  # number of pixels that query or reference show
     silhouette_iou: float  # intersection over union of the foregrounds of query and reference, in [0, 1]
@@ -40,10 +42,10 @@ class ReferenceSamples:
 
 @dataclass(frozen=True)
 class NormalEquations:
-    """Normal equations of one Gauss-Newton step, on the CPU in float64."""
+    """Normal equations of one Gauss-Newton step, in float64."""
 
-    hessian: Tensor  # (6, 6)
-    gradient: Tensor  # (6,)
+    hessian: np.ndarray  # (6, 6)
+    gradient: np.ndarray  # (6,)
     cost: float  # sum over the samples of e^2 / (e^2 + scale^2), each in [0, 1)
     count: int  # samples that project into the query
 
@@ -67,6 +69,12 @@ def sample_reference(rendering: Rendering, level: PyramidLevel, reach: int = REA
     Returns:
         The samples, or None where the rendering shows too little surface to align.
     """
+    sample = _sample_numpy if rendering.colour.device.type == "cpu" else sample_torch
+    return sample(rendering, level, reach)
+
+
+def sample_torch(rendering: Rendering, level: PyramidLevel, reach: int) -> ReferenceSamples | None:
+    """Do as ``sample_reference``, on any device."""
     solid = rendering.opacity > 0.5
     either = level.foreground | solid
     active = max_filter(either.float(), reach) > 0
@@ -79,14 +87,50 @@ def sample_reference(rendering: Rendering, level: PyramidLevel, reach: int = REA
     surface = points[on_surface]
     centre = surface.mean(0)
     radius = float((surface - centre).square().sum(-1).mean().sqrt())
-    colours = with_image_gradient(binomial_blur(rendering.colour))[active]
-    shown = is_foreground(rendering.colour, level.background)
-    iou = float((shown & level.foreground).sum() / (shown | level.foreground).sum().clamp(min=1))
-    return ReferenceSamples(points - centre, colours, centre.double().cpu(), max(radius, 1e-6), int(either.sum()), iou)
+    colours = smooth_channels(rendering.colour)[active]
+    iou = silhouette_iou(rendering.colour, level)
+    return ReferenceSamples(
+        points - centre, colours, centre.double().cpu().numpy(), max(radius, 1e-6), int(either.sum()), iou
+    )
+
+
+def _sample_numpy(rendering: Rendering, level: PyramidLevel, reach: int) -> ReferenceSamples | None:
+    """Do as ``sample_torch`` on the CPU, at the active pixels alone wherever possible."""
+    solid = rendering.opacity.numpy() > 0.5
+    either, square = level.foreground.numpy() | solid, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    active = np.flatnonzero(cv2.dilate(either.view(np.uint8), square))
+    nearness = np.where(solid, 1.0 / np.maximum(rendering.depth.numpy(), 1e-6), np.float32(0.0))
+    near = cv2.dilate(nearness, square).ravel()[active]
+    on_surface = near > 0
+    if int(on_surface.sum()) < MIN_SURFACE_PIXELS:
+        return None
+    near[~on_surface] = np.median(near[on_surface])
+    points = level.directions.numpy().reshape(-1, 3).take(active, axis=0)
+    points /= near[:, None]
+    share = on_surface.astype(np.float32) / np.float32(on_surface.sum())
+    centre = share @ points
+    points -= centre
+    radius = float(np.sqrt(share @ np.einsum("ij,ij->i", points, points)))
+    colours = smooth_channels(rendering.colour).numpy().reshape(-1, 9).take(active, axis=0)
+    iou = silhouette_iou(rendering.colour, level)
+    return ReferenceSamples(
+        torch.from_numpy(points),
+        torch.from_numpy(colours),
+        centre.astype(float),
+        max(radius, 1e-6),
+        int(either.sum()),
+        iou,
+    )
+
+
+def silhouette_iou(colour: Tensor, level: PyramidLevel) -> float:
+    """Return the intersection over union of the foregrounds of a rendered colour (height, width, 3) and the query."""
+    shown = is_foreground(colour, level.background)
+    return float((shown & level.foreground).sum() / (shown | level.foreground).sum().clamp(min=1))
 
 
 def normal_equations(
-    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: np.ndarray, scale: float
 ) -> NormalEquations:
     """Compute the normal equations of the robust difference between the moved samples and the query.
 
@@ -94,38 +138,34 @@ def normal_equations(
         query: (height, width, 9) float32, RGB and its gradients along x and y.
         samples: of the reference.
         intrinsics: camera of the query.
-        motion: (4, 4) float64 on the CPU, from the reference's camera to the query's, about ``samples.centre``.
+        motion: (4, 4) float64, from the reference's camera to the query's, about ``samples.centre``.
         scale: difference (RGB norm) at which the robust cost of a sample is one half (Geman-McClure).
     Returns:
         Equations for a twist that multiplies ``motion`` from the left.
     """
-    if query.device.type == "cpu":
-        sums = _sums_numba(query, samples, intrinsics, motion, scale)
-    else:
-        sums = sums_torch(query, samples, intrinsics, motion, scale).cpu()
-    rows, columns = torch.triu_indices(6, 6)
-    hessian = torch.zeros(6, 6, dtype=torch.float64)
-    hessian[rows, columns] = sums[:21]
-    hessian[columns, rows] = sums[:21]
+    sums = (sums_numba if query.device.type == "cpu" else sums_torch)(query, samples, intrinsics, motion, scale)
+    hessian = np.zeros((6, 6))
+    hessian[_UPPER] = hessian.T[_UPPER] = sums[:21]
     return NormalEquations(hessian, sums[21:27], float(sums[27]), int(sums[28]))
 
 
-def _sums_numba(
-    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
-) -> Tensor:
+def sums_numba(
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: np.ndarray, scale: float
+) -> np.ndarray:
     """Compute the same sums as ``sums_torch`` with the compiled kernel."""
-    camera = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y])
-    arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), samples.centre.numpy(), camera)
-    return torch.from_numpy(accumulate(*arrays, motion.numpy(), float(scale) ** 2))
+    lens = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
+    moved = np.concatenate([motion[:3], samples.centre[:, None]], axis=1).astype(np.float32)
+    arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), lens, moved)
+    return accumulate(*arrays, np.float32(scale**2))[:29]
 
 
 def sums_torch(
-    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: Tensor, scale: float
-) -> Tensor:
+    query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: np.ndarray, scale: float
+) -> np.ndarray:
     """Compute the sums (29,) float64 of ``normal_equations``: Hessian's upper triangle, gradient, cost, count."""
     device, height, width = query.device, query.shape[0], query.shape[1]
-    motion, centre = motion.to(device), samples.centre.to(device)
-    moved = samples.points.double() @ motion[:3, :3].T + motion[:3, 3]  # (samples, 3) about the centre
+    transform, centre = (torch.from_numpy(array).to(device) for array in (motion, samples.centre))
+    moved = samples.points.double() @ transform[:3, :3].T + transform[:3, 3]  # (samples, 3) about the centre
     depth = -(moved[:, 2] + centre[2])
     ahead = (moved[:, :2] + centre[:2]) / depth[:, None]
     x = intrinsics.focal_x * ahead[:, 0] + intrinsics.centre_x - 0.5
@@ -152,4 +192,4 @@ def sums_torch(
     gradient = torch.einsum("s,sci,sc->i", weight, jacobian, residual)
     rows, columns = torch.triu_indices(6, 6, device=device)
     tail = torch.stack([(squared * ratio).sum(), inside.sum().double()])
-    return torch.cat([hessian[rows, columns], gradient, tail])
+    return torch.cat([hessian[rows, columns], gradient, tail]).cpu().numpy()

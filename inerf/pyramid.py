@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from torch import Tensor
 from torch.nn import functional
 
-from inerf.image_filters import binomial_blur, with_image_gradient
+from inerf.image_filters import smooth_channels
 from utils.camera import Intrinsics, camera_directions, pixel_centres
 from utils.images import is_foreground
-from utils.rendering import RenderFn
+from utils.rendering import Rendering
 
 COARSEST_SIDE = 50  # pixels of the longer side at the coarsest level
 WINDOW_MARGIN = 2  # pixels of the coarsest level around the foreground
@@ -24,10 +25,15 @@ class PyramidLevel:
 
     query: Tensor  # (height, width, 9) float32: RGB, its gradient along x, its gradient along y
     foreground: Tensor  # (height, width) bool
-    directions: Tensor  # (height, width, 3) unit rays, camera axes
     intrinsics: Intrinsics
     background: Tensor  # (3,) RGB
     factor: int  # full-resolution pixels per pixel
+    window: Window  # of the query that the level shows
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Unit rays (height, width, 3), camera axes."""
+        return camera_directions(pixel_centres(self.intrinsics, self.query.device), self.intrinsics)
 
 
 def pyramid_factors(intrinsics: Intrinsics) -> list[int]:
@@ -42,12 +48,6 @@ def pyramid_factors(intrinsics: Intrinsics) -> list[int]:
     return [1 << level for level in reversed(range(count + 1))]
 
 
-def coarsest_camera(intrinsics: Intrinsics) -> Intrinsics:
-    """Return the camera of the whole frame at the coarsest level."""
-    factor = pyramid_factors(intrinsics)[0]
-    return intrinsics.resized(max(intrinsics.width // factor, 1), max(intrinsics.height // factor, 1))
-
-
 def full_window(intrinsics: Intrinsics) -> Window:
     """Return the window of the whole frame."""
     return (0, 0, intrinsics.width, intrinsics.height)
@@ -60,21 +60,22 @@ def make_level(query: Tensor, intrinsics: Intrinsics, background: Tensor, window
         query: RGB in [0, 1] on ``background`` (3,).
         intrinsics: camera of the whole query.
     """
-    x, y, width, height = window
-    columns, rows = width // factor, height // factor
-    part = query[y : y + rows * factor, x : x + columns * factor]
+    camera, (x, y, width, height) = level_camera(intrinsics, window, factor)
+    part = query[y : y + height, x : x + width]
     if factor > 1:
         part = functional.avg_pool2d(part.permute(2, 0, 1)[None], factor)[0].permute(1, 2, 0).contiguous()
-    camera = replace(
-        intrinsics,
-        width=columns * factor,
-        height=rows * factor,
-        centre_x=intrinsics.centre_x - x,
-        centre_y=intrinsics.centre_y - y,
-    ).resized(columns, rows)
-    directions = camera_directions(pixel_centres(camera, query.device), camera)
-    channels = with_image_gradient(binomial_blur(part))
-    return PyramidLevel(channels, is_foreground(part, background), directions, camera, background, factor)
+    shown = is_foreground(part, background)
+    return PyramidLevel(smooth_channels(part), shown, camera, background, factor, (x, y, width, height))
+
+
+def level_camera(intrinsics: Intrinsics, window: Window, factor: int) -> tuple[Intrinsics, Window]:
+    """Return the camera of a level, and the part of ``window`` that whole pixels of it cover."""
+    x, y, width, height = window
+    columns, rows = width // factor, height // factor
+    width, height = columns * factor, rows * factor
+    centre_x, centre_y = intrinsics.centre_x - x, intrinsics.centre_y - y
+    cropped = replace(intrinsics, width=width, height=height, centre_x=centre_x, centre_y=centre_y)
+    return cropped.resized(columns, rows), (x, y, width, height)
 
 
 def foreground_window(level: PyramidLevel) -> Window:
@@ -87,7 +88,11 @@ def foreground_window(level: PyramidLevel) -> Window:
     return left * level.factor, top * level.factor, (right - left) * level.factor, (bottom - top) * level.factor
 
 
-def rendered_background(pose: Tensor, intrinsics: Intrinsics, render_fn: RenderFn) -> Tensor:
-    """Return the colour (3,) of a coarse rendering at its most transparent pixel."""
-    rendering = render_fn(pose, coarsest_camera(intrinsics))
+def coarsest_camera(intrinsics: Intrinsics) -> Intrinsics:
+    """Return the camera of the coarsest level."""
+    return level_camera(intrinsics, full_window(intrinsics), pyramid_factors(intrinsics)[0])[0]
+
+
+def rendered_background(rendering: Rendering) -> Tensor:
+    """Return the colour (3,) of a rendering at its most transparent pixel."""
     return rendering.colour.reshape(-1, 3)[rendering.opacity.reshape(-1).argmin()]

@@ -89,8 +89,16 @@ class ReferenceModel:
             write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
         return found
 
-    def reference(self, query: Tensor, pose: Tensor) -> Rendering:
-        """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary."""
+    def reference(self, query: Tensor, pose: Tensor, rendering: Rendering | None = None) -> Rendering:
+        """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary.
+
+        Args:
+            query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
+            pose: camera_to_world.
+            rendering: one that the pose search has already made at ``pose``.
+        """
+        if rendering is not None and not self.field.exposure_varies:
+            return rendering
         rendering = self.field.render(pose.to(self.device), self.intrinsics)
         return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
 
@@ -120,13 +128,14 @@ class Model(ReferenceModel):
             pose: (4, 4) camera_to_world to take instead of searching one.
             pose_found: what the detection says of a pose that is given.
         """
-        clock, confidence = Stopwatch(self.device), None
+        clock, confidence, rendering = Stopwatch(self.device), None, None
         query = self.condition(query)
         if pose is None:
             refinement = self.locate(query, name, clock)
             pose, pose_found, confidence = refinement.camera_to_world, refinement.found, refinement.confidence
+            rendering = refinement.rendering
         with clock.stage("render"):
-            reference = self.reference(query, pose)
+            reference = self.reference(query, pose, rendering)
         with clock.stage("compare"):
             anomaly_map, anomaly_score = self.scorer.compare(query, reference)
         return Detection(

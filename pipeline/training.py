@@ -185,7 +185,7 @@ def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
         query = model.condition(held_out.image(index))
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
-            pairs.append((query, model.reference(query, refinement.camera_to_world)))
+            pairs.append((query, model.reference(query, refinement.camera_to_world, refinement.rendering)))
     if 2 * len(pairs) < len(held_out):
         raise InputError(
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "

@@ -135,7 +135,8 @@ def read_image_size(path: Path) -> tuple[int, int]:
 
 def is_foreground(image: Tensor, background: Tensor) -> Tensor:
     """Return where ``image`` (height, width, 3) differs from its ``background`` (3,): (height, width) bool."""
-    return (image - background).abs().amax(-1) > MIN_CONTRAST
+    red, green, blue = (image - background).abs().unbind(-1)  # torch's amax over three values is several times slower
+    return torch.maximum(torch.maximum(red, green), blue) > MIN_CONTRAST
 
 
 def to_bytes(image: Tensor) -> np.ndarray:

@@ -51,6 +51,8 @@ def test_gauss_newton_is_as_before() -> None:
     direct = refine_pose(QUERY, turned(6.0)[None], CAMERA, FIELD.render, GAUSS_NEWTON.refine)
     for field in fields(chosen):
         one, other = getattr(chosen, field.name), getattr(direct, field.name)
+        if field.name == "rendering" and one is not None:
+            one, other = one.colour, other.colour
         assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 

@@ -23,6 +23,11 @@ def test_exp_is_the_matrix_exponential(scale: float) -> None:
     torch.testing.assert_close(se3.exp(twist), torch.matrix_exp(generator), atol=1e-12, rtol=1e-10)
 
 
+def test_numpy_s_exp_equals_torch_s() -> None:
+    for twist in torch.cat([twists(), 0.01 * twists(), twists() * 0.0]):
+        torch.testing.assert_close(torch.from_numpy(se3.exp_numpy(twist.numpy())), se3.exp(twist), atol=1e-13, rtol=0)
+
+
 def test_exp_of_minus_is_the_inverse() -> None:
     twist = twists()
     eye = torch.eye(4, dtype=torch.float64).expand(len(twist), 4, 4)
