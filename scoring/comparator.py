@@ -54,7 +54,7 @@ class Comparator:
         """Make the comparator from its weights."""
         layers = make_layers()
         layers.load_state_dict(weights)
-        return Comparator(layers.eval().requires_grad_(False))
+        return Comparator(layers.eval().requires_grad_(False).to(memory_format=torch.channels_last))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the weights by name."""
@@ -82,7 +82,8 @@ class Comparator:
     def respond(self, channels: Tensor) -> Tensor:
         """Compute the response (height, width), the softplus of the logit, to (CHANNEL_COUNT, height, width)."""
         self.layers.to(channels.device)
-        return functional.softplus(self.layers(channels[None])[0, 0])
+        batch = channels[None].contiguous(memory_format=torch.channels_last)  # a third faster on a CPU
+        return functional.softplus(self.layers(batch)[0, 0])
 
 
 def load_comparator(path: Path = WEIGHT_FILE) -> Comparator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from utils.rendering import Rendering
 FOREGROUND_DIFFERENCE = 0.03  # colour difference from the background that makes a query pixel foreground
 CROP_MARGIN = 12  # pixels around query and reference that are compared too
 SHADING_SIGMA = 8.0  # pixels over which shading and glare vary
+SHADING_SCALE = 4  # pixels to one at which shading is estimated
 SHADING_BOUND = 0.12  # the largest difference that is taken for shading
 
 
@@ -38,9 +40,11 @@ def object_crop(query: Tensor, reference: Rendering) -> Crop:
     whole image.
     """
     height, width = reference.opacity.shape
-    empty = reference.opacity < 0.01
-    background = reference.colour[empty].median(dim=0).values if bool(empty.any()) else reference.colour.new_zeros(3)
-    shown = (reference.opacity > 0.01) | ((query - background).abs().amax(-1) > FOREGROUND_DIFFERENCE)
+    some = (slice(None, None, 4), slice(None, None, 4))  # the background is plain: a sixteenth of it will do
+    empty = reference.colour[some][reference.opacity[some] < 0.01]
+    background = empty.median(dim=0).values if len(empty) else reference.colour.new_zeros(3)
+    red, green, blue = (query - background).abs().unbind(-1)
+    shown = (reference.opacity > 0.01) | (torch.maximum(torch.maximum(red, green), blue) > FOREGROUND_DIFFERENCE)
     rows, columns = shown.any(1).nonzero()[:, 0], shown.any(0).nonzero()[:, 0]
     if len(rows) == 0:
         return Crop(0, 0, height, width)
@@ -78,12 +82,17 @@ def beyond_range(image: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (image - high).clamp(min=0) - (low - image).clamp(min=0)
 
 
+def gaussian_kernel(sigma: float) -> list[float]:
+    """Return the weights of a Gaussian of ``sigma`` pixels, cut at three sigmas."""
+    radius = max(1, int(3 * sigma + 0.5))
+    weights = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(-radius, radius + 1)]
+    return [weight / sum(weights) for weight in weights]
+
+
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
     """Smooth ``image`` (channels, height, width) by a Gaussian of ``sigma`` pixels, borders replicated."""
-    radius = max(1, int(3 * sigma + 0.5))
-    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    weights = (kernel / kernel.sum()).tolist()
+    weights = gaussian_kernel(sigma)
+    radius = len(weights) // 2
     result = functional.pad(image[None], [radius] * 4, mode="replicate")[0]
     for axis in (1, 2):
         parts = shifts(result, radius, axis)
@@ -100,9 +109,10 @@ def shading(difference: Tensor, opacity: Tensor) -> Tensor:
     resolution.
     """
     trust = opacity * (difference.abs().amax(0) < SHADING_BOUND)
-    small = functional.avg_pool2d(torch.cat([difference * trust, trust[None]])[None], 4, ceil_mode=True)[0]
-    smooth = gaussian_blur(small, SHADING_SIGMA / 4)
+    scale, both = SHADING_SCALE, torch.cat([difference * trust, trust[None]])[None]
+    small = functional.avg_pool2d(both, scale, ceil_mode=True)[0]
+    smooth = gaussian_blur(small, SHADING_SIGMA / scale)
     ratio = smooth[:3] / smooth[3:].clamp(min=0.05)
-    size = (4 * small.shape[1], 4 * small.shape[2])
+    size = (scale * small.shape[1], scale * small.shape[2])
     large = functional.interpolate(ratio[None], size=size, mode="bilinear", align_corners=False)[0]
     return large[:, : opacity.shape[0], : opacity.shape[1]] * opacity

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scoring.channels import CHANNEL_COUNT, comparison_channels
+from scoring.channels import CHANNEL_COUNT, comparison_channels, opencv_channels
 from scoring.comparator import Comparator, load_comparator, make_layers
 from scoring.training import TrainingExample, augment_patch, train_comparator
 from tests.scoring.disc import pair
@@ -45,6 +45,15 @@ def test_features_and_augmentation_keep_their_channels() -> None:
     assert turned.shape == channels.shape
     assert float(turned_mask.sum()) == float(mask.sum())
     torch.testing.assert_close(turned.sum(), channels.sum())
+
+
+@pytest.mark.parametrize("rows, columns", [(64, 64), (61, 58), (47, 63)])
+def test_opencv_sees_what_torch_sees(rows: int, columns: int) -> None:
+    query, reference, _ = pair(1, True)
+    images = [image[:rows, :columns].contiguous() for image in (query, reference.colour, reference.opacity)]
+    fast = opencv_channels(*(image.numpy() for image in images))
+    slow = comparison_channels(images[0].permute(2, 0, 1), images[1].permute(2, 0, 1), images[2])
+    torch.testing.assert_close(torch.from_numpy(fast).permute(2, 0, 1), slow, atol=2e-5, rtol=1e-4)
 
 
 def test_the_map_is_zero_far_from_the_object() -> None:
