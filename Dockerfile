@@ -6,6 +6,6 @@ FROM python:3.13-slim
 ARG INDEX
 WORKDIR /app
 COPY . .
-RUN pip install --no-cache-dir ${INDEX:+--extra-index-url $INDEX} -r requirements.txt
+RUN pip install --no-cache-dir ${INDEX:+--extra-index-url $INDEX} -r requirements.txt && python -m pipeline.warm_up
 ENTRYPOINT ["python"]
 CMD ["-m", "data"]

@@ -41,10 +41,12 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: pyproject.toml requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
+	$(PY) -m pipeline.warm_up
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml requirements.txt | $(VENV)/bin/python
 	$(PIP) -e ".[dev]"
+	$(PY) -m pipeline.warm_up
 	touch $@ $(VENV)/installed
 
 clean:
