@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 
 MAX_SAMPLES = 128  # samples of a ray
-MIN_TRANSMITTANCE = np.float32(0.005)  # transmittance below which a ray ends
+MIN_TRANSMITTANCE = np.float32(0.05)  # transmittance below which a ray ends
 EMPTY_RAW_DENSITY = np.float32(-4)  # up to it, a sample absorbs less than a hundredth of the light, and is skipped
 GRADIENT_COLUMNS = 8  # raw density, RGB, the largest compositing weight, and padding to half a cache line
 TILE = 8  # pixels along a side of the tiles whose rays begin at one distance

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nerf.voxel.field import CONTRAST, VoxelField
 from nerf.voxel.grid import STEP
-from nerf.voxel.kernels import EMPTY_RAW_DENSITY
+from nerf.voxel.kernels import EMPTY_RAW_DENSITY, MIN_TRANSMITTANCE
 from nerf.voxel.torch_march import TorchGrid, march_rays, render_pixels, shade
 from tests.inerf.scene import camera
 from tests.nerf.scene import full_field, random_field
@@ -52,7 +52,7 @@ def slow_ray(field: VoxelField, origin: Tensor, direction: Tensor, offset: float
             value = np.array(shares) @ table[rows]
             optical_depth = math.log1p(math.exp(value[0])) * STEP
             if value[0] > EMPTY_RAW_DENSITY:
-                last = transmittance * math.exp(-optical_depth) < 0.005
+                last = transmittance * math.exp(-optical_depth) < MIN_TRANSMITTANCE
                 weight = transmittance if last else transmittance * (1 - math.exp(-optical_depth))
                 colour, depth, transmittance = (
                     colour + weight * value[1:],
@@ -109,7 +109,7 @@ def test_slab_of_constant_density(raw: float, depth: int) -> None:
     pixel = straight(full_field((depth, 7, 7), voxel, raw))
     density, length = math.log1p(math.exp(raw)) / voxel, depth * voxel
     transmittance = math.exp(-density * length)
-    expected = 1 - transmittance if transmittance > 0.005 else 1.0
+    expected = 1 - transmittance if transmittance > MIN_TRANSMITTANCE else 1.0
     assert float(pixel.opacity) == pytest.approx(expected, abs=1e-4)
     colour = expected * np.array([0.1, 0.2, 0.7]) + 1 - expected
     np.testing.assert_allclose(pixel.colour[0, 0].numpy(), colour, atol=1e-4)
