@@ -39,6 +39,8 @@ class Config:
     image_size: int = 400  # longer side in pixels to which larger images are averaged down; smaller ones stay
     background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent images are laid
     val_every: int = 8  # every n-th view is held out of training, to measure the field and to calibrate the score
+    # cameras of the training views, refined with the field: auto does where a coarse field shows that they are inexact
+    refine_poses: Literal["auto", "always", "never"] = "auto"
     min_psnr: float = 22.0  # mean PSNR in dB of the held-out views below which the field counts as bad
     allow_bad_field: bool = False  # continue with a field that fails min_psnr
     seed: int = 0  # seed of every random choice

@@ -16,7 +16,7 @@ from utils.config import options_of, values_of
 from utils.errors import InputError
 
 FILE = "training.json"
-VERSION = 3  # raise it when a step's result changes for the same data and settings
+VERSION = 4  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
@@ -87,7 +87,14 @@ def step_fingerprints(config: Config, data: str) -> dict[str, str]:
 def step_settings(config: Config) -> dict[str, dict[str, Any]]:
     """Return for each step the settings that its result depends on, besides those of the steps before it."""
     keys = {step: set[str]() for step in STEP_FILES}
-    keys["field"] = {"image_size", "background", "val_every", "seed", *VIEW_KEYS[config.robustness.view_split]}
+    keys["field"] = {
+        "image_size",
+        "background",
+        "val_every",
+        "refine_poses",
+        "seed",
+        *VIEW_KEYS[config.robustness.view_split],
+    }
     values, found = values_of(config), {}
     for step in STEP_FILES:
         groups = set[str]()

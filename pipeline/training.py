@@ -17,6 +17,8 @@ from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
 from nerf.fields import load_any_field
+from pipeline.cameras import FILE as CAMERA_FILE
+from pipeline.cameras import CameraRounds, CameraTraining
 from pipeline.config import Config, config_text
 from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
 from pipeline.model import Model, ReferenceModel, load_model
@@ -134,14 +136,16 @@ def run_steps(run: TrainingRun) -> Model:
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
     record.photo_camera = run.transforms.content.get("photo_camera")
 
+    rounds = CameraRounds.read(run.folder / CAMERA_FILE, run.fingerprints["field"])
     field = run.step(
         "field",
         "train",
-        make=lambda: train_field(train, run),
+        make=lambda: train_field(train, run, rounds),
         load=lambda path: load_any_field(path, context.device),
-        measure=lambda made: record_psnr(made, held_out, record),
+        measure=lambda made: record_psnr(made, rounds.held_out(held_out, made), record),
     )
     check_field(config, record)
+    train = rounds.refined(train)
     gallery = run.step(
         "gallery",
         "gallery",
@@ -167,13 +171,26 @@ def check_count(views: int, config: Config) -> None:
         )
 
 
-def train_field(views: Views, run: TrainingRun) -> Field:
-    """Train the field, resuming an interrupted training of the same data and settings."""
+def train_field(views: Views, run: TrainingRun, rounds: CameraRounds) -> Field:
+    """Train the field, resuming an interrupted training of the same data and settings.
+
+    Args:
+        views: with the cameras as given; ``rounds`` keeps the refined ones.
+    """
     unfinished = run.folder / f"field-{run.fingerprints['field'][:8]}.unfinished.safetensors"
     for stale in run.folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or run.config.overwrite:
             stale.unlink()
-    field = field_method(run.config).train(views, run.context, unfinished)
+    if run.config.overwrite:
+        rounds.rounds.clear()
+
+    def train(on: Views, context: RunContext) -> Field:
+        return field_method(run.config).train(on, context, unfinished)
+
+    if run.config.refine_poses == "never":
+        field = train(views, run.context)
+    else:
+        field = CameraTraining(views, rounds, run.context, run.config.refine_poses).train(train)
     unfinished.unlink(missing_ok=True)
     return field
 

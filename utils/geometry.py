@@ -45,6 +45,27 @@ def shortest_rotation(source: Tensor, target: Tensor) -> Tensor:
     return torch.where(opposite, 2.0 * normal[..., :, None] * normal[..., None, :] - identity, usual)
 
 
+def best_similarity(source: Tensor, target: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Fit the similarity that takes poses ``source`` (views, 4, 4) to ``target`` with the least squared error.
+
+    Both the camera centres (Umeyama, PAMI 1991) and the directions of the axes decide the rotation: an axis weighs as
+    much as a centre at the root-mean-square distance from all of them.
+
+    Returns:
+        Scale, rotation (3, 3) and translation (3,), float64.
+    """
+    source, target = source.double(), target.double()
+    first, second = source[:, :3, 3], target[:, :3, 3]
+    spread, moved = first - first.mean(0), second - second.mean(0)
+    axes = (target[:, :3, :3] @ source[:, :3, :3].transpose(1, 2)).sum(0)
+    size = spread.square().sum()
+    left, _, right = torch.linalg.svd(moved.T @ spread + size / len(spread) * axes)
+    left[:, 2] *= torch.linalg.det(left @ right)
+    rotation = left @ right
+    scale = float((moved * (spread @ rotation.T)).sum() / size.clamp(min=1e-12))
+    return scale, rotation, second.mean(0) - scale * rotation @ first.mean(0)
+
+
 def farthest_points(distances_from: Callable[[int], Tensor], first: int) -> Iterator[int]:
     """Yield rows of which each next one is the farthest from all before it (greedy k-centre, Gonzalez 1985).
 

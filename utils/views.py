@@ -39,6 +39,21 @@ class Views:
             names=tuple(self.names[index] for index in indices),
         )
 
+    def shrunk(self, factor: int) -> Views:
+        """Return the views averaged down by a whole ``factor``; rows and columns that are left over are cut off."""
+        camera = self.intrinsics
+        rows, columns = camera.height // factor, camera.width // factor
+        if factor == 1 or min(rows, columns) == 0:
+            return self
+        cut = replace(camera, height=rows * factor, width=columns * factor)
+
+        def average(pixels: Tensor) -> Tensor:
+            blocks = pixels[:, : cut.height, : cut.width].unflatten(2, (columns, factor)).unflatten(1, (rows, factor))
+            return torch.stack([block.float().mean((1, 3)).round().to(torch.uint8) for block in blocks])
+
+        alphas = None if self.alphas is None else average(self.alphas)
+        return replace(self, images=average(self.images), alphas=alphas, intrinsics=cut.resized(columns, rows))
+
 
 def split_held_out(count: int, every: int = 8) -> tuple[list[int], list[int]]:
     """Return the indices of the training views, and of every ``every``-th view, which is held out.

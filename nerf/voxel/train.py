@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,12 +100,14 @@ def train_voxel_field(
         for level, (resolution, end) in enumerate(zip(resolutions, ends)):
             if state.step >= end and level + 1 < len(ends):
                 continue
+            if level and context.refine_cameras:
+                views = context.refine_cameras(level, views, partial(finished_field, state, views.background))
+                trainer = replace(trainer, views=views)
             voxel = float((high - low).max()) / resolution
             if state.grid.voxel > 1.01 * voxel:
                 state = start_level(state, views, voxel)
             trainer.train_level(state, level, bar)
-    field = extract_field(state, views.background)
-    return replace(field, coarser=state.coarser, exposure_varies=state.gains is not None).to_device(context.device)
+    return finished_field(state, views.background).to_device(context.device)
 
 
 def init_from_hull(hull: Hull) -> VoxelTrainingState:
@@ -136,6 +139,12 @@ def refine_state(state: VoxelTrainingState, voxel: float) -> VoxelTrainingState:
     parts = np.split(interpolate(state.grid, columns, positions, outside), 3, axis=1)
     table, mean, square = (np.ascontiguousarray(part) for part in parts)
     return VoxelTrainingState(grid, table, mean, square, np.zeros(grid.vertices, np.float32), state.step)
+
+
+def finished_field(state: VoxelTrainingState, background: tuple[float, float, float]) -> VoxelField:
+    """Return the field with its coarser levels, on the CPU."""
+    field = extract_field(state, background)
+    return replace(field, coarser=state.coarser, exposure_varies=state.gains is not None)
 
 
 def extract_field(state: VoxelTrainingState, background: tuple[float, float, float]) -> VoxelField:

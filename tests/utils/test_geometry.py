@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from utils.camera import look_at
-from utils.geometry import WEAK_PRIOR, common_point, farthest_points, shortest_rotation
+from utils.geometry import WEAK_PRIOR, best_similarity, common_point, farthest_points, shortest_rotation
 
 UP = torch.tensor([0.0, 0.0, 1.0])
 
@@ -39,3 +39,19 @@ def test_each_next_point_is_the_farthest_from_those_before() -> None:
     for count in range(1, 30):
         gaps = torch.cdist(points, points[rows[:count]]).amin(1)
         assert gaps[rows[count]] == gaps.max()
+
+
+def test_best_similarity_is_found_and_errors_average_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    eyes = 3 * functional.normalize(torch.randn(40, 3, generator=generator), dim=-1)
+    poses = torch.stack([look_at(eye, torch.zeros(3), UP) for eye in eyes]).double()
+    turn = look_at(torch.tensor([1.0, 2.0, 3.0]), torch.zeros(3), UP)[:3, :3].double()
+    moved = poses.clone()
+    moved[:, :3, :3] = turn @ poses[:, :3, :3]
+    moved[:, :3, 3] = 1.2 * poses[:, :3, 3] @ turn.T + torch.tensor([0.1, 0.2, 0.3])
+    for noise in (0.0, 0.01):
+        moved[:, :3, 3] += noise * torch.randn(40, 3, generator=generator)
+        scale, rotation, shift = best_similarity(poses, moved)
+        assert abs(scale - 1.2) < 1e-6 + noise
+        torch.testing.assert_close(rotation, turn, atol=1e-5 + noise, rtol=0)
+        torch.testing.assert_close(shift, torch.tensor([0.1, 0.2, 0.3]).double(), atol=1e-5 + noise, rtol=0)

@@ -42,3 +42,14 @@ def test_split_parts_all_views(count: int, every: int) -> None:
     train, held_out = split_held_out(count, every)
     assert sorted(train + held_out) == list(range(count)) and train == sorted(train)
     assert len(held_out) == -(-count // every) and all(index % every == 0 for index in held_out)
+
+
+def test_shrunk_views_are_averaged_and_seen_by_a_smaller_camera() -> None:
+    images = torch.arange(7 * 5 * 3, dtype=torch.uint8).reshape(1, 7, 5, 3)
+    views = Views(images, images[..., 0], torch.eye(4)[None], Intrinsics(5, 7, 8.0, 8.0, 2.5, 3.5), ("a",), (1, 1, 1))
+    small = views.shrunk(2)
+    assert small.intrinsics == Intrinsics(2, 3, 4.0, 4.0, 1.25, 1.75)
+    expected = images[:, :6, :4].float().reshape(3, 2, 2, 2, 3).mean((1, 3)).round()
+    assert torch.equal(small.images[0].float(), expected) and small.alphas is not None
+    assert torch.equal(small.alphas[0].float(), expected[..., 0])
+    assert views.shrunk(1) is views and views.shrunk(9) is views
