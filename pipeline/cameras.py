@@ -27,7 +27,7 @@ from utils.views import Views
 
 FILE = "refined_poses.json"
 PROBED_VIEWS = 12  # views that tell whether the cameras would move
-MIN_MOTION = 0.35  # pixels of the coarse images by which half of the probed views must move
+MIN_MOTION = 0.3  # pixels of the coarse images by which half of the probed views must move
 COARSE_ROUNDS = 2  # coarse fields, each with the cameras that were aligned to the one before
 COARSE_STEPS, COARSE_RAYS = 150, 4096  # of a coarse field's training on images of ``ALIGNED_SIDE``
 HELD_OUT = "held-out views"  # name of the round that aligns them to the trained field

@@ -96,7 +96,8 @@ def test_disturbed_cameras_come_back_and_with_them_the_image(exact: Views, inexa
     assert found - worst > 0.7 * (best - worst)
     held_out = disturbed(exact.subset([3, 8]), 0.8, 0.014, seed=1)
     aligned = cameras.rounds.held_out(held_out, field)
-    assert image_error(aligned.camera_to_world, exact.camera_to_world[[3, 8]]) < 0.5
+    off, left = (image_error(each.camera_to_world, exact.camera_to_world[[3, 8]]) for each in (held_out, aligned))
+    assert left < 0.6 * off  # what all cameras have in common stays
     assert torch.equal(cameras.rounds.refined(inexact).camera_to_world, refined.camera_to_world)
 
 
