@@ -23,6 +23,7 @@ class FieldConfig:
     lr_decay: float = 0.1  # learning rates at the end of a level, as a fraction of those at its start
     density_smoothing: float = 0.03  # pull of a raw density to its neighbours' mean a step, at the start of a level
     spread: float = 0.001  # weight of the rays' spread in depth, in voxels (mip-NeRF 360's distortion loss)
+    residual_views: int = 8  # nearest training views whose residuals correct a rendering; 0 leaves it out
     hull_min_view_share: float = (
         0.95  # share of the views in whose silhouette a point must lie to belong to the visual hull
     )
@@ -32,6 +33,7 @@ class FieldConfig:
         lowest = 8 << (self.levels - 1)
         require(lowest <= self.resolution <= 1024, "field_resolution", f"between {lowest} and 1024", self.resolution)
         require(self.steps >= self.levels, "field_steps", "at least one a level", self.steps)
+        require(self.residual_views >= 0, "field_residual_views", "0 or more", self.residual_views)
         require(self.rays_per_step >= 64, "field_rays_per_step", "at least 64", self.rays_per_step)
         require(
             0 < self.hull_min_view_share <= 1,

@@ -139,5 +139,5 @@ class CameraTraining:
         small = self.small(views)
         share = max(small.intrinsics.width, small.intrinsics.height) / ALIGNED_SIDE
         rays, resolution = max(64, round(COARSE_RAYS * share**2)), max(16, round(96 * share))
-        config = FieldConfig(resolution=resolution, levels=2, steps=COARSE_STEPS, rays_per_step=rays)
+        config = FieldConfig(resolution=resolution, levels=2, steps=COARSE_STEPS, rays_per_step=rays, residual_views=0)
         return VoxelMethod(config).train(small, replace(self.context, progress=Progress(quiet=True)), None)

@@ -95,11 +95,11 @@ class ReferenceModel:
         Args:
             query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
             pose: camera_to_world.
-            rendering: one that the pose search has already made at ``pose``.
+            rendering: the field's own, where the pose search has made it at ``pose``.
         """
-        if rendering is not None and not self.field.exposure_varies:
-            return rendering
-        rendering = self.field.render(pose.to(self.device), self.intrinsics)
+        if self.field.exposure_varies:  # then the search has changed its colours
+            rendering = None
+        rendering = self.field.render_reference(pose.to(self.device), self.intrinsics, rendering)
         return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
 
     def condition(self, query: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ def run_steps(run: TrainingRun) -> Model:
     field = run.step(
         "field",
         "train",
-        make=lambda: train_field(train, run, rounds),
+        make=lambda: train_field(train, held_out, run, rounds),
         load=lambda path: load_any_field(path, context.device),
         measure=lambda made: record_psnr(made, rounds.held_out(held_out, made), record),
     )
@@ -171,11 +171,12 @@ def check_count(views: int, config: Config) -> None:
         )
 
 
-def train_field(views: Views, run: TrainingRun, rounds: CameraRounds) -> Field:
+def train_field(views: Views, held_out: Views, run: TrainingRun, rounds: CameraRounds) -> Field:
     """Train the field, resuming an interrupted training of the same data and settings.
 
     Args:
         views: with the cameras as given; ``rounds`` keeps the refined ones.
+        held_out: views that tell what residuals to expect.
     """
     unfinished = run.folder / f"field-{run.fingerprints['field'][:8]}.unfinished.safetensors"
     for stale in run.folder.glob("field-*.unfinished.safetensors"):
@@ -192,7 +193,7 @@ def train_field(views: Views, run: TrainingRun, rounds: CameraRounds) -> Field:
     else:
         field = CameraTraining(views, rounds, run.context, run.config.refine_poses).train(train)
     unfinished.unlink(missing_ok=True)
-    return field
+    return field.calibrate(rounds.held_out(held_out, field))
 
 
 def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
@@ -218,7 +219,7 @@ def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:
     background = torch.tensor(held_out.background)
     for index in range(len(held_out)):
         truth = held_out.image(index)
-        rendering = field.render(held_out.camera_to_world[index], held_out.intrinsics)
+        rendering = field.render_reference(held_out.camera_to_world[index], held_out.intrinsics)
         if field.exposure_varies:
             rendering = match_exposure(rendering, truth.to(rendering.colour.device), held_out.background)
         rendered.append(min(psnr(rendering.colour.cpu(), truth), MAX_PSNR))

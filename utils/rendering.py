@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from utils.camera import Intrinsics
+from utils.views import Views
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class Rendering:
     colour: Tensor  # (height, width, 3) RGB in [0, 1], composited on the background
     opacity: Tensor  # (height, width) in [0, 1]
     depth: Tensor  # (height, width) distance along the unit ray to the surface, scene units; 0 where opacity is 0
+    # Where the field knows them, of the anomaly-free object at this pose:
+    expected_residual: Tensor | None = None  # (height, width) float32: root mean square over RGB to the photo, above 0
+    views_seen: Tensor | None = None  # (height, width) uint8: training views that show the surface; 0 where none is
 
 
 class RenderFn(Protocol):
@@ -56,6 +60,17 @@ class Field(Renderer, Protocol):
     @property
     def exposure_varies(self) -> bool:
         """Whether the views differed in exposure, so that a query must be matched before it is compared."""
+
+    def render_reference(
+        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+    ) -> Rendering:
+        """Render what a photo is compared with: as well as the field can, with what residual it expects if it can.
+
+        Searches for poses, which need many renderings, take ``render``; ``rendering`` is what it gave, if it was called.
+        """
+
+    def calibrate(self, held_out: Views) -> Field:
+        """Return the field, what residuals it expects learned from views that it was not trained on."""
 
     def save(self, path: Path) -> None:
         """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

@@ -15,6 +15,7 @@ from nerf.settings import NerfConfig
 from utils.camera import Intrinsics, pixel_centres
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
 from utils.rendering import Rendering
+from utils.views import Views
 
 MIN_OPACITY = 1e-3  # opacity below which a pixel shows nothing that has a depth
 
@@ -45,6 +46,16 @@ class MlpField:
         colour, opacity, depth = (torch.cat(part).float() for part in zip(*parts))
         shape = (intrinsics.height, intrinsics.width)
         return Rendering(colour.clamp(0, 1).view(*shape, 3), opacity.clamp(0, 1).view(shape), depth.view(shape))
+
+    def render_reference(
+        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+    ) -> Rendering:
+        """Render as ``render`` does, unless ``rendering`` is that."""
+        return rendering or self.render(camera_to_world, intrinsics)
+
+    def calibrate(self, held_out: Views) -> MlpField:  # noqa: ARG002
+        """Return the field: it expects no residuals."""
+        return self
 
     def render_pixels(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor:
         """Return RGB (pixels, 3) at ``pixels`` (pixels, 2), differentiable in ``camera_to_world``.

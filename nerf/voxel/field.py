@@ -12,14 +12,19 @@ import torch
 from torch import Tensor
 
 from nerf.compositing import over_background
+from nerf.residual_building import calibrate_expectation
+from nerf.residual_views import ResidualViews
 from nerf.voxel.grid import BLOCK, VoxelGrid, grid_from_tensors
 from nerf.voxel.kernels import MAX_SAMPLES, TILE, find_tiles, render_window, visible_samples
 from nerf.voxel.torch_march import TorchGrid, dense_samples, render_pixels, shade
 from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
+from utils.exposure import match_exposure
 from utils.rendering import Rendering
+from utils.views import Views
 
 VOXEL_PER_PIXEL = 1.3  # largest voxel, in pixels, from which an image is rendered, where the field has a choice
+RESIDUAL = "residual."  # where files keep the residual views
 CONTRAST = 0.08  # difference between neighbouring pixels above which a pixel is rendered with 2 x 2 rays
 
 
@@ -32,6 +37,7 @@ class VoxelField:
     background: tuple[float, float, float]
     coarser: tuple[VoxelField, ...] = ()  # the same object with larger voxels, from coarse to fine
     exposure_varies: bool = False  # whether the views were exposed differently
+    residual_views: ResidualViews | None = None  # what the views have over its renderings, at the finest level
 
     def render(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         """Render the object as seen from ``camera_to_world`` (4, 4); the result is on the field's device.
@@ -39,6 +45,27 @@ class VoxelField:
         Small images are rendered from the coarsest level whose voxels are not much larger than a pixel.
         """
         return self._level(camera_to_world, intrinsics)._render(camera_to_world, intrinsics)
+
+    def render_reference(
+        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+    ) -> Rendering:
+        """Render as ``render`` does, unless ``rendering`` is that, and correct it by the training views' residuals."""
+        rendering = rendering or self.render(camera_to_world, intrinsics)
+        stored = self.residual_views
+        return rendering if stored is None else stored.correct(rendering, camera_to_world, intrinsics)
+
+    def calibrate(self, held_out: Views) -> VoxelField:
+        """Return the field with the residuals that ``render_reference`` expects scaled to those of ``held_out``."""
+        if self.residual_views is None:
+            return self
+        pairs = []
+        for index, pose in enumerate(held_out.camera_to_world):
+            image = held_out.image(index).to(self.table.device)
+            rendering = self.render_reference(pose, held_out.intrinsics)
+            if self.exposure_varies:
+                rendering = match_exposure(rendering, image, held_out.background)
+            pairs.append((rendering, image))
+        return replace(self, residual_views=calibrate_expectation(self.residual_views, pairs))
 
     def render_pixels(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor:
         """Return RGB (pixels, 3) at ``pixels`` (pixels, 2), differentiable in ``camera_to_world``.
@@ -56,12 +83,16 @@ class VoxelField:
     def to_device(self, device: torch.device | str) -> VoxelField:
         """Return the field with the parameters of all its levels on ``device``."""
         coarser = tuple(level.to_device(device) for level in self.coarser)
-        return replace(self, table=self.table.to(device), coarser=coarser)
+        stored = None if self.residual_views is None else self.residual_views.to_device(device)
+        return replace(self, table=self.table.to(device), coarser=coarser, residual_views=stored)
 
     def save(self, path: Path) -> None:
         """Write the field; ``load_voxel_field`` reads it back bit for bit."""
         tensors, levels = levels_to_tensors((*self.coarser, self))
         header = {"kind": "voxel", "levels": levels, "background": list(self.background)}
+        if self.residual_views is not None:
+            tensors |= {f"{RESIDUAL}{name}": each for name, each in self.residual_views.tensors().items()}
+            header[RESIDUAL] = self.residual_views.header()
         save_tensors(path, tensors, {**header, "exposure_varies": True} if self.exposure_varies else header)
 
     def image_bounds(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> tuple[int, int, int, int] | None:
@@ -184,4 +215,10 @@ def load_voxel_field(path: Path, device: torch.device | str = "cpu") -> VoxelFie
     with as_checkpoint(path):
         levels = levels_from_tensors(tensors, header["levels"], [header["background"]] * len(header["levels"]))
         varies = bool(header.get("exposure_varies", False))
-        return replace(levels[-1], coarser=levels[:-1], exposure_varies=varies).to_device(device)
+        stored = None
+        if RESIDUAL in header:
+            stored = ResidualViews.restore(
+                {name.removeprefix(RESIDUAL): each for name, each in tensors.items()}, header[RESIDUAL]
+            )
+        field = replace(levels[-1], coarser=levels[:-1], exposure_varies=varies, residual_views=stored)
+        return field.to_device(device)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 
 from utils.views import Views
 
@@ -40,17 +39,6 @@ def shrink_factor(pixel: float, voxel: float) -> int:
     while 2 * factor * pixel <= MAX_PIXEL * voxel:
         factor *= 2
     return factor
-
-
-def shrink_views(views: Views, factor: int) -> Views:
-    """Average the views down by ``factor``, without their alpha."""
-    if factor == 1:
-        return views
-    camera = views.intrinsics
-    small = camera.resized(max(1, camera.width // factor), max(1, camera.height // factor))
-    size = (small.width, small.height)
-    images = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in views.images.numpy()])
-    return replace(views, images=torch.from_numpy(images), alphas=None, intrinsics=small)
 
 
 def select_pixels(views: Views, masks: np.ndarray, margin: int = SILHOUETTE_MARGIN) -> TrainingPixels:

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from nerf.residual_building import build_residual_views
 from nerf.settings import FieldConfig
 from nerf.voxel.field import VoxelField
 from nerf.voxel.grid import cells_around, interpolate, make_grid, refine_grid
 from nerf.voxel.kernels import EMPTY_RAW_DENSITY
 from nerf.voxel.optimiser import CompiledOptimiser, Optimiser, TorchOptimiser
-from nerf.voxel.pixels import SILHOUETTE_MARGIN, select_pixels, shrink_factor, shrink_views
+from nerf.voxel.pixels import SILHOUETTE_MARGIN, select_pixels, shrink_factor
 from nerf.voxel.state import VoxelTrainingState, load_state, save_state
 from utils.exposure import gains_vary, normalise_exposure, view_gains
 from utils.hull import Hull, object_bounds, silhouettes, visual_hull
@@ -47,7 +48,7 @@ class VoxelTrainer:
         """Take the optimiser steps of one level, in place, on views whose pixels are not much larger than a voxel."""
         config, context = self.config, self.context
         views = self.views if state.gains is None else normalise_exposure(self.views, state.gains, self.masks)
-        views = shrink_views(views, shrink_factor(self.pixel, state.grid.voxel))
+        views = views.shrunk(shrink_factor(self.pixel, state.grid.voxel))
         pixels = select_pixels(views, self.masks, SILHOUETTE_MARGIN if level else COARSEST_MARGIN)
         begin, end = ([0, *config.level_ends()])[level : level + 2]
         optimiser: Optimiser
@@ -107,7 +108,11 @@ def train_voxel_field(
             if state.grid.voxel > 1.01 * voxel:
                 state = start_level(state, views, voxel)
             trainer.train_level(state, level, bar)
-    return finished_field(state, views.background).to_device(context.device)
+    field = finished_field(state, views.background).to_device(context.device)
+    if not config.residual_views:
+        return field
+    exposed = views if state.gains is None else normalise_exposure(views, state.gains, masks)
+    return replace(field, residual_views=build_residual_views(field.render, exposed, config.residual_views))
 
 
 def init_from_hull(hull: Hull) -> VoxelTrainingState:

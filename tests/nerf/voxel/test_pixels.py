@@ -12,7 +12,6 @@ from nerf.voxel.pixels import (
     TrainingPixels,
     select_pixels,
     shrink_factor,
-    shrink_views,
 )
 from tests.nerf.scene import ball_views
 from utils.hull import silhouettes
@@ -67,17 +66,9 @@ def test_few_pixels_make_a_small_batch() -> None:
     assert len(batch) == len(offsets) and np.array_equal(batch[:5], few.pixels)
 
 
-def test_shrunk_views_show_the_same_object(views: Views) -> None:
-    small = shrink_views(views, 4)
-    assert small.images.shape == (len(views), 12, 12, 3) and small.intrinsics == views.intrinsics.resized(12, 12)
-    blocks = views.images.float().reshape(len(views), 12, 4, 12, 4, 3).mean((2, 4))
-    assert float((small.images.float() - blocks).abs().max()) <= 0.51
-    assert shrink_views(views, 1) is views
-
-
 def test_masks_shrink_with_the_views(views: Views) -> None:
     masks = silhouettes(views)
-    small = select_pixels(shrink_views(views, 4), masks, 0).pixels
+    small = select_pixels(views.shrunk(4), masks, 0).pixels
     touched = masks.reshape(len(views), 12, 4, 12, 4).any((2, 4))
     assert {tuple(pixel) for pixel in small[:, :3].tolist()} == {(v, c, r) for v, r, c in np.argwhere(touched).tolist()}
 

@@ -1,0 +1,176 @@
+"""Residuals of the training views, which correct a field's rendering and say how far it may still be off.
+
+A field of one colour a point shows no gloss, and blurs what its voxels cannot hold; its views show both. What a view
+has over the field's rendering at the view's own pose, its residual, is carried to the pose of a query: the surface
+point of each rendered pixel is looked up in the views nearest in direction, those from which another surface hides it
+are left out, and the mean residual of the others, weighted by how nearly they look along the query's ray, is added.
+This is unstructured lumigraph rendering (Buehler et al., SIGGRAPH 2001) of residuals instead of colours.
+
+Each view predicted from the others in the same way leaves an error: what to expect at a query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d, normalize
+
+from nerf import residual_kernels, residual_torch
+from nerf.residual_kernels import MIN_OPACITY
+from nerf.residual_torch import ViewArrays
+from utils.camera import Intrinsics
+from utils.rendering import Rendering
+
+LARGEST, MIDDLE = 127, 128  # steps from no residual to the largest one, and the code of none
+FLOOR = 0.002  # smallest expected residual: photos are rounded to 8 bits
+
+
+def encode(residual: Tensor) -> Tensor:
+    """Compress residuals in [-1, 1] to uint8, in steps that grow with the residual.
+
+    >>> [round(value, 4) for value in decode(encode(torch.tensor([-1.0, 0.0, 0.01]))).tolist()]
+    [-1.0, 0.0, 0.0105]
+    """
+    return (residual.sign() * residual.abs().sqrt() * LARGEST + MIDDLE).round().to(torch.uint8)
+
+
+def decode(codes: Tensor) -> Tensor:
+    """Return the residuals (...) float32 of ``codes`` (...) uint8."""
+    root = (codes.float() - MIDDLE) / LARGEST
+    return root * root.abs()
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What residual to expect where the views' own errors do not say it; root mean squares over RGB, in [0, 1]."""
+
+    unseen: float = 0.0  # of a surface that none of the nearest views shows
+    rim: float = 0.0  # beside the object's silhouette
+    factor: float = 1.0  # by which a query exceeds training views that are predicted from the others
+    floor: float = FLOOR  # of the object where views predict one another to the last bit
+
+
+@dataclass(frozen=True)
+class ResidualViews:
+    """The residuals of all training views, each cropped to the window that holds the object there."""
+
+    codes: Tensor  # (views, height, width, 4) uint8: residual RGB, and its error when predicted from the other views
+    depths: Tensor  # (views, height, width) uint8: steps along the ray to the surface; 0 where there is none
+    ranges: Tensor  # (views, 2) float32: distance at step 0, and a step's length
+    corners: Tensor  # (views, 2) int32: left and top of each window
+    camera_to_world: Tensor  # (views, 4, 4) float32
+    counts: Tensor  # (nx, ny, nz) uint8: how many views show a surface in a cell or beside it, 255 at most
+    lattice: Tensor  # (4,) float32: where the cells begin, and their side
+    centre: Tensor  # (3,) float32: what the views look at
+    intrinsics: Intrinsics
+    nearest: int  # views that correct a pixel
+    tolerance: float  # scene units by which a view's surface may lie off a point that it is taken to show
+    expectation: Expectation = Expectation()
+
+    def correct(self, rendering: Rendering, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
+        """Add the views' residuals to a rendering, and say what residual is left to expect.
+
+        Args:
+            rendering: at ``camera_to_world`` (4, 4) by a camera with ``intrinsics``, which need not be the views'.
+        Returns:
+            The corrected rendering with ``expected_residual`` and ``views_seen``, on the device of these residuals.
+        """
+        pose, lens = self._camera(camera_to_world, intrinsics)
+        blended = self.blend(rendering.opacity, rendering.depth, pose, lens, self.choose(pose))
+        return replace(
+            rendering,
+            colour=(rendering.colour + blended[..., :3]).clamp_(0, 1),
+            expected_residual=self._expected(rendering.opacity, blended),
+            views_seen=self._count(rendering.opacity, rendering.depth, pose, lens),
+        )
+
+    def choose(self, pose: Tensor, apart: int | None = None) -> Tensor:
+        """Return the views (nearest,) that are nearest in direction to ``pose`` (4, 4), never the view ``apart``."""
+        directions = normalize(self.camera_to_world[:, :3, 3] - self.centre, dim=1)
+        closeness = directions @ normalize(pose[:3, 3] - self.centre, dim=0)
+        if apart is not None:
+            closeness[apart] = -torch.inf
+        count = min(self.nearest, len(closeness) - (apart is not None))
+        return closeness.argsort(descending=True, stable=True)[:count]
+
+    def blend(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor, chosen: Tensor) -> Tensor:
+        """Return (height, width, 5): mean residual RGB and squared error of the ``chosen`` views, and their weight."""
+        if self.codes.device.type != "cpu":
+            return residual_torch.blend_residuals(opacity, depth, pose, lens, self.arrays, chosen, self.tolerance)
+        blended = np.empty((*opacity.shape, 5), np.float32)
+        images = (opacity.contiguous().numpy(), depth.contiguous().numpy())
+        tolerance = np.float32(self.tolerance)
+        residual_kernels.blend_residuals(
+            *images, pose.numpy(), lens.numpy(), self._numpy_arrays, chosen.numpy(), tolerance, blended
+        )
+        return torch.from_numpy(blended)
+
+    def to_device(self, device: torch.device | str) -> ResidualViews:
+        """Return the same residuals on ``device``."""
+        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a file keeps as tensors; ``header`` has the rest."""
+        return {name: getattr(self, name) for name in TENSORS}
+
+    def header(self) -> dict[str, Any]:
+        """Return what a file keeps as JSON."""
+        single = {"nearest": self.nearest, "tolerance": self.tolerance}
+        return {"intrinsics": asdict(self.intrinsics), "expectation": asdict(self.expectation), **single}
+
+    @staticmethod
+    def restore(tensors: dict[str, Tensor], header: dict[str, Any]) -> ResidualViews:
+        """Return what ``tensors`` and ``header`` say."""
+        return ResidualViews(
+            **{name: tensors[name] for name in TENSORS},
+            intrinsics=Intrinsics(**header["intrinsics"]),
+            nearest=header["nearest"],
+            tolerance=header["tolerance"],
+            expectation=Expectation(**header["expectation"]),
+        )
+
+    @cached_property
+    def arrays(self) -> ViewArrays:
+        device = self.codes.device
+        lens, decoded = lens_tensor(self.intrinsics, device), decode(torch.arange(256, device=device))
+        return ViewArrays(self.codes, self.depths, self.ranges, self.corners, self.camera_to_world, lens, decoded)
+
+    @cached_property
+    def _numpy_arrays(self) -> tuple[np.ndarray, ...]:
+        return tuple(tensor.numpy() for tensor in self.arrays)
+
+    def _camera(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> tuple[Tensor, Tensor]:
+        device = self.codes.device
+        return camera_to_world.detach().to(device).float().contiguous(), lens_tensor(intrinsics, device)
+
+    def _count(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor) -> Tensor:
+        """Return how many views show the surface of each pixel: (height, width) uint8."""
+        low, side = self.lattice[:3], float(self.lattice[3])
+        if self.codes.device.type != "cpu":
+            return residual_torch.look_up_counts(opacity, depth, pose, lens, (self.counts, low, side))
+        seen = np.empty(opacity.shape, np.uint8)
+        images = (opacity.contiguous().numpy(), depth.contiguous().numpy())
+        cells = (self.counts.numpy(), low.numpy(), np.float32(side))
+        residual_kernels.look_up_counts(*images, pose.numpy(), lens.numpy(), cells, seen)
+        return torch.from_numpy(seen)
+
+    def _expected(self, opacity: Tensor, blended: Tensor) -> Tensor:
+        """Return the expected residual (height, width) of what ``blend`` found."""
+        known, solid = self.expectation, opacity >= float(MIN_OPACITY)
+        square = torch.where(blended[..., 4] > 0, blended[..., 3], known.unseen**2)
+        beside = max_pool2d(solid[None].float(), 3, stride=1, padding=1)[0] * known.rim**2 + FLOOR**2
+        return torch.where(solid, known.factor**2 * square + known.floor**2, beside).sqrt()
+
+
+TENSORS = tuple(each.name for each in fields(ResidualViews) if each.type == "Tensor")
+
+
+def lens_tensor(intrinsics: Intrinsics, device: torch.device | str = "cpu") -> Tensor:
+    """Return the focal lengths and the principal point, x and y each, in pixels: (4,) float32."""
+    values = (intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y)
+    return torch.tensor(values, dtype=torch.float32, device=device)
