@@ -47,7 +47,8 @@ def build_residual_views(render: RenderFn, views: Views, nearest: int) -> Residu
     for index in range(len(views)):
         shots.append(take_shot(render, views, index))
     stored = pack_shots(shots, views, nearest)
-    stored = replace(stored, **count_cells(stored))
+    counts, lattice = count_cells(stored)
+    stored = replace(stored, counts=counts, lattice=lattice)
     return expect_errors(stored, torch.cat([shot.rim for shot in shots]))
 
 
@@ -104,12 +105,12 @@ def pack_shots(shots: Sequence[Shot], views: Views, nearest: int) -> ResidualVie
     )
 
 
-def count_cells(stored: ResidualViews) -> dict[str, Tensor]:
-    """Count the views that show a surface in or beside each cell: the tensors ``counts`` and ``lattice``."""
+def count_cells(stored: ResidualViews) -> tuple[Tensor, Tensor]:
+    """Count the views that show a surface in or beside each cell: return ``counts`` and ``lattice``."""
     points = torch.cat([shown_points(stored, index)[::7] for index in range(len(stored.codes))])  # some bound them well
     side, device = float(stored.lattice[3]), stored.codes.device
     if len(points) == 0:
-        return {"counts": stored.counts, "lattice": stored.lattice}
+        return stored.counts, stored.lattice
     side = max(side, float((points.amax(0) - points.amin(0)).max()) / (MAX_CELLS - 4))
     low = points.amin(0) - 2 * side
     shape = tuple(int(cells) + 4 for cells in (points.amax(0) - points.amin(0)) / side)
@@ -120,7 +121,7 @@ def count_cells(stored: ResidualViews) -> dict[str, Tensor]:
     else:
         residual_torch.count_views(stored.arrays, low, side, counts)
     largest = max_pool3d(counts[None].float(), 3, stride=1, padding=1)[0]
-    return {"counts": largest.clamp(max=255).to(torch.uint8), "lattice": torch.cat([low, low.new_tensor([side])])}
+    return largest.clamp(max=255).to(torch.uint8), torch.cat([low, low.new_tensor([side])])
 
 
 def depth_of(stored: ResidualViews, index: int) -> Tensor:

@@ -112,7 +112,7 @@ class ResidualViews:
 
     def to_device(self, device: torch.device | str) -> ResidualViews:
         """Return the same residuals on ``device``."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+        return self.restore({name: tensor.to(device) for name, tensor in self.tensors().items()}, self.header())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a file keeps as tensors; ``header`` has the rest."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from bench.measure.command import object_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
@@ -106,7 +107,9 @@ def measure(model: Model, held_out: Views) -> Reliability:
     """
     if len(held_out) < 2:
         raise InputError(f"{model.config.object_name} has {len(held_out)} held-out views, at least 2 are needed.")
-    plain, corrected, pixels = [], [], []
+    plain: list[float] = []
+    corrected: list[float] = []
+    pixels = []
     for half in (0, 1):
         own, other = (list(range(start, len(held_out), 2)) for start in (half, 1 - half))
         field = model.field.calibrate(held_out.subset(other))
@@ -126,7 +129,7 @@ def measure(model: Model, held_out: Views) -> Reliability:
     return Reliability(model.config.object_name, plain, corrected, *(np.concatenate(part) for part in zip(*pixels)))
 
 
-def exposed(field: Field, rendering: Rendering, truth: object, held_out: Views) -> Rendering:
+def exposed(field: Field, rendering: Rendering, truth: Tensor, held_out: Views) -> Rendering:
     """Return ``rendering`` exposed as the photo ``truth`` is, where exposures vary."""
     return match_exposure(rendering, truth, held_out.background) if field.exposure_varies else rendering
 

@@ -89,7 +89,7 @@ class VoxelField:
     def save(self, path: Path) -> None:
         """Write the field; ``load_voxel_field`` reads it back bit for bit."""
         tensors, levels = levels_to_tensors((*self.coarser, self))
-        header = {"kind": "voxel", "levels": levels, "background": list(self.background)}
+        header: dict[str, Any] = {"kind": "voxel", "levels": levels, "background": list(self.background)}
         if self.residual_views is not None:
             tensors |= {f"{RESIDUAL}{name}": each for name, each in self.residual_views.tensors().items()}
             header[RESIDUAL] = self.residual_views.header()

@@ -107,7 +107,7 @@ def test_a_wrong_colour_is_corrected_for_any_camera(stored: ResidualViews, intri
 def wall(distance: float, colour: float) -> RenderFn:
     """Return the renderer of a grey plane, ``distance`` in front of every camera, in the left three quarters."""
 
-    def render(_pose: Tensor, intrinsics: Intrinsics) -> Rendering:
+    def render(camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
         shape = (intrinsics.height, intrinsics.width)
         opacity = (torch.arange(shape[1]) < 0.75 * shape[1]).float().expand(shape).contiguous()
         return Rendering(torch.full((*shape, 3), colour), opacity, distance * opacity)
