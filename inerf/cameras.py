@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,11 +63,11 @@ def align_camera(views: Views, row: int, given: Tensor, field: Field, renders: i
         samples = sample_reference(rendering, level)
         if samples is None:
             break
-        motion = align_samples(level, samples, HeldPose.of(pose, given.double(), samples.centre))
+        motion = align_samples(level, samples, HeldPose.of(pose.numpy(), given.double().numpy(), samples.centre))
         farthest = max(farthest, image_motion(motion, samples, level) * factor)
-        back = se3.inverse(motion)
+        back = np.linalg.inv(motion)
         back[:3, 3] += samples.centre - back[:3, :3] @ samples.centre
-        pose = pose @ back
+        pose = pose @ torch.from_numpy(back)
     return se3.renormalised(pose).float(), farthest
 
 
@@ -74,49 +75,48 @@ def align_camera(views: Views, row: int, given: Tensor, field: Field, renders: i
 class HeldPose:
     """How far a camera is from its given pose, in radians and shares of the object's distance; linear in a twist."""
 
-    offset: Tensor  # (6,) rotation and translation, before the twist
-    slope: Tensor  # (6, 6) of the offset in the twist of the surface
+    offset: np.ndarray  # (6,) rotation and translation, before the twist
+    slope: np.ndarray  # (6, 6) of the offset in the twist of the surface
     distance: float  # of the object from the camera, scene units
 
     @staticmethod
-    def of(pose: Tensor, given: Tensor, centre: Tensor) -> HeldPose:
+    def of(pose: np.ndarray, given: np.ndarray, centre: np.ndarray) -> HeldPose:
         """Return it for poses (4, 4) and twists of the surface about ``centre`` (3,), in the camera's axes."""
-        change, distance, slope = se3.inverse(given) @ pose, float(centre.norm()), torch.zeros(6, 6).double()
-        slope[:3, 3:] = -torch.eye(3)
-        slope[3:, :3] = -torch.eye(3) / distance
-        slope[3:, 3:] = -se3.hat(centre) / distance
-        return HeldPose(torch.cat([small_angle(change), change[:3, 3] / distance]), slope, distance)
+        change, distance, slope = np.linalg.inv(given) @ pose, float(np.linalg.norm(centre)), np.zeros((6, 6))
+        slope[:3, 3:] = -np.eye(3)
+        slope[3:, :3] = -np.eye(3) / distance
+        slope[3:, 3:] = -se3.hat(torch.from_numpy(centre)).numpy() / distance
+        return HeldPose(np.concatenate([small_angle(change), change[:3, 3] / distance]), slope, distance)
 
 
-def align_samples(level: PyramidLevel, samples: ReferenceSamples, held: HeldPose) -> Tensor:
+def align_samples(level: PyramidLevel, samples: ReferenceSamples, held: HeldPose) -> np.ndarray:
     """Return the motion (4, 4) of the surface that explains the image without going far from the given pose."""
-    motion, scale = torch.eye(4, dtype=torch.float64), min(1.0, ROBUST_SCALE * level.factor)
+    motion, scale = np.eye(4), min(1.0, ROBUST_SCALE * level.factor)
     for _ in range(STEPS):
         equations = normal_equations(level.query, samples, level.intrinsics, motion, scale)
-        hessian, gradient = equations.hessian, equations.gradient
-        weight = PRIOR * held.distance**2 * float(hessian[0, 0] + hessian[1, 1]) / 2
-        offset = held.offset + held.slope @ torch.cat([motion[:3, 3], small_angle(motion)])
-        hessian = hessian + weight * held.slope.T @ held.slope
-        gradient = gradient + weight * held.slope.T @ offset
+        weight = PRIOR * held.distance**2 * (equations.hessian[0, 0] + equations.hessian[1, 1]) / 2
+        offset = held.offset + held.slope @ np.concatenate([motion[:3, 3], small_angle(motion)])
+        hessian = equations.hessian + weight * held.slope.T @ held.slope
+        gradient = equations.gradient + weight * held.slope.T @ offset
         damping = _DAMPING * hessian.diagonal() + 1e-12
-        motion = se3.exp(torch.linalg.solve(hessian + torch.diag(damping), -gradient)) @ motion
+        motion = se3.exp_numpy(np.linalg.solve(hessian + np.diag(damping), -gradient)) @ motion
     return motion
 
 
-def small_angle(motion: Tensor) -> Tensor:
+def small_angle(motion: np.ndarray) -> np.ndarray:
     """Return the rotation vector (3,) of a motion (4, 4) that turns little."""
     skew = motion[:3, :3] - motion[:3, :3].T
-    return 0.5 * torch.stack([skew[2, 1], skew[0, 2], skew[1, 0]])
+    return np.array([0.5 * skew[2, 1], 0.5 * skew[0, 2], 0.5 * skew[1, 0]])
 
 
-def image_motion(motion: Tensor, samples: ReferenceSamples, level: PyramidLevel) -> float:
+def image_motion(motion: np.ndarray, samples: ReferenceSamples, level: PyramidLevel) -> float:
     """Measure by how many pixels of ``level``, root mean square, a motion (4, 4) of the surface shifts its image."""
-    points = samples.points.double()
+    points = samples.points.double().numpy()
     before, after = points + samples.centre, points @ motion[:3, :3].T + motion[:3, 3] + samples.centre
     seen = (before[:, 2] < 0) & (after[:, 2] < 0)
     one, other = (at[seen, :2] / at[seen, 2:] for at in (before, after))
-    shift = (one - other) * torch.tensor([level.intrinsics.focal_x, level.intrinsics.focal_y])
-    return float(shift.square().sum(-1).mean().sqrt()) if len(shift) else 0.0
+    shift = (one - other) * [level.intrinsics.focal_x, level.intrinsics.focal_y]
+    return float(np.sqrt(np.square(shift).sum(-1).mean())) if len(shift) else 0.0
 
 
 def without_drift(camera_to_world: Tensor, given: Tensor) -> Tensor:

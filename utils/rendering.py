@@ -66,7 +66,7 @@ class Field(Renderer, Protocol):
     ) -> Rendering:
         """Render what a photo is compared with: as well as the field can, with what residual it expects if it can.
 
-        Searches for poses, which need many renderings, take ``render``; ``rendering`` is what it gave, if it was called.
+        Searches for poses, which need many renderings, take ``render``; ``rendering`` is what that gave at this pose.
         """
 
     def calibrate(self, held_out: Views) -> Field:

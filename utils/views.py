@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,8 +50,9 @@ class Views:
         cut = replace(camera, height=rows * factor, width=columns * factor)
 
         def average(pixels: Tensor) -> Tensor:
-            blocks = pixels[:, : cut.height, : cut.width].unflatten(2, (columns, factor)).unflatten(1, (rows, factor))
-            return torch.stack([block.float().mean((1, 3)).round().to(torch.uint8) for block in blocks])
+            whole = pixels[:, : cut.height, : cut.width].numpy()
+            small = [cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA) for image in whole]
+            return torch.from_numpy(np.stack(small))
 
         alphas = None if self.alphas is None else average(self.alphas)
         return replace(self, images=average(self.images), alphas=alphas, intrinsics=cut.resized(columns, rows))

@@ -45,13 +45,15 @@ def select_pixels(views: Views, masks: np.ndarray, margin: int = SILHOUETTE_MARG
     """Select all pixels on the silhouettes and up to ``margin`` pixels beside them.
 
     Args:
-        masks: (views, height, width) bool silhouettes, of the views or larger.
+        masks: (views, height, width) bool silhouettes, of the views or of those that they were shrunk from.
     """
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     size = (views.intrinsics.width, views.intrinsics.height)
+    factor = masks.shape[2] // size[0]
     parts = []
     for view, (image, mask) in enumerate(zip(views.images.numpy(), masks)):
-        touched = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        whole = mask[: factor * size[1], : factor * size[0]].astype(np.float32)
+        touched = cv2.resize(whole, size, interpolation=cv2.INTER_AREA) > 0
         row, column = np.nonzero(cv2.dilate(touched.astype(np.uint8), kernel))
         contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(-1)
         rays = np.where(contrast[row, column] > EDGE_CONTRAST, 4, 1)
