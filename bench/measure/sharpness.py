@@ -114,9 +114,9 @@ def view_quality(views: Views, index: int, field: VoxelField) -> Sequence[float]
     """Return PSNR and SSIM of a view as the field shows it for comparison, and the PSNR of the plain rendering."""
     truth, pose = views.image(index), views.camera_to_world[index]
     image = field.render_reference(pose, views.intrinsics).colour.cpu()
-    channels_first = [part.permute(2, 0, 1)[None] for part in (image, truth)]
+    one, other = (part.permute(2, 0, 1)[None] for part in (image, truth))
     plain = field.render(pose, views.intrinsics).colour.cpu()
-    return psnr(image, truth), float(ssim(*channels_first, window_size=11).mean()), psnr(plain, truth)
+    return psnr(image, truth), float(ssim(one, other, window_size=11).mean()), psnr(plain, truth)
 
 
 def rendering_seconds(views: Views, field: VoxelField) -> float:
