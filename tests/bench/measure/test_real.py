@@ -11,7 +11,7 @@ import pytest
 
 import anomaly_nerf_lego
 import auroc_test
-from bench.measure import cost_shape, main_table, profile
+from bench.measure import cost_shape, main_table, profile, reliability
 from bench.measure.command import Cost
 from data.__main__ import main as data_main
 from tests.world import write_world
@@ -68,6 +68,17 @@ def test_main_table_and_profile(tiny: list[str], tmp_path: Path) -> None:
     rows = re.findall(r"\| (\w+) +\| +([\d.]+) \| +([\d.]+) \| +(\d+)% \|", text)
     assert [row[0] for row in rows] == ["retrieve", "refine", "render", "compare", "all"]
     assert "balls, 3 queries" in text and rows[-1][3] == "100" and "## Whole path" in text
+
+
+def test_reliability(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reliability, "run_script", run_in_process)
+    options = [*tiny, "--device", "cpu", "--work", str(tmp_path / "work")]
+    assert reliability.main([str(tmp_path / "data/balls"), *options]) == 0
+    text = (tmp_path / "page.md").read_text()
+    (ratio,) = re.findall(r"\| measured / expected residual, all pixels +\| +([\d.]+) +\|", text)
+    assert 0.5 < float(ratio) < 2.0 and len(re.findall(r"\| – tenth \d+ +\| +[\d.]+ +\|", text)) == 10
+    plain, corrected = (float(value) for value in re.findall(r"\| PSNR as \w+ +\| +([\d.]+) dB", text))
+    assert corrected > plain and (tmp_path / "reliability.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_profile_needs_stages(tmp_path: Path) -> None:
