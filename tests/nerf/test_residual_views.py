@@ -175,6 +175,8 @@ def test_field_and_residuals_come_back_bit_for_bit(stored: ResidualViews, tmp_pa
     again = load_voxel_field(tmp_path / "field.safetensors")
     one, other = (each.render_reference(POSES[0], CAMERA) for each in (field, again))
     assert all(torch.equal(value, vars(other)[name]) for name, value in vars(one).items())
+    known = field.render_reference(POSES[0], CAMERA, field.render(POSES[0], CAMERA))
+    assert torch.equal(known.colour, one.colour) and not torch.equal(one.colour, field.render(POSES[0], CAMERA).colour)
     again.save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "field.safetensors").read_bytes()
 
