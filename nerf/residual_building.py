@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, max_pool3d
+from torch.nn.functional import avg_pool2d, max_pool3d
 
 from nerf import residual_kernels, residual_torch
 from nerf.residual_kernels import MIN_OPACITY
 from nerf.residual_torch import surface_points
-from nerf.residual_views import FLOOR, MIDDLE, Expectation, ResidualViews, decode, encode
+from nerf.residual_views import FLOOR, MIDDLE, Expectation, ResidualViews, decode, encode, grow
 from utils.geometry import common_point
 from utils.rendering import RenderFn, Rendering
 from utils.views import Views
 
 TOLERANCE = 12.0  # pixels, at the object's distance, by which a view's surface may lie off a point that it shows
 CELL = 4.0  # pixels, likewise: side of the cells in which the views that show a surface are counted
+EVERY = 2  # pixels, across and down, of which one is predicted from the other views
 MAX_CELLS = 256  # along an axis
 MAX_STEP = 255  # of depths, which are uint8
 BINS, MIN_BIN = 10, 100  # bins by which expected residuals are calibrated, and pixels that each must have
@@ -57,7 +58,7 @@ def take_shot(render: RenderFn, views: Views, index: int) -> Shot:
     rendering = render(views.camera_to_world[index], views.intrinsics)
     residual = views.image(index).to(rendering.colour.device) - rendering.colour
     solid = rendering.opacity >= float(MIN_OPACITY)
-    beside = (max_pool2d(solid[None].float(), 3, stride=1, padding=1)[0] > 0) & ~solid
+    beside = grow(solid) & ~solid
     (top, bottom), (left, right) = (extent(solid.any(axis)) for axis in (1, 0))
     part = (slice(top, bottom), slice(left, right))
     depth = torch.where(solid, rendering.depth, 0.0)[part]
@@ -80,7 +81,7 @@ def pack_shots(shots: Sequence[Shot], views: Views, nearest: int) -> ResidualVie
     for index, shot in enumerate(shots):
         part = (index, slice(shot.depth.shape[0]), slice(shot.depth.shape[1]))
         solid = shot.depth > 0
-        codes[(*part, slice(3))] = encode(shot.residual)
+        codes[(*part, slice(3))] = encode(shot.residual * solid[..., None])
         if bool(solid.any()):
             near, far = shot.depth[solid].min(), shot.depth[solid].max()
             step = (far - near).clamp(min=1e-6 * far) / (MAX_STEP - 1)
@@ -107,7 +108,7 @@ def pack_shots(shots: Sequence[Shot], views: Views, nearest: int) -> ResidualVie
 
 def count_cells(stored: ResidualViews) -> tuple[Tensor, Tensor]:
     """Count the views that show a surface in or beside each cell: return ``counts`` and ``lattice``."""
-    points = torch.cat([shown_points(stored, index)[::7] for index in range(len(stored.codes))])  # some bound them well
+    points = torch.cat([shown_points(stored, index)[::7] for index in range(0, len(stored.codes), 4)])  # bound all
     side, device = float(stored.lattice[3]), stored.codes.device
     if len(points) == 0:
         return stored.counts, stored.lattice
@@ -148,15 +149,20 @@ def expect_errors(stored: ResidualViews, rim: Tensor) -> ResidualViews:
     """
     codes, unseen, plain = stored.codes.clone(), [], []
     for index, depth in enumerate(stored.depths):
-        solid, pose = (depth > 0).float(), stored.camera_to_world[index]
+        every = (slice(None, None, EVERY),) * 2
+        solid, pose = (depth[every] > 0).float(), stored.camera_to_world[index]
+        lens = window_lens(stored, index)
+        lens = torch.cat([lens[:2] / EVERY, (lens[2:] - 0.5) / EVERY + 0.5])  # of every second pixel
         chosen = stored.choose(pose, apart=index)
-        blended = stored.blend(solid, depth_of(stored, index), pose, window_lens(stored, index), chosen)
-        residual = decode(stored.codes[index, ..., :3])
-        plain.append(residual.square().mean(-1)[depth > 0])
+        blended = stored.blend(solid, depth_of(stored, index)[every], pose, lens, chosen)
+        residual = decode(stored.codes[index][every][..., :3])
+        plain.append(residual.square().mean(-1)[solid > 0])
         square = (residual - blended[..., :3]).square().mean(-1) * solid
-        unseen.append(square[(depth > 0) & (blended[..., 4] == 0)])
+        unseen.append(square[(solid > 0) & (blended[..., 4] == 0)])
         near, share = (avg_pool2d(image[None], 3, stride=1, padding=1)[0] for image in (square, solid))
-        codes[index, ..., 3] = encode((near / share.clamp(min=1e-6)).sqrt().clamp(max=1) * solid)
+        error = encode((near / share.clamp(min=1e-6)).sqrt().clamp(max=1))
+        error = error.repeat_interleave(EVERY, 0).repeat_interleave(EVERY, 1)[: depth.shape[0], : depth.shape[1]]
+        codes[index, ..., 3] = torch.where(depth > 0, error, MIDDLE)
     known = Expectation(unseen=max(root_mean(torch.cat(each)) for each in (unseen, plain)), rim=root_mean(rim))
     return replace(stored, codes=codes, expectation=known)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, normalize
+from torch.nn.functional import normalize
 
 from nerf import residual_kernels, residual_torch
 from nerf.residual_kernels import MIN_OPACITY
@@ -59,7 +59,8 @@ class Expectation:
 class ResidualViews:
     """The residuals of all training views, each cropped to the window that holds the object there."""
 
-    codes: Tensor  # (views, height, width, 4) uint8: residual RGB, and its error when predicted from the other views
+    codes: Tensor  # (views, height, width, 4) uint8: residual RGB, and its error when predicted from the other views;
+    #   `MIDDLE` where there is no surface
     depths: Tensor  # (views, height, width) uint8: steps along the ray to the surface; 0 where there is none
     ranges: Tensor  # (views, 2) float32: distance at step 0, and a step's length
     corners: Tensor  # (views, 2) int32: left and top of each window
@@ -112,11 +113,12 @@ class ResidualViews:
 
     def to_device(self, device: torch.device | str) -> ResidualViews:
         """Return the same residuals on ``device``."""
-        return self.restore({name: tensor.to(device) for name, tensor in self.tensors().items()}, self.header())
+        moved = {name: getattr(self, name).to(device) for name in TENSORS}
+        return ResidualViews(**moved, **{name: getattr(self, name) for name in SETTINGS})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a file keeps as tensors; ``header`` has the rest."""
-        return {name: getattr(self, name) for name in TENSORS}
+        """Return what a file keeps as tensors; ``header`` has the rest. Codes are kept where there is a surface."""
+        return {**{name: getattr(self, name) for name in TENSORS}, "codes": self.codes[self.depths > 0]}
 
     def header(self) -> dict[str, Any]:
         """Return what a file keeps as JSON."""
@@ -126,8 +128,10 @@ class ResidualViews:
     @staticmethod
     def restore(tensors: dict[str, Tensor], header: dict[str, Any]) -> ResidualViews:
         """Return what ``tensors`` and ``header`` say."""
+        codes = torch.full((*tensors["depths"].shape, 4), MIDDLE, dtype=torch.uint8, device=tensors["codes"].device)
+        codes[tensors["depths"] > 0] = tensors["codes"]
         return ResidualViews(
-            **{name: tensors[name] for name in TENSORS},
+            **{**{name: tensors[name] for name in TENSORS}, "codes": codes},
             intrinsics=Intrinsics(**header["intrinsics"]),
             nearest=header["nearest"],
             tolerance=header["tolerance"],
@@ -163,11 +167,23 @@ class ResidualViews:
         """Return the expected residual (height, width) of what ``blend`` found."""
         known, solid = self.expectation, opacity >= float(MIN_OPACITY)
         square = torch.where(blended[..., 4] > 0, blended[..., 3], known.unseen**2)
-        beside = max_pool2d(solid[None].float(), 3, stride=1, padding=1)[0] * known.rim**2 + FLOOR**2
-        return torch.where(solid, known.factor**2 * square + known.floor**2, beside).sqrt()
+        beside = grow(solid) * known.rim**2 + FLOOR**2
+        return torch.where(solid, known.factor**2 * square + known.floor**2, beside).sqrt_()
 
 
 TENSORS = tuple(each.name for each in fields(ResidualViews) if each.type == "Tensor")
+SETTINGS = tuple(each.name for each in fields(ResidualViews) if each.type != "Tensor")
+
+
+def grow(mask: Tensor) -> Tensor:
+    """Return ``mask`` (height, width) bool with the pixels beside it, also those across a corner."""
+    rows = mask.clone()
+    rows[1:] |= mask[:-1]
+    rows[:-1] |= mask[1:]
+    grown = rows.clone()
+    grown[:, 1:] |= rows[:, :-1]
+    grown[:, :-1] |= rows[:, 1:]
+    return grown
 
 
 def lens_tensor(intrinsics: Intrinsics, device: torch.device | str = "cpu") -> Tensor:
