@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -168,7 +169,8 @@ class VoxelField:
         place = (pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top))
         find_tiles(*place, *self._blocks, tiles)
         behind = np.array(self.background, np.float32)
-        render_window(*place, self._march_arrays, tiles, behind, np.float32(CONTRAST), window)
+        workers = numba.get_num_threads()
+        render_window(*place, self._march_arrays, tiles, behind, np.float32(CONTRAST), workers, window)
         values = torch.from_numpy(window)
         return values[..., :3], values[..., 3], values[..., 4]
 

@@ -335,31 +335,34 @@ def differs_from_neighbour(window, line, column, contrast):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def render_window(camera, lens, corner, grid, tiles, background, contrast, window):
+def render_window(camera, lens, corner, grid, tiles, background, contrast, workers, window):
     """Render into ``window`` (height, width, 5), RGB, opacity, depth, whose first pixel is ``corner`` (column, row).
 
     One ray a pixel; a pixel that differs from a neighbour by more than ``contrast`` is rendered again as the mean of
-    2 x 2 rays, as it was trained. Depth is the weighted mean distance. ``tiles``: see ``find_tiles``.
+    2 x 2 rays, as it was trained. Depth is the weighted mean distance. ``tiles``: see ``find_tiles``; ``workers``: how
+    many threads share the lines.
     """
     height, width, _ = window.shape
     again = np.zeros((height, width), np.bool_)
     for rays in (1, 4):
-        for line in prange(height):
+        for worker in prange(workers):  # lines in turn, for the object may fill one half of the window
             samples = new_samples(MAX_SAMPLES)
-            for column in range(width):
-                begin = tiles[line // TILE, column // TILE]
-                if begin < FAR and (rays == 1 or again[line, column]):
-                    position = (corner[0] + column, corner[1] + line)
-                    values = render_pixel(camera, lens, position, rays, begin, grid, background, samples)
-                    for c in range(5):
-                        window[line, column, c] = values[c]
-                elif rays == 1:
-                    for c in range(3):
-                        window[line, column, c] = background[c]
-                    window[line, column, 3] = window[line, column, 4] = ZERO
+            for line in range(worker, height, workers):
+                for column in range(width):
+                    begin = tiles[line // TILE, column // TILE]
+                    if begin < FAR and (rays == 1 or again[line, column]):
+                        position = (corner[0] + column, corner[1] + line)
+                        values = render_pixel(camera, lens, position, rays, begin, grid, background, samples)
+                        for c in range(5):
+                            window[line, column, c] = values[c]
+                    elif rays == 1:
+                        for c in range(3):
+                            window[line, column, c] = background[c]
+                        window[line, column, 3] = window[line, column, 4] = ZERO
         if contrast >= ONE:
             break
         if rays == 1:
             for line in prange(height):
                 for column in range(width):
-                    again[line, column] = differs_from_neighbour(window, line, column, contrast)
+                    if tiles[line // TILE, column // TILE] < FAR:
+                        again[line, column] = differs_from_neighbour(window, line, column, contrast)
