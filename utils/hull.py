@@ -32,9 +32,9 @@ def silhouette(image: Tensor, background: tuple[float, float, float], alpha: Ten
     """
     if alpha is not None:
         return alpha.cpu().numpy() > 127
-    colour = np.round(255 * np.asarray(background)).astype(np.int16)
-    mask = (np.abs(image.cpu().numpy().astype(np.int16) - colour).max(axis=-1) > FOREGROUND_CONTRAST).astype(np.uint8)
-    padded = np.pad(mask, 1)
+    colour = np.round(255 * np.asarray(background))
+    plain = cv2.inRange(image.cpu().numpy(), colour - FOREGROUND_CONTRAST, colour + FOREGROUND_CONTRAST)
+    padded = np.pad((plain == 0).astype(np.uint8), 1)
     cv2.floodFill(padded, None, (0, 0), 2)
     return padded[1:-1, 1:-1] != 2
 

@@ -90,7 +90,7 @@ def variant_config(text: str) -> FieldConfig:
         if not isinstance(old, (int, float)):
             raise InputError(f"--variant expects numbers of {FieldConfig.__name__}, as in spread=0, found {pair!r}.")
         try:
-            config = replace(config, **{key: type(old)(value)})
+            config = replace(config, **{key: type(old)(value)})  # type: ignore[arg-type]
         except ValueError as error:
             raise InputError(f"--variant {key} must be of type {type(old).__name__}, found {value!r}.") from error
     return config
