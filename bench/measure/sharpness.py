@@ -66,13 +66,12 @@ def main(argv: list[str]) -> int:
     refuse_dirty_tree(args)
     variants = {"default": FieldConfig(), **{text: variant_config(text) for text in args.variant}}
     config, context = Config(), RunContext(pick_device(args.device), progress=Progress(args.quiet))
-    rows = []
+    where = describe_measurement(environment(context.device), values_of(config), "")
+    head, rows = f"## Sharpness of the field\n\n`python -m bench.measure.sharpness`: {where}", []
     for place in args.scenes:
         scene = Scene.read(place, config)
         rows += [[scene.name, name, *measure(scene, variant, context)] for name, variant in variants.items()]
-    where = describe_measurement(environment(context.device), values_of(config), "")
-    body = f"## Sharpness of the field\n\n`python -m bench.measure.sharpness`: {where}\n\n{markdown_table(HEAD, rows)}"
-    write_section(args.page, args.section, body)
+        write_section(args.page, args.section, f"{head}\n\n{markdown_table(HEAD, rows)}")  # now: the next may fail
     print(f"Table: {args.page}")
     return 0
 
