@@ -103,7 +103,7 @@ class OmniposeAD(Method[OmniposeADConfig]):
         name = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=8).hexdigest()
         refinement = self.model.locate(query, name)
         self.pose, self.pose_found = refinement.camera_to_world.cpu(), refinement.found
-        reference = self.model.reference(query, refinement.camera_to_world)
+        reference = self.model.reference(query, refinement.camera_to_world, refinement.rendering)
         anomaly_map, anomaly_score = self.comparison.compare(query, reference)
         return anomaly_map.cpu(), anomaly_score
 

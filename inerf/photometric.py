@@ -153,9 +153,8 @@ def sums_numba(
     query: Tensor, samples: ReferenceSamples, intrinsics: Intrinsics, motion: np.ndarray, scale: float
 ) -> np.ndarray:
     """Compute the same sums as ``sums_torch`` with the compiled kernel."""
-    lens = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
     moved = np.concatenate([motion[:3], samples.centre[:, None]], axis=1).astype(np.float32)
-    arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), lens, moved)
+    arrays = (query.numpy(), samples.points.numpy(), samples.colours.numpy(), intrinsics.as_array(), moved)
     return accumulate(*arrays, np.float32(scale**2))[:29]
 
 

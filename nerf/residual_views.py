@@ -141,7 +141,8 @@ class ResidualViews:
     @cached_property
     def arrays(self) -> ViewArrays:
         device = self.codes.device
-        lens, decoded = lens_tensor(self.intrinsics, device), decode(torch.arange(256, device=device))
+        lens = torch.from_numpy(self.intrinsics.as_array()).to(device)
+        decoded = decode(torch.arange(256, device=device))
         return ViewArrays(self.codes, self.depths, self.ranges, self.corners, self.camera_to_world, lens, decoded)
 
     @cached_property
@@ -150,7 +151,8 @@ class ResidualViews:
 
     def _camera(self, camera_to_world: Tensor, intrinsics: Intrinsics) -> tuple[Tensor, Tensor]:
         device = self.codes.device
-        return camera_to_world.detach().to(device).float().contiguous(), lens_tensor(intrinsics, device)
+        lens = torch.from_numpy(intrinsics.as_array()).to(device)
+        return camera_to_world.detach().to(device).float().contiguous(), lens
 
     def _count(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor) -> Tensor:
         """Return how many views show the surface of each pixel: (height, width) uint8."""
@@ -184,9 +186,3 @@ def grow(mask: Tensor) -> Tensor:
     grown[:, 1:] |= rows[:, :-1]
     grown[:, :-1] |= rows[:, 1:]
     return grown
-
-
-def lens_tensor(intrinsics: Intrinsics, device: torch.device | str = "cpu") -> Tensor:
-    """Return the focal lengths and the principal point, x and y each, in pixels: (4,) float32."""
-    values = (intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y)
-    return torch.tensor(values, dtype=torch.float32, device=device)

@@ -50,6 +50,7 @@ def examples_of(folder: Path, config: Config, progress: Progress) -> list[Traini
     examples = []
     for name, image, mask in progress.track(images, folder.name):
         conditioned = model.condition(image)
-        reference = model.reference(conditioned, model.locate(conditioned, name).camera_to_world)
+        found = model.locate(conditioned, name)
+        reference = model.reference(conditioned, found.camera_to_world, found.rendering)
         examples.append(TrainingExample.of(conditioned, reference, mask))
     return examples

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +33,10 @@ class Intrinsics:
         """Return intrinsics with horizontal field of view ``camera_angle_x`` (radians), square pixels."""
         focal = 0.5 * width / math.tan(0.5 * camera_angle_x)
         return Intrinsics(width, height, focal, focal, 0.5 * width, 0.5 * height)
+
+    def as_array(self) -> np.ndarray:
+        """Return focal lengths and centre, x and y each, as the compiled loops take them: (4,) float32."""
+        return np.array([self.focal_x, self.focal_y, self.centre_x, self.centre_y], np.float32)
 
     def resized(self, width: int, height: int) -> Intrinsics:
         """Return the camera of the image resampled to ``width`` x ``height``."""

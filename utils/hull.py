@@ -89,9 +89,8 @@ def inside_votes(points_world: Tensor, masks: np.ndarray, cameras: Tensor, intri
         masks: (views, height, width) bool.
         cameras: (views, 4, 4) camera_to_world.
     """
-    lens = np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
-    poses = cameras.float().contiguous().numpy()
-    inside, framed = count_votes(points_world.float().contiguous().numpy(), np.ascontiguousarray(masks), poses, lens)
+    points, poses = (tensor.float().contiguous().numpy() for tensor in (points_world, cameras))
+    inside, framed = count_votes(points, np.ascontiguousarray(masks), poses, intrinsics.as_array())
     return vote_share(torch.from_numpy(inside), torch.from_numpy(framed), len(masks))
 
 

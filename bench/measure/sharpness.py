@@ -1,6 +1,6 @@
 """How sharp a field is, and what it costs: PSNR and SSIM of views that it was not trained on, for several settings.
 
-python -m bench.measure.sharpness data/LEGO-3D/01Gorilla chair=chair_test --variant spread=0 --variant residual_views=0
+python -m bench.measure.sharpness data/LEGO-3D/01Gorilla chair=chair_test --variant "field_spread=0 field_steps=800"
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,18 +18,17 @@ from bench.measure.results_page import add_page_options, describe_measurement, r
 from bench.typeset import markdown_table
 from data.mad import load_views
 from evaluation.metrics import psnr
-from nerf.settings import FieldConfig
-from nerf.voxel.field import VoxelField
-from nerf.voxel.train import train_voxel_field
-from pipeline.config import Config
+from pipeline.config import Config, ConfigParser, parse
+from pipeline.methods import field_method
 from utils.config import Parser, values_of
 from utils.device import environment, pick_device
-from utils.errors import InputError, exit_code_of
+from utils.errors import exit_code_of
 from utils.progress import Progress
+from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 
-HEAD = ["object", "settings", "PSNR, dB", "SSIM", "field alone, dB", "training", "rendering", "vertices"]
+HEAD = ["object", "settings", "PSNR, dB", "SSIM", "field alone, dB", "training", "rendering"]
 TIMED = 5  # renderings of each view, of which the fastest counts
 
 
@@ -37,7 +36,6 @@ TIMED = 5  # renderings of each view, of which the fastest counts
 class Scene:
     """The views that a field is trained on, and those that it is measured by."""
 
-    name: str
     train: Views
     held_out: Views
 
@@ -47,9 +45,9 @@ class Scene:
         folder, _, other = place.partition("=")
         views = load_views(Path(folder), config.image_size, config.background_rgb)
         if other:
-            return Scene(Path(folder).name, views, load_views(Path(other), config.image_size, config.background_rgb))
+            return Scene(views, load_views(Path(other), config.image_size, config.background_rgb))
         train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.val_every))
-        return Scene(Path(folder).name, train, held_out)
+        return Scene(train, held_out)
 
 
 def main(argv: list[str]) -> int:
@@ -57,59 +55,50 @@ def main(argv: list[str]) -> int:
     parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("scenes", nargs="+", metavar="TRAIN_DIR[=TEST_DIR]", help="folders with posed views")
     parser.add_argument(
-        "--variant", action="append", default=[], metavar="KEY=VALUE,...", help="settings of the field to try, too"
+        "--variant", action="append", default=[], metavar="'KEY=VALUE ...'", help="settings to measure, too"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_page_options(parser, "sharpness")
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
-    variants = {"default": FieldConfig(), **{text: variant_config(text) for text in args.variant}}
-    config, context = Config(), RunContext(pick_device(args.device), progress=Progress(args.quiet))
-    where = describe_measurement(environment(context.device), values_of(config), "")
+    variants = {text or "default": variant_config(text) for text in ("", *args.variant)}
+    context = RunContext(pick_device(args.device), progress=Progress(args.quiet))
+    where = describe_measurement(environment(context.device), values_of(Config()), "")
     head, rows = f"## Sharpness of the field\n\n`python -m bench.measure.sharpness`: {where}", []
     for place in args.scenes:
-        scene = Scene.read(place, config)
-        rows += [[scene.name, name, *measure(scene, variant, context)] for name, variant in variants.items()]
+        name = Path(place.partition("=")[0]).name
+        rows += [
+            [name, text, *measure(Scene.read(place, config), config, context)] for text, config in variants.items()
+        ]
         write_section(args.page, args.section, f"{head}\n\n{markdown_table(HEAD, rows)}")  # now: the next may fail
     print(f"Table: {args.page}")
     return 0
 
 
-def variant_config(text: str) -> FieldConfig:
-    """Return the default settings of the field with ``KEY=VALUE,...`` in place of some.
+def variant_config(text: str) -> Config:
+    """Return the default settings with ``KEY=VALUE ...`` in place of some; keys are those of the config files.
 
     Raises:
-        InputError: for a key that the field has not, or a value of another type.
+        InputError: for an unknown key or a wrong value.
     """
-    config = FieldConfig()
-    for pair in text.split(","):
-        key, _, value = pair.partition("=")
-        old = getattr(config, key, None)
-        if not isinstance(old, (int, float)):
-            raise InputError(f"--variant expects numbers of {FieldConfig.__name__}, as in spread=0, found {pair!r}.")
-        try:
-            config = replace(config, **{key: type(old)(value)})  # type: ignore[arg-type]
-        except ValueError as error:
-            raise InputError(f"--variant {key} must be of type {type(old).__name__}, found {value!r}.") from error
-    return config
+    return parse(ConfigParser(""), [f"--{pair}" for pair in text.split()])[0]
 
 
-def measure(scene: Scene, config: FieldConfig, context: RunContext) -> list[str]:
+def measure(scene: Scene, config: Config, context: RunContext) -> list[str]:
     """Train a field and return the cells of its row."""
     start = time.perf_counter()
-    field = train_voxel_field(scene.train, config, context, None)
+    field = field_method(config).train(scene.train, context, None)
     seconds = time.perf_counter() - start
     quality = [view_quality(scene.held_out, index, field) for index in range(len(scene.held_out))]
     means = torch.tensor(quality, dtype=torch.float64).mean(0).tolist()
     milliseconds = 1000 * rendering_seconds(scene.held_out, field)
     return [
         f"{means[0]:.2f}", f"{means[1]:.4f}", f"{means[2]:.2f}", f"{seconds:.1f} s", f"{milliseconds:.1f} ms",
-        f"{field.grid.vertices / 1e6:.2f} M",
     ]  # fmt: skip
 
 
-def view_quality(views: Views, index: int, field: VoxelField) -> Sequence[float]:
+def view_quality(views: Views, index: int, field: Field) -> Sequence[float]:
     """Return PSNR and SSIM of a view as the field shows it for comparison, and the PSNR of the plain rendering."""
     truth, pose = views.image(index), views.camera_to_world[index]
     image = field.render_reference(pose, views.intrinsics).colour.cpu()
@@ -118,7 +107,7 @@ def view_quality(views: Views, index: int, field: VoxelField) -> Sequence[float]
     return psnr(image, truth), float(ssim(one, other, window_size=11).mean()), psnr(plain, truth)
 
 
-def rendering_seconds(views: Views, field: VoxelField) -> float:
+def rendering_seconds(views: Views, field: Field) -> float:
     """Return the median over the first views of the fastest of ``TIMED`` plain renderings."""
     fastest = []
     for pose in views.camera_to_world[:12]:

@@ -11,7 +11,7 @@ ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def adam_step(table, gradient, touched, counts, moments, rates, correction, peak, mark):
+def adam_step(table, moments, gradient, touched, counts, rates, correction, peak, mark):
     """Take a step of Adam (arXiv:1412.6980), decays .9 and .99, on what has a gradient; sum and clear ``gradient``.
 
     Vertices that no ray has touched keep their moments. ``gradient``, ``touched``, ``counts``: see

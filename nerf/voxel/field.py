@@ -15,7 +15,7 @@ from torch import Tensor
 from nerf.compositing import over_background
 from nerf.residual_building import calibrate_expectation
 from nerf.residual_views import ResidualViews
-from nerf.voxel.grid import BLOCK, VoxelGrid, grid_from_tensors
+from nerf.voxel.grid import BLOCK, MarchArrays, VoxelGrid, grid_from_tensors
 from nerf.voxel.kernels import MAX_SAMPLES, TILE, find_tiles, render_window, visible_samples
 from nerf.voxel.torch_march import TorchGrid, dense_samples, render_pixels, shade
 from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
@@ -121,13 +121,13 @@ class VoxelField:
         return next((field for field in self.coarser if field.grid.voxel <= VOXEL_PER_PIXEL * pixel), self)
 
     @cached_property
-    def _march_arrays(self) -> tuple[np.ndarray | np.float32, ...]:
+    def _march_arrays(self) -> MarchArrays:
         return self.grid.arrays(self.table.numpy())
 
     @cached_property
     def _blocks(self) -> tuple[np.ndarray, np.float32]:
         """Return the centres (blocks, 3) of the blocks that hold anything, and the radius of the sphere around one."""
-        occupied = np.argwhere(self._march_arrays[5] == 0)
+        occupied = np.argwhere(self._march_arrays.gaps == 0)
         centres = self.grid.origin + self.grid.voxel * BLOCK * (occupied + 0.5)
         return centres.astype(np.float32), np.float32(0.5 * 3**0.5 * BLOCK * self.grid.voxel)
 
@@ -166,11 +166,11 @@ class VoxelField:
         left, top, right, bottom = bounds
         window = np.empty((bottom - top, right - left, 5), np.float32)
         tiles = np.empty((-(-len(window) // TILE), -(-window.shape[1] // TILE)), np.float32)
-        place = (pose.cpu().float().contiguous().numpy(), lens_array(camera), (left, top))
+        place = (pose.cpu().float().contiguous().numpy(), camera.as_array(), (left, top))
         find_tiles(*place, *self._blocks, tiles)
         behind = np.array(self.background, np.float32)
         workers = numba.get_num_threads()
-        render_window(*place, self._march_arrays, tiles, behind, np.float32(CONTRAST), workers, window)
+        render_window(place, self._march_arrays, tiles, behind, np.float32(CONTRAST), workers, window)
         values = torch.from_numpy(window)
         return values[..., :3], values[..., 3], values[..., 4]
 
@@ -182,11 +182,6 @@ class VoxelField:
         return render_pixels(
             pixels, lambda at: world_rays(at, camera, pose), self._torch_grid, self.table, self.background, CONTRAST
         )
-
-
-def lens_array(intrinsics: Intrinsics) -> np.ndarray:
-    """Return the focal lengths and the principal point, x and y each, as the compiled loops take them: (4,) float32."""
-    return np.array([intrinsics.focal_x, intrinsics.focal_y, intrinsics.centre_x, intrinsics.centre_y], np.float32)
 
 
 def levels_to_tensors(levels: tuple[VoxelField, ...]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

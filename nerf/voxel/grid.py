@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,18 @@ from nerf.voxel.grid_kernels import find_solid_cells, interpolate_table
 
 BLOCK = 4  # cells along a side of the blocks by which empty space is skipped
 STEP = 0.5  # distance between samples, in voxels
+
+
+class MarchArrays(NamedTuple):
+    """What the compiled loops march through."""
+
+    origin: np.ndarray  # (3,) of the lattice
+    voxel: np.float32
+    step: np.float32
+    rows: np.ndarray  # (nx, ny, nz) int32, the grid's `index`
+    solid: np.ndarray  # (nx - 1, ny - 1, nz - 1) bool: cells that hold enough density to be seen
+    gaps: np.ndarray  # uint8, a block: see `block_gaps`
+    table: np.ndarray  # (vertices, 4) float32
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,8 @@ class VoxelGrid:
         """Number of vertices with parameters."""
         return int(self.index.max()) + 1
 
-    def arrays(self, table: np.ndarray, active: np.ndarray | None = None) -> tuple[np.ndarray | np.float32, ...]:
-        """Return origin, voxel, step, index, solid cells, gaps and ``table``, the tuple that the compiled loops take.
-
-        Solid cells hold enough density to be seen; see ``block_gaps`` for how rays pass between them.
+    def arrays(self, table: np.ndarray, active: np.ndarray | None = None) -> MarchArrays:
+        """Return what the compiled loops take.
 
         Args:
             table: (vertices, 4) float32, raw density and RGB of each vertex.
@@ -46,8 +56,8 @@ class VoxelGrid:
         active = self.active_cells() if active is None else active
         solid, occupied = np.empty(active.shape, bool), np.empty(block_counts(active.shape), bool)
         find_solid_cells(self.index, active, table, solid, occupied)
-        scalars = (np.float32(self.voxel), np.float32(self.step))
-        return self.origin, *scalars, self.index, solid, block_gaps(occupied), table
+        voxel, step = np.float32(self.voxel), np.float32(self.step)
+        return MarchArrays(self.origin, voxel, step, self.index, solid, block_gaps(occupied), table)
 
     def active_cells(self) -> np.ndarray:
         """Return a mask (nx - 1, ny - 1, nz - 1) of the cells whose eight corners all have parameters."""

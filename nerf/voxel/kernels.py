@@ -4,7 +4,8 @@ A ray takes samples at equal steps inside solid cells and ends where less than `
 left, which its last sample takes. Symbols and formulas: ``nerf/voxel/__init__.py`` and ``nerf/compositing.py``. Samples
 lie half a voxel apart, hence a sample passes exp(-softplus(raw) / 2) = 1 / sqrt(1 + exp(raw)) of the light.
 All numbers are float32 and every constant is typed: one float64 among them halves the speed. Functions that call each
-other stay in this file, because numba's cache does not notice changes in the files of callees.
+other stay in this file, because numba's cache does not notice changes in the files of callees. What a parallel loop
+writes to is an argument of its own: numba (0.68) loses writes to arrays that it takes out of a tuple.
 """
 
 from __future__ import annotations
@@ -88,24 +89,31 @@ def interpolate_column(table, rows, shares, heights, column):
     )
 
 
+@njit(fastmath=True, inline="always")
+def enter_grid(camera, direction, grid):
+    """Return a ray in lattice units, (a + b t) at distance t for each axis, and where it enters and leaves the box."""
+    nx, ny, nz = grid.rows.shape
+    scale = ONE / grid.voxel
+    ax, ay = (camera[0, 3] - grid.origin[0]) * scale, (camera[1, 3] - grid.origin[1]) * scale
+    az = (camera[2, 3] - grid.origin[2]) * scale
+    bx, by, bz = direction[0] * scale, direction[1] * scale, direction[2] * scale
+    near, far = clip_to_slab(ax, bx, np.float32(nx - 1), ZERO, FAR)
+    near, far = clip_to_slab(ay, by, np.float32(ny - 1), near, far)
+    near, far = clip_to_slab(az, bz, np.float32(nz - 1), near, far)
+    return (ax, ay, az), (bx, by, bz), near, far
+
+
 @njit(fastmath=True, cache=True)
 def march_ray(camera, direction, offset, begin, grid, samples, first):
     """Take a ray's samples, written to ``samples`` from row ``first`` on; return the row behind the last one.
 
     ``offset``: distance of the first sample from the grid's box, in steps. ``begin``: distance before which the ray
-    meets nothing. ``grid``: see ``VoxelGrid.arrays``.
+    meets nothing. ``grid``: ``MarchArrays``.
     """
-    origin, voxel, step, index, solid, gaps, table = grid
+    _, _, step, index, solid, gaps, table = grid
     rows, places, values, shares = samples
     nx, ny, nz = index.shape
-    scale = ONE / voxel
-    # In lattice units the ray is (ax + bx t, ay + by t, az + bz t) at distance t.
-    ax, ay = (camera[0, 3] - origin[0]) * scale, (camera[1, 3] - origin[1]) * scale
-    az = (camera[2, 3] - origin[2]) * scale
-    bx, by, bz = direction[0] * scale, direction[1] * scale, direction[2] * scale
-    near, far = clip_to_slab(ax, bx, np.float32(nx - 1), ZERO, FAR)
-    near, far = clip_to_slab(ay, by, np.float32(ny - 1), near, far)
-    near, far = clip_to_slab(az, bz, np.float32(nz - 1), near, far)
+    (ax, ay, az), (bx, by, bz), near, far = enter_grid(camera, direction, grid)
     steps = ONE / step
     if begin > near:
         offset += np.float32(int((begin - near) * steps))
@@ -160,15 +168,16 @@ def composite_samples(samples, first, last):
 
 
 @njit(fastmath=True, cache=True)
-def backpropagate_ray(samples, ends, residual, behind, spread, gradient, touched, count):
+def backpropagate_ray(samples, ends, residual, behind, spread, buffers, count):
     """Add the gradient of half a ray's squared error and of its spread to ``gradient``, from its last sample on.
 
     ``residual``: the error's derivative by the ray's RGB; ``behind``: that by the logarithm of the light which reaches
-    the background; ``spread``: factor of the sum of w_i w_j |t_i - t_j| over the pairs of samples. Column 4 of
-    ``gradient`` keeps the largest compositing weight beside a vertex; rows where it was 0 are appended to ``touched``,
-    which holds ``count``. Returns their new count.
+    the background; ``spread``: factor of the sum of w_i w_j |t_i - t_j| over the pairs of samples; ``buffers``:
+    ``gradient`` and ``touched``. Column 4 of ``gradient`` keeps the largest compositing weight beside a vertex; rows
+    where it was 0 are appended to ``touched``, which holds ``count``. Returns their new count.
     """
     rows, places, values, shares = samples
+    gradient, touched = buffers
     red, green, blue = residual
     front_weight, front_moment, back_weight, back_moment = ZERO, ZERO, ZERO, ZERO
     for s in range(ends[0], ends[1]):
@@ -209,7 +218,7 @@ def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched,
 
     ``pixels`` (pixels, 4) int32: view, column, row, rays (1: through the centre, 4: averaged over a 2 x 2 pattern).
     ``offsets`` (pixels,): see ``march_ray``. ``spread``: factor of the rays' spread in voxels, see
-    ``backpropagate_ray``. Each of the ``gradient`` (chunks, vertices, GRADIENT_COLUMNS) buffers takes a fixed share of
+    ``backpropagate_ray``. Each of ``gradient`` (chunks, vertices, GRADIENT_COLUMNS) takes a fixed share of
     the pixels, so that the sum does not depend on the threads' timing; ``touched`` (chunks, vertices) lists the rows
     that it changed, ``counts`` (chunks,) how many.
     """
@@ -241,10 +250,9 @@ def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched,
             red, green, blue = red * part, green * part, blue * part
             for r in range(rays):
                 behind = transmittance[r] * (background[0] * red + background[1] * green + background[2] * blue)
-                count = backpropagate_ray(
-                    samples, ends[r : r + 2], (red, green, blue), behind, spread / grid[1], gradient[chunk],
-                    touched[chunk], count,
-                )  # fmt: skip
+                own = (gradient[chunk], touched[chunk])
+                residual = (red, green, blue)
+                count = backpropagate_ray(samples, ends[r : r + 2], residual, behind, spread / grid.voxel, own, count)
         losses[chunk], counts[chunk] = loss, count
     return losses.sum() / (3 * len(pixels))
 
@@ -335,13 +343,14 @@ def differs_from_neighbour(window, line, column, contrast):
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def render_window(camera, lens, corner, grid, tiles, background, contrast, workers, window):
-    """Render into ``window`` (height, width, 5), RGB, opacity, depth, whose first pixel is ``corner`` (column, row).
+def render_window(place, grid, tiles, background, contrast, workers, window):
+    """Render into ``window`` (height, width, 5), RGB, opacity, depth.
 
     One ray a pixel; a pixel that differs from a neighbour by more than ``contrast`` is rendered again as the mean of
-    2 x 2 rays, as it was trained. Depth is the weighted mean distance. ``tiles``: see ``find_tiles``; ``workers``: how
-    many threads share the lines.
+    2 x 2 rays, as it was trained. Depth is the weighted mean distance. ``place``: camera, lens, and the window's first
+    pixel (column, row); ``tiles``: see ``find_tiles``; ``workers``: how many threads share the lines.
     """
+    camera, lens, corner = place
     height, width, _ = window.shape
     again = np.zeros((height, width), np.bool_)
     for rays in (1, 4):

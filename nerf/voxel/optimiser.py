@@ -11,7 +11,6 @@ from torch import Tensor
 
 from nerf.compositing import over_background
 from nerf.voxel.adam_kernels import adam_step, smooth_density
-from nerf.voxel.field import lens_array
 from nerf.voxel.kernels import GRADIENT_COLUMNS, accumulate_gradient
 from nerf.voxel.state import VoxelTrainingState
 from nerf.voxel.torch_march import TorchGrid, march_rays
@@ -47,10 +46,11 @@ class CompiledOptimiser:
         self.state, self.count, self.spread = state, state.step, np.float32(spread)
         cameras = views.camera_to_world.float().contiguous().numpy()
         background = np.array(views.background, np.float32)
-        self.views = (cameras, lens_array(views.intrinsics), views.images.numpy(), background)
+        self.views = (cameras, views.intrinsics.as_array(), views.images.numpy(), background)
         chunks = min(numba.get_num_threads(), MAX_CHUNKS)
         self.gradient = np.zeros((chunks, state.grid.vertices, GRADIENT_COLUMNS), np.float32)
-        self.touched, self.counts = np.empty((chunks, state.grid.vertices), np.int32), np.empty(chunks, np.int64)
+        touched = np.empty((chunks, state.grid.vertices), np.int32)
+        self.buffers = (self.gradient, touched, np.empty(chunks, np.int64))
         self.neighbours, self.active = state.grid.neighbour_rows(), state.grid.active_cells()
         self.scratch = np.empty(state.grid.vertices, np.float32)
         self.grid = state.grid.arrays(state.table, self.active)
@@ -64,7 +64,7 @@ class CompiledOptimiser:
         self.count += 1
         correction = np.array([1 - 0.9**self.count, 1 - 0.99**self.count], np.float32)
         moments = (state.mean, state.square)
-        adam_step(state.table, self.gradient, self.touched, self.counts, moments, rates, correction, state.peak, mark)
+        adam_step(state.table, moments, *self.buffers, rates, correction, state.peak, mark)
         if smoothing > 0:
             amount, bound = np.float32(smoothing), np.float32(DENSITY_BOUND)
             smooth_density(state.table, self.neighbours, amount, bound, self.scratch)
@@ -72,8 +72,7 @@ class CompiledOptimiser:
 
     def accumulate(self, batch: np.ndarray, offsets: np.ndarray) -> float:
         """Add the batch's gradient to the buffers and return its mean squared error."""
-        buffers = (self.gradient, self.touched, self.counts)
-        return float(accumulate_gradient(batch, offsets, self.views, self.grid, self.spread, *buffers))
+        return float(accumulate_gradient(batch, offsets, self.views, self.grid, self.spread, *self.buffers))
 
     def read_back(self, state: VoxelTrainingState) -> None:
         """See ``Optimiser``; all but the count lives in the state already."""

@@ -50,9 +50,9 @@ def test_solid_cells_are_active_and_dense() -> None:
     grid = make_grid(np.zeros(3), 1.0, ball_cells(11))
     table = random_table(grid.vertices)
     table[:, 0] -= 4
-    solid, gaps = grid.arrays(table)[4:6]
-    active = grid.active_cells()
-    np.testing.assert_array_equal(gaps, block_gaps(occupied_blocks(solid)))
+    arrays, active = grid.arrays(table), grid.active_cells()
+    solid = arrays.solid
+    np.testing.assert_array_equal(arrays.gaps, block_gaps(occupied_blocks(solid)))
     for cell in np.ndindex(*active.shape):
         rows = grid.index[tuple(slice(at, at + 2) for at in cell)]
         assert solid[cell] == (active[cell] and table[rows.reshape(-1), 0].max() > EMPTY_RAW_DENSITY)

@@ -58,6 +58,14 @@ def test_gradient_equals_automatic_differentiation(views: Views, shift: float) -
     assert float(twin.peak.max()) > 0.5
 
 
+def test_touched_rows_are_those_beside_samples(views: Views) -> None:
+    own = compiled_gradient(state_of(field_with(0.0)), views, *random_batch(views, 300))[1]
+    gradient, touched, counts = own.buffers
+    for rows, count, weights in zip(touched, counts, gradient[..., 4]):
+        assert sorted(rows[:count].tolist()) == np.flatnonzero(weights).tolist()
+        assert 100 < count < len(weights)
+
+
 def test_error_is_that_of_the_rendered_image(views: Views) -> None:
     field = field_with(0.0)
     row, column = (part.reshape(-1) for part in np.mgrid[0:48, 0:48])
