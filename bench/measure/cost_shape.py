@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
+import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from utils.errors import exit_code_of
 
 DISTINCT = 3  # different queries of each kind
 KINDS = ("good", "Burrs", "Missing", "Stains")
+TITLES = ("Views", "Side of the images, in pixels", "Queries")
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,40 @@ def lay_out(case: CostCase, sample: Path, folder: Path) -> None:
 def cost_section(toy: str, tables: Sequence[Sequence[CostPoint]], where: str) -> str:
     """Return the section's Markdown: a table for each sweep."""
     head = ["views", "side", "queries", "training", "memory", "PSNR", "test", "query median", "p90", "memory"]
-    parts = [
-        f"### {title}\n\n{markdown_table(head, [point_row(point) for point in points])}"
-        for title, points in zip(("Views", "Side of the images, in pixels", "Queries"), tables)
-    ]
-    return f"## Shape of the cost\n\n`python -m bench.measure.cost_shape`, toy {toy}: {where}\n\n" + "\n\n".join(parts)
+    parts = []
+    for title, varied, points in zip(TITLES, ("views", "side", "queries"), tables):
+        rows = [*(point_row(point) for point in points), exponent_row(points, varied)]
+        parts.append(f"### {title}\n\n{markdown_table(head, rows)}")
+    explained = "Last rows: the power of what is varied with which a cost grows, by least squares of logarithms."
+    where = f"`python -m bench.measure.cost_shape`, toy {toy}: {where}"
+    return "\n\n".join(["## Shape of the cost", where, *parts, explained])
+
+
+def exponent_row(points: Sequence[CostPoint], varied: str) -> list[str]:
+    """Return the row with the exponents at which costs grow with the field ``varied`` of the cases."""
+    sizes = [getattr(point.case, varied) for point in points]
+    costs = {
+        "training": [point.training.seconds for point in points],
+        "training memory": [point.training.peak_bytes for point in points],
+        "test": [point.testing.seconds for point in points],
+        "median": [point.results["seconds"]["query_median"] for point in points],
+        "p90": [point.results["seconds"]["query_p90"] for point in points],
+        "test memory": [point.testing.peak_bytes for point in points],
+    }
+    powers = {name: f"{growth_exponent(sizes, values):.2f}" for name, values in costs.items()}
+    training, memory, *test = powers.values()
+    return ["exponent", "", "", training, memory, "", *test]
+
+
+def growth_exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Return the slope of log(cost) over log(size); not a number where the size does not vary.
+
+    >>> round(growth_exponent([1, 2, 4], [3.0, 12.0, 48.0]), 3)
+    2.0
+    """
+    if len(set(sizes)) < 2:
+        return math.nan
+    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in costs]).slope
 
 
 def point_row(point: CostPoint) -> list[str]:
