@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
 from bench.measure.command import object_options, run_script
@@ -144,6 +145,10 @@ def reliability_figure(measured: Sequence[Reliability]) -> bytes:
     for one in measured:
         axes.plot(*one.bins(), marker="o", markersize=3.5, linewidth=1.0, label=one.name)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.set_xlabel("expected residual, RMS of a tenth of the pixels", color=INK)
     axes.set_ylabel("measured residual, RMS", color=INK)
     axes.legend(frameon=False, fontsize=8)
