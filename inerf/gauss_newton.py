@@ -36,6 +36,7 @@ _SILHOUETTE_WEIGHT = 3.0  # weight of the silhouette term relative to the colour
 _CONVERGED = 0.1  # pixels of a level; an update that moves the image by less ends the level
 _UNSEEN, _UNSEEN_SHARE = 0.1, 1 / 4000  # the same at full resolution: pixels, and at most this share of the longer side
 _PRUNE_MARGIN = 0.01  # ranking cost that is always tolerated beside the best candidate's
+_COARSEST_RENDERS = 1  # more of them at the coarsest level, where a pose starts some ten degrees off
 _SAME_POSE = 0.05  # radians, and share of the camera's distance, within which two poses are duplicates
 
 
@@ -138,8 +139,14 @@ def refine_pose(
         if not bool(level.foreground.any()):
             break  # a blank query cannot be aligned
         candidates = [replace(candidate, last_motion=float("inf")) for candidate in candidates]
-        for _ in range(config.renders_per_level if factor > 1 else 2 * config.renders_per_level):
-            candidates = _prune([_align(candidate, level, render, config) for candidate in candidates], keep, config)
+        coarsest = factor == pyramid_factors(intrinsics)[0]
+        renders = config.renders_per_level + (_COARSEST_RENDERS if coarsest else 0)
+        for number in range(renders if factor > 1 else 2 * renders):
+            aligned = [_align(candidate, level, render, config) for candidate in candidates]
+            if coarsest and number < renders - 1:
+                candidates = _distinct(aligned)
+                continue
+            candidates = _prune(aligned, keep, config)
             keep = max(keep - 1, 1)
             if all(candidate.last_motion < _least_motion(level, render) for candidate in candidates):
                 break
@@ -221,12 +228,16 @@ def _moved_camera(pose: np.ndarray, motion: np.ndarray, centre: np.ndarray) -> n
 
 def _prune(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
     """Return the best candidates, best first, without duplicates and without those far worse than the best."""
-    ordered = sorted(candidates, key=lambda one: (one.ranking_cost, one.hypothesis))
-    limit = config.prune_ratio * ordered[0].ranking_cost + _PRUNE_MARGIN
+    kept = _distinct(candidates)
+    limit = config.prune_ratio * kept[0].ranking_cost + _PRUNE_MARGIN
+    return [candidate for candidate in kept if candidate.ranking_cost <= limit][:keep]
+
+
+def _distinct(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Return the candidates, best first, without duplicates."""
     kept: list[_Candidate] = []
-    for candidate in ordered:
-        too_costly = candidate.ranking_cost > limit
-        if len(kept) < keep and not too_costly and not any(_same_pose(candidate.pose, one.pose) for one in kept):
+    for candidate in sorted(candidates, key=lambda one: (one.ranking_cost, one.hypothesis)):
+        if not any(_same_pose(candidate.pose, one.pose) for one in kept):
             kept.append(candidate)
     return kept
 

@@ -15,7 +15,7 @@ class RetrievalConfig:
     # how images are compared: colour thumbnails (no weights), ResNet-50 descriptors, EfficientNet-B4 feature
     # distance, or the number of LoFTR matches
     method: str = choice(RETRIEVALS.names)
-    hypotheses: int = 6  # coarse poses per query, each verified by refinement
+    hypotheses: int = 10  # coarse poses per query, each verified by refinement
     virtual_views: int = 400  # largest number of viewpoints between the cameras at which thumbnails are rendered
     size: int = 224  # pixels of the shorter side to which images are resized for networks other than LoFTR
     loftr_size: int = 400  # pixels of the longer side to which images are resized for LoFTR (to multiples of 8)
