@@ -8,14 +8,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool3d
+from torch.nn.functional import avg_pool2d, max_pool3d, normalize
 
 from nerf import residual_kernels, residual_torch
 from nerf.residual_kernels import MIN_OPACITY
 from nerf.residual_torch import surface_points
-from nerf.residual_views import FLOOR, MIDDLE, Expectation, ResidualViews, decode, encode, grow
+from nerf.residual_views import (
+    FLOOR,
+    GROWTH,
+    MIDDLE,
+    MIN_ANGLE,
+    MIN_SMOOTHED,
+    Expectation,
+    ResidualViews,
+    decode,
+    encode,
+    grow,
+    thinned,
+)
 from utils.geometry import common_point
-from utils.rendering import RenderFn, Rendering
+from utils.rendering import RESIDUAL_SIGMA, RenderFn, Rendering
+from utils.smoothing import smooth
 from utils.views import Views
 
 TOLERANCE = 12.0  # pixels, at the object's distance, by which a view's surface may lie off a point that it shows
@@ -102,8 +115,16 @@ def pack_shots(shots: Sequence[Shot], views: Views, nearest: int) -> ResidualVie
         centre=centre.to(device),
         intrinsics=views.intrinsics,
         nearest=nearest,
+        spacing=view_spacing(views.camera_to_world[:, :3, 3] - centre),
         tolerance=TOLERANCE * pixel,
     )
+
+
+def view_spacing(offsets: Tensor) -> float:
+    """Return the median angle in radians from a view at ``offsets`` (views, 3) from the centre to the nearest other."""
+    directions = normalize(offsets, dim=1)
+    closeness = (directions @ directions.T).fill_diagonal_(-1.0)
+    return max(float(closeness.amax(1).clamp(max=1).acos().median()), MIN_ANGLE)
 
 
 def count_cells(stored: ResidualViews) -> tuple[Tensor, Tensor]:
@@ -151,20 +172,25 @@ def expect_errors(stored: ResidualViews, rim: Tensor) -> ResidualViews:
     for index, depth in enumerate(stored.depths):
         every = (slice(None, None, EVERY),) * 2
         solid, pose = (depth[every] > 0).float(), stored.camera_to_world[index]
-        lens = window_lens(stored, index)
-        lens = torch.cat([lens[:2] / EVERY, (lens[2:] - 0.5) / EVERY + 0.5])  # of every second pixel
-        chosen = stored.choose(pose, apart=index)
+        lens = thinned(window_lens(stored, index), EVERY)
+        chosen, _ = stored.choose(pose, apart=index)
         blended = stored.blend(solid, depth_of(stored, index)[every], pose, lens, chosen)
         residual = decode(stored.codes[index][every][..., :3])
         plain.append(residual.square().mean(-1)[solid > 0])
-        square = (residual - blended[..., :3]).square().mean(-1) * solid
+        share = box_mean(solid[None])[0]
+        smoothed = box_mean(((residual - blended[..., :3]) * solid[..., None]).permute(2, 0, 1))
+        square = (smoothed / share.clamp(min=MIN_SMOOTHED)).square().mean(0) * solid
         unseen.append(square[(solid > 0) & (blended[..., 4] == 0)])
-        near, share = (avg_pool2d(image[None], 3, stride=1, padding=1)[0] for image in (square, solid))
-        error = encode((near / share.clamp(min=1e-6)).sqrt().clamp(max=1))
+        error = encode((box_mean(square[None])[0] / share.clamp(min=1e-6)).sqrt().clamp(max=1))
         error = error.repeat_interleave(EVERY, 0).repeat_interleave(EVERY, 1)[: depth.shape[0], : depth.shape[1]]
         codes[index, ..., 3] = torch.where(depth > 0, error, MIDDLE)
     known = Expectation(unseen=max(root_mean(torch.cat(each)) for each in (unseen, plain)), rim=root_mean(rim))
     return replace(stored, codes=codes, expectation=known)
+
+
+def box_mean(images: Tensor) -> Tensor:
+    """Return the mean of 3 x 3 pixels of ``images`` (images, height, width), those outside counted as 0."""
+    return avg_pool2d(images[None], 3, stride=1, padding=1)[0]
 
 
 def root_mean(squares: Tensor) -> float:
@@ -175,8 +201,8 @@ def root_mean(squares: Tensor) -> float:
 def calibrate_expectation(stored: ResidualViews, pairs: Sequence[tuple[Rendering, Tensor]]) -> ResidualViews:
     """Set factor and floor of the expected residuals to what views show that the field was not trained on.
 
-    Pixels are sorted into bins by what training views say; factor and floor are those with which the bins' root mean
-    squares fit best, by least squares of their logarithms.
+    Residuals are smoothed, and pixels sorted into bins by what training views say; factor and floor are those with
+    which the bins' root mean squares fit best, by least squares of their logarithms.
 
     Args:
         pairs: renderings as ``correct`` returned them for held-out views, and those views (height, width, 3).
@@ -187,9 +213,10 @@ def calibrate_expectation(stored: ResidualViews, pairs: Sequence[tuple[Rendering
     for rendering, image in pairs:
         assert rendering.expected_residual is not None
         solid = rendering.opacity >= float(MIN_OPACITY)
-        square = rendering.expected_residual[solid].square() - known.floor**2
+        grown = rendering.remoteness**GROWTH
+        square = (rendering.expected_residual[solid] / grown).square() - known.floor**2
         said.append(square.clamp(min=0) / known.factor**2)
-        found.append((rendering.colour - image).square().mean(-1)[solid])
+        found.append((smooth(rendering.colour - image, RESIDUAL_SIGMA) / grown).square().mean(-1)[solid])
     expected, measured = (torch.cat([torch.zeros(0), *(each.cpu() for each in some)]) for some in (said, found))
     if len(expected) < BINS * MIN_BIN:
         return stored

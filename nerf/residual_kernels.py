@@ -104,6 +104,33 @@ def blend_residuals(opacity, depth, camera, lens, views, chosen, tolerance, blen
 
 
 @njit(fastmath=True)
+def look_up_line(line, opacity, depth, camera, lens, views, chosen, tolerance, single):
+    """Fill one line of ``single``."""
+    for column in range(opacity.shape[1]):
+        solid = opacity[line, column] >= MIN_OPACITY
+        point, ray = surface_point(line, column, depth[line, column], camera, lens)
+        for number in range(len(chosen)):
+            weight, red, green, blue, _ = ZERO, ZERO, ZERO, ZERO, ZERO
+            if solid:
+                weight, red, green, blue, _ = sample_view(chosen[number], point, ray, views, tolerance)
+            single[line, column, 4 * number] = red
+            single[line, column, 4 * number + 1] = green
+            single[line, column, 4 * number + 2] = blue
+            single[line, column, 4 * number + 3] = ONE if weight > ZERO else ZERO
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def look_up_views(opacity, depth, camera, lens, views, chosen, tolerance, single):
+    """Fill ``single`` (height, width, 4 views): each view's residual RGB and 1, or 0 where it does not show the point.
+
+    Args:
+        opacity, depth, camera, lens, views, chosen, tolerance: as ``blend_residuals`` takes them.
+    """
+    for line in prange(len(opacity)):
+        look_up_line(line, opacity, depth, camera, lens, views, chosen, tolerance, single)
+
+
+@njit(fastmath=True)
 def cell_of(point, low, cell):
     """Return the cell (3,) of a lattice from ``low`` on that contains ``point``; negative ones lie outside."""
     return (
@@ -144,7 +171,7 @@ def count_views(views, low, cell, counts):
 
 
 @njit(fastmath=True)
-def look_up_line(line, opacity, depth, camera, lens, cells, seen):
+def count_line(line, opacity, depth, camera, lens, cells, seen):
     """Fill one line of ``seen``."""
     counts, low, side = cells
     for column in range(opacity.shape[1]):
@@ -165,4 +192,4 @@ def look_up_counts(opacity, depth, camera, lens, cells, seen):
         cells: counts (nx, ny, nz), position (3,) of their lattice and side of a cell.
     """
     for line in prange(len(opacity)):
-        look_up_line(line, opacity, depth, camera, lens, cells, seen)
+        count_line(line, opacity, depth, camera, lens, cells, seen)

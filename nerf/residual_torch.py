@@ -82,6 +82,19 @@ def blend_residuals(
     return blended
 
 
+def look_up_views(
+    opacity: Tensor, depth: Tensor, camera: Tensor, lens: Tensor, views: ViewArrays, chosen: Tensor, tolerance: float
+) -> Tensor:
+    """Return (height, width, 4 views): each view's residual RGB and 1, or 0 where it does not show the point."""
+    solid = opacity >= float(MIN_OPACITY)
+    points, rays = (each[solid] for each in surface_points(depth, camera, lens))
+    single = opacity.new_zeros(*opacity.shape, len(chosen), 4)
+    for number, view in enumerate(chosen.tolist()):
+        sampled = sample_view(view, points, rays, views, tolerance)
+        single[:, :, number][solid] = torch.cat([sampled[:, 1:4], (sampled[:, :1] > 0).float()], 1)
+    return single.flatten(2)
+
+
 def cells_of(points: Tensor, low: Tensor, side: float, shape: torch.Size) -> tuple[Tensor, Tensor]:
     """Return the flat cell (points,) of a lattice of ``shape`` for each of points (points, 3), and which are in it."""
     cells = ((points - low) / side).floor().long()

@@ -6,7 +6,9 @@ point of each rendered pixel is looked up in the views nearest in direction, tho
 are left out, and the mean residual of the others, weighted by how nearly they look along the query's ray, is added.
 This is unstructured lumigraph rendering (Buehler et al., SIGGRAPH 2001) of residuals instead of colours.
 
-Each view predicted from the others in the same way leaves an error: what to expect at a query.
+Each view predicted from the others in the same way leaves an error: what to expect at a query, where the views are as
+far away. Where they are nearer or farther, it is the less or more; and where they differ from one another, as in
+gloss, none of them says how a query looks.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ from nerf import residual_kernels, residual_torch
 from nerf.residual_kernels import MIN_OPACITY
 from nerf.residual_torch import ViewArrays
 from utils.camera import Intrinsics
-from utils.rendering import Rendering
+from utils.rendering import RESIDUAL_SIGMA, Rendering
+from utils.smoothing import smooth
 
+APART = 2  # pixels, across and down, of which one is looked up in single views
+DISAGREEING = 5  # nearest views that are compared with one another
+GROWTH = 0.5  # power of the angle to the nearest view with which residuals grow
+MIN_ANGLE = 0.05  # radians; views that are nearer predict no better, for noise and pose errors remain
 LARGEST, MIDDLE = 127, 128  # steps from no residual to the largest one, and the code of none
+MIN_SMOOTHED = 0.3  # share of a smoothed pixel that must show the surface
 FLOOR = 0.002  # smallest expected residual: photos are rounded to 8 bits
 
 
@@ -47,7 +55,7 @@ def decode(codes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What residual to expect where the views' own errors do not say it; root mean squares over RGB, in [0, 1]."""
+    """What smoothed residual to expect where the views' own do not say it; root mean squares over RGB, in [0, 1]."""
 
     unseen: float = 0.0  # of a surface that none of the nearest views shows
     rim: float = 0.0  # beside the object's silhouette
@@ -59,8 +67,8 @@ class Expectation:
 class ResidualViews:
     """The residuals of all training views, each cropped to the window that holds the object there."""
 
-    codes: Tensor  # (views, height, width, 4) uint8: residual RGB, and its error when predicted from the other views;
-    #   `MIDDLE` where there is no surface
+    codes: Tensor  # (views, height, width, 4) uint8: residual RGB, and its smoothed error when predicted from the other
+    #   views; `MIDDLE` where there is no surface
     depths: Tensor  # (views, height, width) uint8: steps along the ray to the surface; 0 where there is none
     ranges: Tensor  # (views, 2) float32: distance at step 0, and a step's length
     corners: Tensor  # (views, 2) int32: left and top of each window
@@ -70,34 +78,79 @@ class ResidualViews:
     centre: Tensor  # (3,) float32: what the views look at
     intrinsics: Intrinsics
     nearest: int  # views that correct a pixel
+    spacing: float  # radians from a view to the nearest other one, the median of all
     tolerance: float  # scene units by which a view's surface may lie off a point that it is taken to show
     expectation: Expectation = Expectation()
 
-    def correct(self, rendering: Rendering, camera_to_world: Tensor, intrinsics: Intrinsics) -> Rendering:
+    def correct(
+        self, rendering: Rendering, camera_to_world: Tensor, intrinsics: Intrinsics, without: int = 0
+    ) -> Rendering:
         """Add the views' residuals to a rendering, and say what residual is left to expect.
 
         Args:
             rendering: at ``camera_to_world`` (4, 4) by a camera with ``intrinsics``, which need not be the views'.
+            without: nearest views that are not looked at.
         Returns:
-            The corrected rendering with ``expected_residual`` and ``views_seen``, on the device of these residuals.
+            The corrected rendering with all that a rendering may have, on the device of these residuals.
         """
         pose, lens = self._camera(camera_to_world, intrinsics)
-        blended = self.blend(rendering.opacity, rendering.depth, pose, lens, self.choose(pose))
+        chosen, angle = self.choose(pose, without=without)
+        remoteness = max(angle, MIN_ANGLE) / self.spacing
+        blended = self.blend(rendering.opacity, rendering.depth, pose, lens, chosen)
         return replace(
             rendering,
             colour=(rendering.colour + blended[..., :3]).clamp_(0, 1),
-            expected_residual=self._expected(rendering.opacity, blended),
+            expected_residual=self._expected(rendering.opacity, blended) * remoteness**GROWTH,
+            disagreement=self.disagreement(rendering, pose, lens, chosen) * remoteness**GROWTH,
             views_seen=self._count(rendering.opacity, rendering.depth, pose, lens),
+            uncorrected=rendering.colour,
+            remoteness=remoteness,
         )
 
-    def choose(self, pose: Tensor, apart: int | None = None) -> Tensor:
-        """Return the views (nearest,) that are nearest in direction to ``pose`` (4, 4), never the view ``apart``."""
+    def choose(self, pose: Tensor, apart: int | None = None, without: int = 0) -> tuple[Tensor, float]:
+        """Choose the views that are nearest in direction to ``pose`` (4, 4).
+
+        Args:
+            apart: a view that is never chosen.
+            without: nearest views that are not chosen either.
+        Returns:
+            The views (nearest,), nearest first, and the angle in radians to the first.
+        """
         directions = normalize(self.camera_to_world[:, :3, 3] - self.centre, dim=1)
         closeness = directions @ normalize(pose[:3, 3] - self.centre, dim=0)
         if apart is not None:
             closeness[apart] = -torch.inf
-        count = min(self.nearest, len(closeness) - (apart is not None))
-        return closeness.argsort(descending=True, stable=True)[:count]
+        left = len(closeness) - (apart is not None)
+        without = min(without, left - 1)
+        chosen = closeness.argsort(descending=True, stable=True)[without : min(without + self.nearest, left)]
+        return chosen, float(closeness[chosen[0]].clamp(max=1).acos())
+
+    def disagreement(self, rendering: Rendering, pose: Tensor, lens: Tensor, chosen: Tensor) -> Tensor:
+        """Return by how much the first of the ``chosen`` views differ from their mean, smoothed: (height, width)."""
+        every = (slice(None, None, APART),) * 2
+        part = thinned(lens, APART)
+        single = self.look_up(rendering.opacity[every], rendering.depth[every], pose, part, chosen[:DISAGREEING])
+        shape = (*single.shape[:2], -1, 4)
+        seen = single.view(shape)[..., 3:]
+        smoothed = smooth(single, RESIDUAL_SIGMA / APART).view(shape)
+        values = smoothed[..., :3] / smoothed[..., 3:].clamp(min=MIN_SMOOTHED)
+        shows = seen.sum(2).clamp(min=1)
+        mean = (values * seen).sum(2, keepdim=True) / shows[:, :, None]
+        square = ((values - mean).square().mean(-1, keepdim=True) * seen).sum(2) / shows
+        large = square[..., 0].sqrt().repeat_interleave(APART, 0).repeat_interleave(APART, 1)
+        return large[: rendering.opacity.shape[0], : rendering.opacity.shape[1]].contiguous()
+
+    def look_up(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor, chosen: Tensor) -> Tensor:
+        """Return (height, width, 4 views): residual RGB of each ``chosen`` view and 1, or 0 where it shows none."""
+        if self.codes.device.type != "cpu":
+            return residual_torch.look_up_views(opacity, depth, pose, lens, self.arrays, chosen, self.tolerance)
+        single = np.empty((*opacity.shape, 4 * len(chosen)), np.float32)
+        images = (opacity.contiguous().numpy(), depth.contiguous().numpy())
+        tolerance = np.float32(self.tolerance)
+        residual_kernels.look_up_views(
+            *images, pose.numpy(), lens.numpy(), self._numpy_arrays, chosen.numpy(), tolerance, single
+        )
+        return torch.from_numpy(single)
 
     def blend(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor, chosen: Tensor) -> Tensor:
         """Return (height, width, 5): mean residual RGB and squared error of the ``chosen`` views, and their weight."""
@@ -122,7 +175,7 @@ class ResidualViews:
 
     def header(self) -> dict[str, Any]:
         """Return what a file keeps as JSON."""
-        single = {"nearest": self.nearest, "tolerance": self.tolerance}
+        single = {"nearest": self.nearest, "spacing": self.spacing, "tolerance": self.tolerance}
         return {"intrinsics": asdict(self.intrinsics), "expectation": asdict(self.expectation), **single}
 
     @staticmethod
@@ -134,6 +187,7 @@ class ResidualViews:
             **{**{name: tensors[name] for name in TENSORS}, "codes": codes},
             intrinsics=Intrinsics(**header["intrinsics"]),
             nearest=header["nearest"],
+            spacing=header["spacing"],
             tolerance=header["tolerance"],
             expectation=Expectation(**header["expectation"]),
         )
@@ -175,6 +229,11 @@ class ResidualViews:
 
 TENSORS = tuple(each.name for each in fields(ResidualViews) if each.type == "Tensor")
 SETTINGS = tuple(each.name for each in fields(ResidualViews) if each.type != "Tensor")
+
+
+def thinned(lens: Tensor, step: int) -> Tensor:
+    """Return the lens (4,) that sees every ``step``-th pixel, across and down, of what ``lens`` (4,) sees."""
+    return torch.cat([lens[:2] / step, (lens[2:] - 0.5) / step + 0.5])
 
 
 def grow(mask: Tensor) -> Tensor:

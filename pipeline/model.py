@@ -89,17 +89,18 @@ class ReferenceModel:
             write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
         return found
 
-    def reference(self, query: Tensor, pose: Tensor, rendering: Rendering | None = None) -> Rendering:
+    def reference(self, query: Tensor, pose: Tensor, rendering: Rendering | None = None, without: int = 0) -> Rendering:
         """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary.
 
         Args:
             query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
             pose: camera_to_world.
             rendering: the field's own, where the pose search has made it at ``pose``.
+            without: nearest training views that are not looked at.
         """
         if self.field.exposure_varies:  # then the search has changed its colours
             rendering = None
-        rendering = self.field.render_reference(pose.to(self.device), self.intrinsics, rendering)
+        rendering = self.field.render_reference(pose.to(self.device), self.intrinsics, rendering, without)
         return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
 
     def condition(self, query: Tensor) -> Tensor:

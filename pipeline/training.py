@@ -35,6 +35,7 @@ from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 
 MIN_VIEWS = 8
+FARTHER = 3  # nearest training views that references of the calibration do without
 MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
 MIN_PSNR_GAIN = 6.0  # dB by which a field must beat an image that shows the bare background
 
@@ -197,13 +198,18 @@ def train_field(views: Views, held_out: Views, run: TrainingRun, rounds: CameraR
 
 
 def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
-    """Learn how good images differ from their references, at poses that are searched as for a query."""
+    """Learn how good images differ from their references, at poses that are searched as for a query.
+
+    Held-out views lie where views do, queries may be farther from all of them: the references are made without the
+    ``FARTHER`` nearest views.
+    """
     pairs = []
     for index in model.context.progress.track(range(len(held_out)), "calibrate"):
         query = model.condition(held_out.image(index))
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
-            pairs.append((query, model.reference(query, refinement.camera_to_world, refinement.rendering)))
+            pose, rendering = refinement.camera_to_world, refinement.rendering
+            pairs.append((query, model.reference(query, pose, rendering, FARTHER)))
     if 2 * len(pairs) < len(held_out):
         raise InputError(
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import gumbel_r
 from torch import Tensor
 
-EULER = 0.5772156649  # mean of the standard Gumbel distribution
+MIN_SCALE = 0.02  # of the logarithm of scores: fewer or more equal views tell nothing narrower
+MIN_SCORE = 1e-6  # whose logarithm stands for that of 0
+ENOUGH = 4  # scores from which a distribution is fitted; with fewer the scale is ``USUAL_SCALE``
+USUAL_SCALE = 0.3
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The Gumbel distribution of the scores of good views.
+    """The distribution of the scores of good views: their logarithms follow Gumbel's.
 
-    A score is the maximum of many weakly dependent responses and hence close to Gumbel distributed (Coles 2001, ch. 3);
-    location and scale are fitted by the mean and the standard deviation.
+    A score is the maximum of many weakly dependent ratios, whose tails are heavy; its logarithm is close to Gumbel
+    distributed (Coles 2001, ch. 3). Location and scale have the greatest likelihood.
     """
 
-    location: float
+    location: float  # of the logarithm
     scale: float
     threshold: float  # the score that the configured share of good views exceeds
 
@@ -31,15 +35,22 @@ class Calibration:
         Args:
             false_positive_rate: share of good views that the threshold may call defective, between 0 and 1.
         """
-        values = torch.tensor(scores, dtype=torch.float64)
-        spread = float(values.std(correction=0))
-        scale = max(spread * math.sqrt(6) / math.pi, 1e-3)
-        location = float(values.mean()) - EULER * scale
-        return Calibration(location, scale, location - scale * math.log(-math.log1p(-false_positive_rate)))
+        logarithms = [math.log(max(score, MIN_SCORE)) for score in scores]
+        if len(scores) < ENOUGH:
+            location, scale = max(logarithms), USUAL_SCALE
+        elif min(logarithms) == max(logarithms):
+            location, scale = logarithms[0], MIN_SCALE
+        else:
+            location, scale = (float(value) for value in gumbel_r.fit(logarithms))
+        scale = max(scale, MIN_SCALE)
+        threshold = math.exp(location - scale * math.log(-math.log1p(-false_positive_rate)))
+        return Calibration(location, scale, threshold)
 
     def p_value(self, anomaly_score: float) -> float:
         """Return the probability that a good view scores at least ``anomaly_score``."""
-        return -math.expm1(-math.exp(-(anomaly_score - self.location) / self.scale))
+        logarithm = math.log(max(anomaly_score, MIN_SCORE))
+        exponent = min(-(logarithm - self.location) / self.scale, 700.0)
+        return -math.expm1(-math.exp(exponent))
 
     def tensor(self) -> Tensor:
         """Return the three numbers, (3,) float64, from which ``Calibration(*tensor.tolist())`` is restored."""

@@ -5,7 +5,9 @@ from utils.registry import Registry
 SCORES = Registry(
     "score",
     {
-        "calibrated": "scoring.comparator:LearnedScore",
+        "calibrated": "scoring.normalised:NormalisedScore",
+        "features": "scoring.features:FeatureScore",
         "paper": "scoring.paper:PaperScore",
+        "plain": "scoring.plain:PlainScore",
     },
 )

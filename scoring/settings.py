@@ -12,8 +12,8 @@ from utils.config import choice, require
 class ScoreConfig:
     """The comparison of a query with its reference, and the threshold."""
 
-    # how images are compared: a small network over a calibrated difference, or the paper's colours and
-    # EfficientNet-B4 features
+    # how images are compared: by their difference over the expected one, that joined by EfficientNet-Lite0 features,
+    # the paper's colours and EfficientNet-B4 features, or the plain difference
     method: str = choice(SCORES.names)
     false_positive_rate: float = 0.05  # share of good views that the threshold may call defective
     size: int = 224  # pixels of the shorter side in the paper's comparison (PIAD reports it at 400)

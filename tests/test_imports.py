@@ -81,7 +81,6 @@ def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
                 names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
                 users |= {f"{path}:{function.name}" for reader in readers if reader in names}
     allowed = {f"pipeline/testing.py:{name}" for name in ("measure", "write_pages", "images_of")}
-    allowed |= {"pipeline/comparator_examples.py:examples_of"}
     assert users and users <= allowed | {"bench/execute.py:evaluate_run", "bench/gallery.py:query_images"}
 
 

@@ -42,7 +42,12 @@ DENOISING_STRENGTH = 0.9  # in standard deviations of the noise
 def apply_gain(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering:
     """Multiply the object's colour by ``gain`` (3,) on the same background (3,)."""
     behind = (1.0 - rendering.opacity[..., None]) * background
-    return replace(rendering, colour=((rendering.colour - behind) * gain + behind).clamp(0.0, 1.0))
+
+    def exposed(colour: Tensor) -> Tensor:
+        return ((colour - behind) * gain + behind).clamp(0.0, 1.0)
+
+    uncorrected = None if rendering.uncorrected is None else exposed(rendering.uncorrected)
+    return replace(rendering, colour=exposed(rendering.colour), uncorrected=uncorrected)
 
 
 def clamp_gain(gain: Tensor) -> Tensor:

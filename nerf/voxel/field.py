@@ -48,12 +48,15 @@ class VoxelField:
         return self._level(camera_to_world, intrinsics)._render(camera_to_world, intrinsics)
 
     def render_reference(
-        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None
+        self, camera_to_world: Tensor, intrinsics: Intrinsics, rendering: Rendering | None = None, without: int = 0
     ) -> Rendering:
-        """Render as ``render`` does, unless ``rendering`` is that, and correct it by the training views' residuals."""
+        """Render as ``render`` does, unless ``rendering`` is that, and correct it by the training views' residuals.
+
+        ``without`` as many of the views that are nearest in direction.
+        """
         rendering = rendering or self.render(camera_to_world, intrinsics)
         stored = self.residual_views
-        return rendering if stored is None else stored.correct(rendering, camera_to_world, intrinsics)
+        return rendering if stored is None else stored.correct(rendering, camera_to_world, intrinsics, without)
 
     def calibrate(self, held_out: Views) -> VoxelField:
         """Return the field with the residuals that ``render_reference`` expects scaled to those of ``held_out``."""

@@ -115,7 +115,7 @@ def test_bad_input_is_refused() -> None:
 def test_few_images_are_rendered() -> None:
     query, coarse = photograph(scene.camera(20, 10)), scene.camera(25, 14)[None]
     found = refine_pose(query, coarse, scene.CAMERA, RENDER, replace(CONFIG, renders_per_level=1))
-    assert 3 <= found.render_count <= 4  # one a level, perhaps one more at the finest
+    assert 3 <= found.render_count <= 5  # one a level, perhaps one more at the coarsest and at the finest
 
 
 def test_the_last_rendering_is_the_reference() -> None:

@@ -8,20 +8,21 @@ import pytest
 from scoring.calibration import Calibration
 
 
-def test_the_threshold_is_the_quantile_of_the_gumbel_distribution() -> None:
-    scores = np.random.default_rng(0).gumbel(5.0, 2.0, 4000).tolist()
+def test_the_threshold_is_the_quantile_of_the_scores() -> None:
+    scores = np.exp(np.random.default_rng(0).gumbel(1.0, 0.4, 4000)).tolist()
     calibration = Calibration.of(scores, 0.1)
-    assert calibration.location == pytest.approx(5.0, abs=0.2)
-    assert calibration.scale == pytest.approx(2.0, abs=0.1)
+    assert calibration.location == pytest.approx(1.0, abs=0.03)
+    assert calibration.scale == pytest.approx(0.4, abs=0.02)
     assert np.mean(np.array(scores) > calibration.threshold) == pytest.approx(0.1, abs=0.01)
     assert calibration.p_value(calibration.threshold) == pytest.approx(0.1, abs=1e-9)
-    assert calibration.p_value(calibration.threshold + 10 * calibration.scale) < 1e-4
+    assert calibration.p_value(100 * calibration.threshold) < 1e-4 < calibration.p_value(0.0) == 1.0
     assert Calibration.of(scores, 0.3).threshold < calibration.threshold
 
 
-def test_one_normal_view_is_enough_and_its_score_is_below_the_threshold() -> None:
-    calibration = Calibration.of([7.0], 0.05)
-    assert 7.0 < calibration.threshold < 7.01
+def test_few_or_equal_views_are_enough_and_their_scores_are_below_the_threshold() -> None:
+    assert 7.0 < Calibration.of([7.0], 0.05).threshold < 21
+    assert 7.0 < Calibration.of([7.0] * 9, 0.05).threshold < 8
+    assert Calibration.of([0.0] * 9, 0.05).threshold > 0
 
 
 def test_it_comes_back_bit_for_bit() -> None:

@@ -19,7 +19,7 @@ from utils.errors import InputError
 NORMAL = [pair(seed, False)[:2] for seed in range(4)]
 
 
-def config(method: Literal["calibrated", "paper"]) -> Config:
+def config(method: Literal["calibrated", "features", "paper", "plain"]) -> Config:
     return Config(random_weights=True, device="cpu", score=ScoreConfig(method, size=64, sigma=1.0))
 
 
@@ -31,9 +31,9 @@ def load(path: Path, settings: Config) -> Scorer:
     return load_scorer(path, settings.score, run_context(settings))
 
 
-@pytest.mark.parametrize("method", ["calibrated", "paper"])
+@pytest.mark.parametrize("method", ["calibrated", "features", "paper", "plain"])
 def test_a_defect_is_above_the_threshold_and_all_comes_back_bit_for_bit(
-    method: Literal["calibrated", "paper"], tmp_path: Path
+    method: Literal["calibrated", "features", "paper", "plain"], tmp_path: Path
 ) -> None:
     scorer = calibrated(NORMAL, config(method))
     assert load_and_compare(scorer, config(method), tmp_path / "scorer.safetensors") > scorer.threshold

@@ -1,0 +1,94 @@
+"""The difference between a query and its reference, over the difference that is to be expected there.
+
+A good reference errs, and errs at the same places in every view: at edges, thin parts and gloss. What it has been wrong
+by, when training views were predicted from the others, is known at every surface point, and so is where views differ
+from one another; both come with the reference. The depth says the rest: where a surface ends in front of another, an
+error of the pose or of the shape by a pixel shows other colours, as much as they vary there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from scoring.crop import Crop, object_crop
+from scoring.scorers import Comparison
+from scoring.settings import ScoreConfig
+from utils.rendering import RESIDUAL_SIGMA, Rendering
+from utils.run_context import RunContext
+from utils.smoothing import largest, smallest, smooth
+
+LEAST = 0.012  # difference, root mean square over RGB, that is always to be expected
+SHIFT = 0.2  # share of the range of colours within two pixels that an error of shape or pose shows
+JUMP = 0.03  # step in depth, relative to the object's distance, where a surface ends in front of another
+BEHIND = 1.5  # depth of the background, relative to the farthest surface
+NEAR = 2  # pixels within which an expected residual counts
+GROWTH = 0.5  # power of the remoteness with which residuals grow
+
+
+@dataclass(frozen=True)
+class NormalisedDifference:
+    """The comparison, which has nothing to learn and no settings."""
+
+    def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
+        """Return the anomaly map (height, width) of a query (height, width, 3), and its maximum.
+
+        1 is as much as expected, or less than a third of it where nothing is known. Far from the object it is 0.
+        """
+        crop = object_crop(query, reference)
+        anomaly_map = torch.zeros_like(reference.opacity)
+        crop.of(anomaly_map).copy_(self.respond(query, reference, crop))
+        return anomaly_map, float(anomaly_map.max())
+
+    def respond(self, query: Tensor, reference: Rendering, crop: Crop) -> Tensor:
+        """Return the anomaly map within the crop."""
+        difference = crop.of(query) - crop.of(reference.colour)
+        measured = smooth(difference, RESIDUAL_SIGMA).square().mean(-1).sqrt()
+        return measured / expected_difference(reference, crop)
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return nothing but the method's name."""
+        return {}, {"kind": NormalisedScore.name}
+
+
+def expected_difference(reference: Rendering, crop: Crop) -> Tensor:
+    """Return the difference (height, width), root mean square over RGB, to expect of a good query in the crop."""
+    expected = (LEAST + SHIFT * edge_range(reference, crop)) * reference.remoteness**GROWTH
+    for image in (reference.expected_residual, reference.disagreement):
+        if image is not None:
+            expected = expected + smooth(largest(crop.of(image), NEAR), 1.0)
+    return expected
+
+
+def edge_range(reference: Rendering, crop: Crop) -> Tensor:
+    """Return the range of colours (height, width) within two pixels of where the depth jumps, 0 elsewhere, smoothed."""
+    colour, opacity, depth = (crop.of(image) for image in (reference.colour, reference.opacity, reference.depth))
+    varies = (largest(colour, NEAR) - smallest(colour, NEAR)).square().mean(-1).sqrt()
+    solid = depth[opacity > 0.5]
+    if len(solid) == 0:
+        return torch.zeros_like(depth)
+    filled = torch.where(opacity > 0.1, depth, BEHIND * depth.max())
+    jumps = largest(filled, NEAR) - smallest(filled, NEAR) > JUMP * solid.median()
+    return smooth(varies * jumps, RESIDUAL_SIGMA)
+
+
+@dataclass(frozen=True)
+class NormalisedScore:
+    """Scoring by the difference over the expected one."""
+
+    config: ScoreConfig
+
+    name: ClassVar[str] = "calibrated"
+    weights: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[tuple[str, ...]] = ("score",)
+
+    def make(self, context: RunContext) -> Comparison:  # noqa: ARG002  every method's
+        """Make the comparison."""
+        return NormalisedDifference()
+
+    def load(self, tensors: dict[str, Tensor], header: dict[str, Any], context: RunContext) -> Comparison:  # noqa: ARG002
+        """Make the comparison: nothing is stored."""
+        return NormalisedDifference()
