@@ -59,6 +59,10 @@ class Method(ABC, Generic[MethodConfig]):
     def fit(self, views: Views) -> None:
         """Train on normal views, resuming an interrupted training from ``context.folder``."""
 
+    def score_held_out(self, held_out: Views) -> list[float]:
+        """Return the scores of good views that training never saw, from which the threshold is set."""
+        return [self.predict(held_out.image(index))[1] for index in range(len(held_out))]
+
     @abstractmethod
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
         """Score one image.

@@ -167,7 +167,7 @@ def read_fit(path: Path) -> dict[str, Any]:
 
 def calibrated_threshold(method: Method, held_out: Views, false_positive_rate: float) -> float:
     """Return the score that normal views exceed at this rate, estimated on views that training never saw."""
-    scores = [method.predict(held_out.image(index))[1] for index in range(len(held_out))]
+    scores = method.score_held_out(held_out)
     return Calibration.of(scores, false_positive_rate).threshold
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from nerf.settings import FieldConfig, NerfConfig
 from pipeline.config import ROOT, Config, read_config
 from pipeline.methods import field_method, networks_of, retrieval_method, score_method
 from pipeline.model import ReferenceModel
+from pipeline.training import held_out_pairs
 from retrieval.galleries import load_gallery
 from retrieval.settings import RetrievalConfig
 from scoring.settings import ScoreConfig
@@ -106,6 +107,11 @@ class OmniposeAD(Method[OmniposeADConfig]):
         reference = self.model.reference(query, refinement.camera_to_world, refinement.rendering)
         anomaly_map, anomaly_score = self.comparison.compare(query, reference)
         return anomaly_map.cpu(), anomaly_score
+
+    def score_held_out(self, held_out: Views) -> list[float]:
+        """Learn from held-out views what residuals to expect, and score them as ``train_object`` does."""
+        self.model = replace(self.model, field=self.model.field.calibrate(held_out))
+        return [self.comparison.compare(*pair)[1] for pair in held_out_pairs(held_out, self.model)]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the camera; field and gallery have files of their own."""

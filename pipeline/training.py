@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
@@ -30,7 +31,7 @@ from utils.device import environment
 from utils.errors import InputError
 from utils.exposure import match_exposure
 from utils.progress import Stopwatch
-from utils.rendering import Field
+from utils.rendering import Field, Rendering
 from utils.run_context import RunContext
 from utils.views import Views, split_held_out
 
@@ -198,10 +199,19 @@ def train_field(views: Views, held_out: Views, run: TrainingRun, rounds: CameraR
 
 
 def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
-    """Learn how good images differ from their references, at poses that are searched as for a query.
+    """Learn how good images differ from their references."""
+    pairs = held_out_pairs(held_out, model)
+    return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
+
+
+def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+    """Pair held-out views with their references, at poses that are searched as for a query.
 
     Held-out views lie where views do, queries may be farther from all of them: the references are made without the
     ``FARTHER`` nearest views.
+
+    Raises:
+        InputError: where fewer than half of the poses are found.
     """
     pairs = []
     for index in model.context.progress.track(range(len(held_out)), "calibrate"):
@@ -215,8 +225,7 @@ def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
             f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
         )
-    comparison = score_method(model.config).make(model.context)
-    return calibrate(pairs, comparison, model.config.score.false_positive_rate)
+    return pairs
 
 
 def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:

@@ -24,17 +24,17 @@ READ = (Tensor.item, Tensor.tolist, Tensor.__bool__, Tensor.__float__, Tensor.__
 class PretendTensor(Tensor):
     """A tensor that says it is on ``PRETEND``, with its values on the CPU."""
 
-    inner: Tensor
+    held: Tensor
 
     @staticmethod
     def __new__(cls, inner: Tensor) -> PretendTensor:
         layout = {"strides": inner.stride(), "storage_offset": inner.storage_offset(), "dtype": inner.dtype}
         made = Tensor._make_wrapper_subclass(cls, inner.size(), **layout, device=PRETEND)  # type: ignore[attr-defined]
-        made.inner = inner
+        made.held = inner
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def, override]
         return compute(func, args, kwargs or {})
 
 
@@ -51,7 +51,7 @@ class Numbers(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in READ and isinstance(args[0], PretendTensor):
-            return func(args[0].inner, *args[1:])
+            return func(args[0].held, *args[1:])
         if func is Tensor.new_tensor and isinstance(args[0], PretendTensor):
             return torch.tensor(*args[1:], **{"dtype": args[0].dtype, **kwargs}).to(PRETEND)
         if func in (torch.tensor, torch.as_tensor) and torch.device(kwargs.get("device") or "cpu") == PRETEND:
@@ -80,7 +80,7 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise RuntimeError(f"{func}: tensors of {tuple(here[0].shape)} on the CPU and of {PRETEND} are mixed.")
     asked = kwargs.get("device")
     on_cpu = {**kwargs, "device": torch.device("cpu")} if asked is not None else kwargs
-    given, named = tree_map(lambda each: each.inner if isinstance(each, PretendTensor) else each, (args, on_cpu))
+    given, named = tree_map(lambda each: each.held if isinstance(each, PretendTensor) else each, (args, on_cpu))
     result = func(*given, **named)
     if func._schema.is_mutable and func._schema.name.endswith("_"):
         return args[0]

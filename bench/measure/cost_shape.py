@@ -165,13 +165,13 @@ def cost_section(toy: str, tables: Sequence[Sequence[CostPoint]], where: str) ->
 def exponent_row(points: Sequence[CostPoint], varied: str) -> list[str]:
     """Return the row with the exponents at which costs grow with the field ``varied`` of the cases."""
     sizes = [getattr(point.case, varied) for point in points]
-    costs = {
+    costs: dict[str, list[float]] = {
         "training": [point.training.seconds for point in points],
-        "training memory": [point.training.peak_bytes for point in points],
+        "training memory": [point.training.peak_bytes or math.nan for point in points],
         "test": [point.testing.seconds for point in points],
         "median": [point.results["seconds"]["query_median"] for point in points],
         "p90": [point.results["seconds"]["query_p90"] for point in points],
-        "test memory": [point.testing.peak_bytes for point in points],
+        "test memory": [point.testing.peak_bytes or math.nan for point in points],
     }
     powers = {name: f"{growth_exponent(sizes, values):.2f}" for name, values in costs.items()}
     training, memory, *test = powers.values()

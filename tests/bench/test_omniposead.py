@@ -20,6 +20,7 @@ from bench.runs import Run
 from data.mad import load_views
 from evaluation.results import anomaly_map_path, read_results
 from pipeline.config import Config, read_config
+from scoring.registry import SCORES
 from tests.world import write_world
 from utils.camera import Intrinsics
 from utils.config import groups_of
@@ -125,8 +126,8 @@ def test_ablation_from_the_command_line(world: Path, tmp_path: Path) -> None:
     argv += ["--set", *(f"OmniposeAD.{key}={value}" for key, value in fixed.items())]
     assert benchmark.main(argv) == 0
     runs = sorted((out / "balls").iterdir())
-    assert [run.name for run in runs] == [f"voxel-thumbnails-gauss_newton-{score}" for score in ("calibrated", "paper")]
-    assert [(run / "seed0/model/field.safetensors").exists() for run in runs] == [True, False]
+    assert [run.name for run in runs] == [f"voxel-thumbnails-gauss_newton-{score}" for score in sorted(SCORES.names)]
+    assert [(run / "seed0/model/field.safetensors").exists() for run in runs] == [True, False, False, False]
     text = page.read_text()
     row = r"\| voxel-thumbnails-gauss\\_newton-{} +\| +1 of 1 \|( +[\d.]+ \|){{6}}\n"
     assert re.search(row.format("calibrated"), text) and re.search(row.format("paper<sup>†</sup>"), text)

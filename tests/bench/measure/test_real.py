@@ -11,7 +11,7 @@ import pytest
 
 import anomaly_nerf_lego
 import auroc_test
-from bench.measure import cost_shape, main_table, profile, reliability
+from bench.measure import cost_shape, main_table, profile, reliability, scores
 from bench.measure.command import Cost
 from data.__main__ import main as data_main
 from tests.world import write_world
@@ -93,3 +93,12 @@ def test_cost_shape(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyP
     text = (tmp_path / "page.md").read_text()
     assert len(re.findall(r"\| 30 +\| +64 \| +4 \| +[\d.]+ s", text)) == 3
     assert "toy locomotive" in text
+
+
+def test_scores(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "run_script", run_in_process)
+    options = [*tiny, "--device", "cpu", "--work", str(tmp_path / "work"), "--scores", "plain", "calibrated"]
+    assert scores.main([str(tmp_path / "data/balls"), *options]) == 0
+    text = (tmp_path / "page.md").read_text()
+    assert len(re.findall(r"\| balls +\| +[\d.]+ \([\d.]+ to [\d.]+\) \| +[\d.]+ \([\d.]+ to [\d.]+\) \|", text)) == 3
+    assert len(re.findall(r"\| mean +\| +[\d.]+ \| +[\d.]+ \|", text)) == 5 and "Below the plain difference: " in text
