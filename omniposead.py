@@ -15,10 +15,11 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.model import Detection, Model
 from pipeline.training import train_object
+from scoring.regions import Region
 from utils.errors import InputError
 from utils.version import __version__
 
-__all__ = ["Config", "Detection", "InputError", "Model", "__version__", "train"]
+__all__ = ["Config", "Detection", "InputError", "Model", "Region", "__version__", "train"]
 
 
 def train(folder: str | Path, config: Config | None = None) -> Model:

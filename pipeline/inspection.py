@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -71,6 +72,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "pose_found": detection.pose_found,
         "pose_confidence": detection.pose_confidence,
         "camera_to_world": detection.pose.tolist(),
+        "regions": [asdict(region) for region in detection.regions],
         "heat_map": str(heat_map),
         "seconds": round(detection.seconds, 4),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

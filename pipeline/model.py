@@ -22,6 +22,7 @@ from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
+from scoring.regions import Region, find_regions
 from scoring.scorers import Scorer, load_scorer
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
@@ -46,6 +47,7 @@ class Detection:
     pose: Tensor  # (4, 4) float32 camera_to_world
     pose_found: bool  # whether the object, seen from `pose`, explains the image
     pose_confidence: float | None  # in [0, 1]; None where the pose was given
+    regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -150,6 +152,7 @@ class Model(ReferenceModel):
             pose=pose.cpu(),
             pose_found=pose_found,
             pose_confidence=confidence,
+            regions=find_regions(anomaly_map, self.scorer.threshold, self.scorer.p_value, reference, self.intrinsics),
             stage_seconds=clock.seconds,
         )
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "bench": METHOD | {"baselines", "pipeline", "evaluation", "report", "utils"},
     "docs": {"omniposead", "pipeline", "utils"},
     "examples": {"omniposead", "baselines", "utils"},
-    "omniposead": {"pipeline", "utils"},
+    "omniposead": {"pipeline", "scoring", "utils"},
     "anomaly_nerf_lego": {"pipeline", "utils"},
     "auroc_test": {"pipeline", "utils"},
     "detect": {"pipeline", "utils"},

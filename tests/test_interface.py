@@ -53,6 +53,9 @@ def test_an_image_in_every_form_gets_the_same_detection(place: Path, model: pad.
         assert torch.equal(each.anomaly_map, found[0].anomaly_map) and each.anomaly_map.shape == (64, 64)
     first = found[0]
     assert first.reference.shape == (64, 64, 3) and first.pose.shape == (4, 4) and first.pose_found
+    worst = first.regions[0]
+    assert isinstance(worst, pad.Region) and worst.anomaly_score == pytest.approx(first.anomaly_score)
+    assert worst.p_value == pytest.approx(first.p_value) and worst.length is not None and 0.05 < worst.length < 1.0
     assert 0.0 <= first.p_value < 0.05 and first.pose_confidence is not None and 0.5 < first.pose_confidence <= 1.0
 
 

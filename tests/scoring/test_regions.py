@@ -1,0 +1,44 @@
+"""Regions of anomaly maps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scoring.regions import find_regions
+from utils.camera import Intrinsics
+from utils.rendering import Rendering
+
+LENS = Intrinsics(60, 40, 80.0, 80.0, 30.0, 20.0)
+SHOWN = Rendering(torch.ones(40, 60, 3), torch.ones(40, 60), torch.full((40, 60), 4.0))
+
+
+def bump(column: int, row: int, peak: float, sigma: float = 2.0) -> Tensor:
+    y, x = np.mgrid[:40, :60]
+    return torch.from_numpy(peak * np.exp(-((x - column) ** 2 + (y - row) ** 2) / (2 * sigma**2))).float()
+
+
+def regions(anomaly_map: Tensor, reference: Rendering = SHOWN) -> tuple:
+    return find_regions(anomaly_map, 1.0, lambda score: 0.05 / score, reference, LENS)
+
+
+def test_each_defect_is_a_region_the_worst_first() -> None:
+    worst, other = regions(torch.maximum(bump(15, 20, 2.0), bump(45, 10, 5.0)))
+    assert (worst.anomaly_score, other.anomaly_score) == (pytest.approx(5.0), pytest.approx(2.0))
+    assert worst.left <= 45 < worst.left + worst.width and worst.top <= 10 < worst.top + worst.height
+    assert worst.p_value == pytest.approx(0.01) and 0 < worst.area <= worst.width * worst.height
+    assert worst.length == pytest.approx(0.05 * np.hypot(worst.width, worst.height))  # 4 / 80 a pixel
+
+
+def test_region_reaches_down_to_half_its_maximum_and_holds_what_it_touches() -> None:
+    (one,) = regions(torch.maximum(bump(20, 20, 1.2, 3.0), bump(28, 20, 1.1, 3.0)))
+    assert one.width >= 12  # both peaks, over the saddle below the threshold
+
+
+def test_good_map_has_none_and_without_an_object_there_is_no_length() -> None:
+    assert regions(bump(20, 20, 0.9)) == ()
+    empty = Rendering(SHOWN.colour, torch.zeros(40, 60), torch.zeros(40, 60))
+    (one,) = regions(bump(20, 20, 2.0), empty)
+    assert one.length is None
