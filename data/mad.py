@@ -12,6 +12,7 @@ from torch import Tensor
 from data.folders import GOOD, find_object, folders_in, hash_of_files, images_in, in_threads, read_json
 from data.masks import existing_masks, read_cut_out
 from data.transforms_file import TransformsFile, good_images, transforms_path
+from data.working_size import automatic_size
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import prepare, read_image_size, working_size
@@ -44,6 +45,7 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
     Args:
         transforms: of an object's folder, with its images in ``train/good``.
         image_size: longer side in pixels to which larger images are averaged down; smaller ones keep their size.
+            ``AUTOMATIC_SIZE``: as many as it takes to show the object well.
         background: RGB in [0, 1] behind transparent images.
     Returns:
         The views in the order of the frames. Alpha is kept where every image has an alpha channel and not all of them
@@ -54,6 +56,7 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
     cameras, object_dir = transforms.cameras(), transforms.object_dir
     paths = cameras.paths
     first_size = read_image_size(paths[0])
+    image_size = image_size or automatic_size(paths, object_dir, background)
     width, height = working_size(*first_size, image_size)
     images = np.empty((len(paths), height, width, 3), dtype=np.uint8)
     alphas = np.full((len(paths), height, width), 255, dtype=np.uint8)

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 
 from utils.config import require
 
+AUTOMATIC_SIZE = 0  # the image size that is to be found, see ``data/working_size.py``
+
 
 @dataclass(frozen=True)
 class RobustnessConfig:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import configargparse
 
-from data.settings import RobustnessConfig
+from data.settings import AUTOMATIC_SIZE, RobustnessConfig
 from inerf.settings import InerfConfig, RefineConfig
 from nerf.settings import FieldConfig, NerfConfig
 from pipeline.old_keys import OLD_KEYS, translate
@@ -36,7 +36,9 @@ class Config:
     data_dir: str = "data/LEGO-3D"  # folder that holds the objects' folders
     ckpt_dir: str = "ckpts"  # folder that training writes to, one folder an object
     output_dir: str = "output"  # folder that testing writes to, one folder an object
-    image_size: int = 400  # longer side in pixels to which larger images are averaged down; smaller ones stay
+    # longer side in pixels to which larger images are averaged down, smaller ones stay; 0: 400, or as many as it takes
+    # to show a small object 240 pixels large
+    image_size: int = AUTOMATIC_SIZE
     background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent images are laid
     val_every: int = 8  # every n-th view is held out of training, to measure the field and to calibrate the score
     # cameras of the training views, refined with the field: auto does where a coarse field shows that they are inexact
@@ -60,7 +62,8 @@ class Config:
     robustness: RobustnessConfig = dataclasses.field(default_factory=RobustnessConfig)
 
     def __post_init__(self) -> None:
-        require(16 <= self.image_size <= 4096, "image_size", "between 16 and 4096 pixels", self.image_size)
+        size = self.image_size
+        require(size == AUTOMATIC_SIZE or 16 <= size <= 4096, "image_size", "between 16 and 4096 pixels, or 0", size)
         require(self.val_every >= 2, "val_every", "at least 2", self.val_every)
         require(
             self.object_name == Path(self.object_name).name and self.object_name not in (".", ".."),

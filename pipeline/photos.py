@@ -29,10 +29,15 @@ class PhotoReader:
     intrinsics: Intrinsics  # of the training views, as the field renders them
     lens: Lens | None = None  # of the photos that the training views were made of, where it is known
 
+    @property
+    def size(self) -> int:
+        """The longer side of the training views in pixels."""
+        return max(self.intrinsics.width, self.intrinsics.height)
+
     def read_query(self, path: Path) -> Tensor:
         """Read an image of the object's folder: float32 RGB (height, width, 3) of the training views' size."""
         config = self.config
-        image = read_object_image(path, config.object_dir, config.image_size, config.background_rgb)
+        image = read_object_image(path, config.object_dir, self.size, config.background_rgb)
         return self._checked(image, str(path))
 
     def read(self, path: Path, mask: Mask = None) -> Tensor:
@@ -81,7 +86,7 @@ class PhotoReader:
         """Undistort an image of the size of the camera's photos; scale others, of the views' proportions."""
         config, camera, lens = self.config, self.intrinsics, self.lens
         if lens is None or (image.shape[1], image.shape[0]) != (lens.width, lens.height):
-            return self._checked(torch.from_numpy(prepare(image, config.image_size, config.background_rgb)[0]), name)
+            return self._checked(torch.from_numpy(prepare(image, self.size, config.background_rgb)[0]), name)
         # Twice as fine as the views, so that nothing blurs, and large photos are not undistorted whole.
         finer = 2 * max(camera.width, camera.height)
         colour = (prepare(image, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)

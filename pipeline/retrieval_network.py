@@ -8,6 +8,7 @@ import torch
 
 from data.folders import find_object
 from data.mad import load_views
+from data.working_size import USUAL
 from pipeline.config import Config
 from pipeline.retrieval_training import RetrievalTraining
 from retrieval.descriptor_training import RetrievalNet, ViewSet, train_descriptor
@@ -69,7 +70,7 @@ def object_folders(data_dir: Path, names: str) -> list[Path]:
 def load_view_set(folder: Path, size: int) -> ViewSet:
     """Load an object's views for training on images of ``size`` pixels."""
     config = Config()
-    views = load_views(folder, max(config.image_size, round(size * CROP_SCALE)), config.background_rgb)
+    views = load_views(folder, max(USUAL, round(size * CROP_SCALE)), config.background_rgb)
     if len(views) < MIN_VIEWS_PER_OBJECT:
         raise InputError(
             f"{folder} has {len(views)} views, at least {MIN_VIEWS_PER_OBJECT} are needed for training and held-out "

