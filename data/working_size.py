@@ -31,7 +31,8 @@ def automatic_size(paths: Sequence[Path], object_dir: Path, background: tuple[fl
     def side(index: int) -> int:
         colour, alpha = prepare(read_cut_out(paths[index], object_dir), USUAL, background)
         plain = torch.from_numpy(colour)
-        shown = is_foreground(plain, plain.new_tensor(background)) if alpha is None else torch.from_numpy(alpha) > 0.5
+        opaque = alpha is None or alpha.min() > 0.5
+        shown = is_foreground(plain, plain.new_tensor(background)) if opaque else torch.from_numpy(alpha) > 0.5
         return max(int(shown.any(axis).sum()) for axis in (0, 1))
 
     sides = [found for found in in_threads(side, places.tolist()) if found]

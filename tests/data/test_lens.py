@@ -148,5 +148,5 @@ def test_a_photo_for_inspection_becomes_what_the_views_camera_sees(tmp_path: Pat
     assert np.abs(found - pinhole(camera))[2:-2, 2:-2].max() < 4
     plain = 255 * PhotoReader(config, camera).read(tmp_path / "photo.png").numpy()
     assert np.abs(plain - pinhole(camera))[2:-2, 2:-2].max() > 12
-    with pytest.raises(InputError, match=r"photo\.png has 48x32 pixels"):
+    with pytest.raises(InputError, match=r"photo\.png has 40x27 pixels"):
         PhotoReader(config, CROPPED).read(tmp_path / "photo.png")
