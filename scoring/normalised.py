@@ -4,6 +4,8 @@ A good reference errs, and errs at the same places in every view: at edges, thin
 by, when training views were predicted from the others, is known at every surface point, and so is where views differ
 from one another; both come with the reference. The depth says the rest: where a surface ends in front of another, an
 error of the pose or of the shape by a pixel shows other colours, as much as they vary there.
+
+Where most of the object differs by more than that, the light has changed: then what varies slowly is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ SHIFT = 0.2  # share of the range of colours within two pixels that an error of 
 JUMP = 0.03  # step in depth, relative to the object's distance, where a surface ends in front of another
 BEHIND = 1.5  # depth of the background, relative to the farthest surface
 NEAR = 2  # pixels within which an expected residual counts
+CHANGED = 0.015  # more than expected of most of the object, from which on all shading is taken for light
+SHADING_SIGMA, SHADING_BOUND = 4.0, 0.2  # pixels over which shading varies, and its largest difference
 GROWTH = 0.5  # power of the remoteness with which residuals grow
 
 
@@ -45,13 +49,44 @@ class NormalisedDifference:
 
     def respond(self, query: Tensor, reference: Rendering, crop: Crop) -> Tensor:
         """Return the anomaly map within the crop."""
-        difference = crop.of(query) - crop.of(reference.colour)
-        measured = smooth(difference, RESIDUAL_SIGMA).square().mean(-1).sqrt()
-        return measured / expected_difference(reference, crop)
+        difference, opacity = crop.of(query) - crop.of(reference.colour), crop.of(reference.opacity)
+        measured, expected = smoothed_size(difference), expected_difference(reference, crop)
+        change = light_change(measured, reference, crop)
+        if change > 0:
+            shaded = min(change / CHANGED, 1.0)
+            rest = smoothed_size(difference - shading(difference, opacity))
+            measured, expected = torch.lerp(measured, rest, shaded), expected + change
+        return measured / expected
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return nothing but the method's name."""
         return {}, {"kind": NormalisedScore.name}
+
+
+def smoothed_size(difference: Tensor) -> Tensor:
+    """Return the root mean square over RGB (height, width) of a smoothed difference (height, width, 3)."""
+    return smooth(difference, RESIDUAL_SIGMA).square().mean(-1).sqrt()
+
+
+def light_change(measured: Tensor, reference: Rendering, crop: Crop) -> float:
+    """Return by how much most of the object differs more than expected, as it does under another light; or 0."""
+    solid = crop.of(reference.opacity) > 0.5
+    if reference.expected_residual is None or not bool(solid.any()):
+        return 0.0
+    found = measured[solid]
+    if float((found > SHADING_BOUND).float().mean()) > 0.25:
+        return 0.0  # that is no light, but another object
+    return max(float(found.median() - crop.of(reference.expected_residual)[solid].median()), 0.0)
+
+
+def shading(difference: Tensor, opacity: Tensor) -> Tensor:
+    """Return the part of a difference (height, width, 3) that varies slowly over the object: of light, not of defects.
+
+    Differences above ``SHADING_BOUND`` are no shading and do not count.
+    """
+    trusted = (opacity * (difference.abs().amax(-1) < SHADING_BOUND))[..., None]
+    smoothed = smooth(torch.cat([difference * trusted, trusted], -1), SHADING_SIGMA)
+    return smoothed[..., :3] / smoothed[..., 3:].clamp(min=0.05) * opacity[..., None]
 
 
 def expected_difference(reference: Rendering, crop: Crop) -> Tensor:

@@ -59,6 +59,17 @@ def test_small_shift_of_an_outline_is_no_defect() -> None:
     assert scores[0] < 0.5 * scores[1]
 
 
+def test_changed_light_is_no_defect_and_hides_none() -> None:
+    scores = []
+    for defect in (False, True):
+        query, reference, _ = pair(3, defect)
+        slope = torch.linspace(0.03, 0.09, 64)[:, None, None] * reference.opacity[..., None]
+        lit = [NormalisedDifference().compare(image, known(reference, 0.01))[1] for image in (query, query - slope)]
+        scores.append(lit)
+    (good, good_lit), (defective, defective_lit) = scores
+    assert max(good, good_lit) < 0.5 and 3 < defective_lit < defective
+
+
 def test_all_devices_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     query, reference, _ = pair(1, True)
     expected = NormalisedDifference().compare(query, known(reference, 0.02, 0.01))[0]
