@@ -133,24 +133,24 @@ def refine_pose(
     candidates = [_Candidate(pose, index) for index, pose in enumerate(starts)]
     background = rendered_background(render(candidates[0].pose, coarsest_camera(intrinsics)))
     window = full_window(intrinsics)
-    keep = config.beam_width
-    for factor in pyramid_factors(intrinsics):
+    keep, factors = config.beam_width, pyramid_factors(intrinsics)
+    for factor in factors:
         level = make_level(query, intrinsics, background, window, factor)
         if not bool(level.foreground.any()):
             break  # a blank query cannot be aligned
         candidates = [replace(candidate, last_motion=float("inf")) for candidate in candidates]
-        coarsest = factor == pyramid_factors(intrinsics)[0]
+        coarsest = factor == factors[0]
         renders = config.renders_per_level + (_COARSEST_RENDERS if coarsest else 0)
         for number in range(renders if factor > 1 else 2 * renders):
             aligned = [_align(candidate, level, render, config) for candidate in candidates]
             if coarsest and number < renders - 1:
-                candidates = _distinct(aligned)
+                candidates = _distinct(aligned)  # who is best shows where all have come
                 continue
             candidates = _prune(aligned, keep, config)
             keep = max(keep - 1, 1)
             if all(candidate.last_motion < _least_motion(level, render) for candidate in candidates):
                 break
-        window = foreground_window(level) if factor == pyramid_factors(intrinsics)[0] else window
+        window = foreground_window(level) if coarsest else window
     best = candidates[0]
     poses = torch.from_numpy(np.stack([*best.earlier_poses, best.pose]))
     found = Refinement.of(poses, best.quality, best.hypothesis, render.count, config, query.device)

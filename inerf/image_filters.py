@@ -1,4 +1,4 @@
-"""Image filters of pose refinement: binomial blur, image gradient and maximum filter.
+"""Image filters of pose refinement: binomial blur and image gradient.
 
 On the CPU ``smooth_channels`` is OpenCV's; the functions of torch are its twins, and run on other devices.
 """
@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 _BLUR = np.array([0.25, 0.5, 0.25], np.float32)
 _SLOPE = np.array([-0.5, 0.0, 0.5], np.float32)
@@ -54,10 +53,3 @@ def with_image_gradient(image: Tensor) -> Tensor:
         before, after = _neighbours(image, dim)
         gradients.append(torch.sub(after, before).mul_(0.5))
     return torch.cat([image, *gradients], -1)
-
-
-def max_filter(values: Tensor, radius: int) -> Tensor:
-    """Return the maximum of ``values`` (height, width) in a square of ``radius`` pixels around each pixel."""
-    side = 2 * radius + 1
-    wide = functional.max_pool2d(values[None, None], (1, side), stride=1, padding=(0, radius))
-    return functional.max_pool2d(wide, (side, 1), stride=1, padding=(radius, 0))[0, 0]

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inerf.image_filters import max_filter, smooth_channels
+from inerf.image_filters import smooth_channels
 from inerf.kernels import accumulate
 from inerf.pyramid import PyramidLevel
 from utils.camera import Intrinsics
 from utils.images import is_foreground
 from utils.rendering import Rendering
+from utils.smoothing import largest
 
 MIN_SURFACE_PIXELS = 16  # that a rendering must show to be aligned
 REACH = 2  # pixels around the foreground that are sampled too
@@ -56,7 +57,7 @@ def spread_depth(depth: Tensor, opacity: Tensor, reach: int) -> Tensor:
     Pixels just outside a silhouette, which carry half of its evidence, thus move with the surface that ends there.
     """
     nearness = torch.where(opacity > 0.5, 1.0 / depth.clamp(min=1e-6), 0.0)
-    nearness = max_filter(nearness, reach)
+    nearness = largest(nearness, reach)
     return torch.where(nearness > 0, 1.0 / nearness, 0.0)
 
 
@@ -77,7 +78,7 @@ def sample_torch(rendering: Rendering, level: PyramidLevel, reach: int) -> Refer
     """Do as ``sample_reference``, on any device."""
     solid = rendering.opacity > 0.5
     either = level.foreground | solid
-    active = max_filter(either.float(), reach) > 0
+    active = largest(either.float(), reach) > 0
     depth = spread_depth(rendering.depth, rendering.opacity, reach)[active]
     on_surface = depth > 0
     if int(on_surface.sum()) < MIN_SURFACE_PIXELS:

@@ -15,7 +15,6 @@ from nerf.residual_kernels import MIN_OPACITY
 from nerf.residual_torch import surface_points
 from nerf.residual_views import (
     FLOOR,
-    GROWTH,
     MIDDLE,
     MIN_ANGLE,
     MIN_SMOOTHED,
@@ -213,10 +212,9 @@ def calibrate_expectation(stored: ResidualViews, pairs: Sequence[tuple[Rendering
     for rendering, image in pairs:
         assert rendering.expected_residual is not None
         solid = rendering.opacity >= float(MIN_OPACITY)
-        grown = rendering.remoteness**GROWTH
-        square = (rendering.expected_residual[solid] / grown).square() - known.floor**2
+        square = (rendering.expected_residual[solid] / rendering.growth).square() - known.floor**2
         said.append(square.clamp(min=0) / known.factor**2)
-        found.append((smooth(rendering.colour - image, RESIDUAL_SIGMA) / grown).square().mean(-1)[solid])
+        found.append((smooth(rendering.colour - image, RESIDUAL_SIGMA) / rendering.growth).square().mean(-1)[solid])
     expected, measured = (torch.cat([torch.zeros(0), *(each.cpu() for each in some)]) for some in (said, found))
     if len(expected) < BINS * MIN_BIN:
         return stored

@@ -95,16 +95,16 @@ class ResidualViews:
         """
         pose, lens = self._camera(camera_to_world, intrinsics)
         chosen, angle = self.choose(pose, without=without)
-        remoteness = max(angle, MIN_ANGLE) / self.spacing
+        growth = (max(angle, MIN_ANGLE) / self.spacing) ** GROWTH
         blended = self.blend(rendering.opacity, rendering.depth, pose, lens, chosen)
         return replace(
             rendering,
             colour=(rendering.colour + blended[..., :3]).clamp_(0, 1),
-            expected_residual=self._expected(rendering.opacity, blended) * remoteness**GROWTH,
-            disagreement=self.disagreement(rendering, pose, lens, chosen) * remoteness**GROWTH,
+            expected_residual=self._expected(rendering.opacity, blended) * growth,
+            disagreement=self.disagreement(rendering, pose, lens, chosen) * growth,
             views_seen=self._count(rendering.opacity, rendering.depth, pose, lens),
             uncorrected=rendering.colour,
-            remoteness=remoteness,
+            growth=growth,
         )
 
     def choose(self, pose: Tensor, apart: int | None = None, without: int = 0) -> tuple[Tensor, float]:

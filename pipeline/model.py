@@ -141,6 +141,8 @@ class Model(ReferenceModel):
             reference = self.reference(query, pose, rendering)
         with clock.stage("compare"):
             anomaly_map, anomaly_score = self.scorer.compare(query, reference)
+            threshold, p_value = self.scorer.threshold, self.scorer.p_value
+            regions = find_regions(anomaly_map, threshold, p_value, reference, self.intrinsics)
         return Detection(
             name=name,
             verdict=verdict_at(anomaly_score, self.scorer.threshold),
@@ -152,7 +154,7 @@ class Model(ReferenceModel):
             pose=pose.cpu(),
             pose_found=pose_found,
             pose_confidence=confidence,
-            regions=find_regions(anomaly_map, self.scorer.threshold, self.scorer.p_value, reference, self.intrinsics),
+            regions=regions,
             stage_seconds=clock.seconds,
         )
 

@@ -88,7 +88,7 @@ class PhotoReader:
         if lens is None or (image.shape[1], image.shape[0]) != (lens.width, lens.height):
             return self._checked(torch.from_numpy(prepare(image, self.size, config.background_rgb)[0]), name)
         # Twice as fine as the views, so that nothing blurs, and large photos are not undistorted whole.
-        finer = 2 * max(camera.width, camera.height)
+        finer = 2 * self.size
         colour = (prepare(image, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
         fill = round(255 * config.background_rgb[0])
         seen = rectify(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)

@@ -30,7 +30,6 @@ BEHIND = 1.5  # depth of the background, relative to the farthest surface
 NEAR = 2  # pixels within which an expected residual counts
 CHANGED = 0.015  # more than expected of most of the object, from which on all shading is taken for light
 SHADING_SIGMA, SHADING_BOUND = 4.0, 0.2  # pixels over which shading varies, and its largest difference
-GROWTH = 0.5  # power of the remoteness with which residuals grow
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class NormalisedDifference:
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """Return the anomaly map (height, width) of a query (height, width, 3), and its maximum.
 
-        1 is as much as expected, or less than a third of it where nothing is known. Far from the object it is 0.
+        1 is as much as expected. Far from the object it is 0.
         """
         crop = object_crop(query, reference)
         anomaly_map = torch.zeros_like(reference.opacity)
@@ -91,7 +90,7 @@ def shading(difference: Tensor, opacity: Tensor) -> Tensor:
 
 def expected_difference(reference: Rendering, crop: Crop) -> Tensor:
     """Return the difference (height, width), root mean square over RGB, to expect of a good query in the crop."""
-    expected = (LEAST + SHIFT * edge_range(reference, crop)) * reference.remoteness**GROWTH
+    expected = (LEAST + SHIFT * edge_range(reference, crop)) * reference.growth
     for image in (reference.expected_residual, reference.disagreement):
         if image is not None:
             expected = expected + smooth(largest(crop.of(image), NEAR), 1.0)

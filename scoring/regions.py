@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ from torch import Tensor
 from utils.camera import Intrinsics
 from utils.rendering import Rendering
 
-EXTENT = 0.5  # share of a region's own maximum down to which it reaches
 ACROSS_CORNERS = np.ones((3, 3))  # pixels that touch at a corner are connected, too
 
 
@@ -38,9 +38,7 @@ def find_regions(
     reference: Rendering,
     intrinsics: Intrinsics,
 ) -> tuple[Region, ...]:
-    """Return the regions of a map (height, width), the most anomalous first; none where nothing is above the threshold.
-
-    Each holds one connected set of pixels above the threshold, and those around it that are above half its maximum.
+    """Return the connected regions of a map (height, width) above the threshold, the most anomalous first.
 
     Args:
         p_value: of a score.
@@ -48,24 +46,16 @@ def find_regions(
         intrinsics: the camera of both.
     """
     values = anomaly_map.cpu().numpy()
-    seeds, count = ndimage.label(values > threshold, ACROSS_CORNERS)
-    regions: list[Region] = []
-    taken = np.zeros(values.shape, bool)
-    peaks = ndimage.maximum(values, seeds, np.arange(1, count + 1)) if count else np.zeros(0)
-    footprint = pixel_size(reference, intrinsics)
-    for number in np.argsort(-peaks, kind="stable"):
-        seed, peak = seeds == number + 1, float(peaks[number])
-        if taken[seed].any():
-            continue  # a more anomalous region reaches over it
-        parts, _ = ndimage.label((values > min(threshold, EXTENT * peak)) & ~taken, ACROSS_CORNERS)
-        region = parts == parts[seed][0]
-        taken |= region
-        rows, columns = ndimage.find_objects(region.astype(np.int32))[0]
+    labels, _ = ndimage.label(values > threshold, ACROSS_CORNERS)
+    footprint, regions = pixel_size(reference, intrinsics), []
+    for number, part in enumerate(ndimage.find_objects(labels), 1):
+        inside = labels[part] == number
+        rows, columns = part
         width, height = columns.stop - columns.start, rows.stop - rows.start
-        length = None if footprint is None else footprint * float(np.hypot(width, height))
-        box = (int(columns.start), int(rows.start), int(width), int(height))
-        regions.append(Region(*box, int(region.sum()), peak, p_value(peak), length))
-    return tuple(regions)
+        peak = float(values[part][inside].max())
+        length = None if footprint is None else footprint * math.hypot(width, height)
+        regions.append(Region(columns.start, rows.start, width, height, int(inside.sum()), peak, p_value(peak), length))
+    return tuple(sorted(regions, key=lambda region: -region.anomaly_score))
 
 
 def pixel_size(reference: Rendering, intrinsics: Intrinsics) -> float | None:

@@ -28,7 +28,7 @@ class Rendering:
     #   differ there from their mean, smoothed likewise
     views_seen: Tensor | None = None  # (height, width) uint8: training views that show the surface; 0 where none is
     uncorrected: Tensor | None = None  # (height, width, 3): the colour without the training views' corrections
-    remoteness: float = 1.0  # angle to the nearest training view, over the one at which views predict one another
+    growth: float = 1.0  # factor by which residuals are larger than where views are as near as they are to one another
 
 
 class RenderFn(Protocol):

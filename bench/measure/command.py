@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def object_options(object_dir: Path, work: Path) -> list[str]:
         "--output_dir": str(work.resolve() / "output"),
     }
     return [word for pair in options.items() for word in pair]
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that are passed on to the scripts, see ``run_options``."""
+    parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def run_options(args: argparse.Namespace) -> list[str]:
+    """Return the options of ``add_run_options`` as the scripts take them."""
+    options = ["--device", args.device, *(["--quiet"] if args.quiet else [])]
+    return options + (["--config", str(args.config.resolve())] if args.config else [])
 
 
 def megabytes(peak_bytes: int | None) -> str:

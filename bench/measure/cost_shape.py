@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure.command import Cost, megabytes, object_options, run_script
+from bench.measure.command import Cost, add_run_options, megabytes, object_options, run_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from data.synthetic.viewpoints import spread_views
@@ -60,8 +60,7 @@ def main(argv: list[str]) -> int:
     """Measure all cases; return the exit code."""
     args = cost_parser().parse_args(argv)
     refuse_dirty_tree(args)
-    options = ["--device", args.device, *(["--quiet"] if args.quiet else [])]
-    options += ["--config", str(args.config.resolve())] if args.config else []
+    options = run_options(args)
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
         sample = make_sample(args, work)
@@ -87,11 +86,9 @@ def cost_parser() -> Parser:
     parser.add_argument("--base_views", type=int, default=100, help="views where something else is varied")
     parser.add_argument("--base_side", type=int, default=400, help="side where something else is varied")
     parser.add_argument("--work", type=Path, help="keep images and checkpoints in this folder; else they are deleted")
-    parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add_run_options(parser)
     parser.add_argument("--workers", type=int, default=2, help="processes that render the toy")
     add_page_options(parser, "cost")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 
 

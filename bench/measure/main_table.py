@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure.command import Cost, megabytes, object_options, run_script
+from bench.measure.command import Cost, add_run_options, megabytes, object_options, run_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from utils.config import Parser
@@ -36,18 +36,15 @@ def main(argv: list[str]) -> int:
     parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="object folders in the MAD layout")
     parser.add_argument("--work", type=Path, help="keep checkpoints and reports in this folder; else they are deleted")
-    parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add_run_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     add_page_options(parser, "main")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
     names = [folder.resolve().name for folder in args.objects]
     if len(set(names)) < len(names):
         raise InputError(f"Objects must differ in their folders' names, found {', '.join(names)}; rename one.")
-    options = ["--device", args.device, "--seed", str(args.seed), *(["--quiet"] if args.quiet else [])]
-    options += ["--config", str(args.config.resolve())] if args.config else []
+    options = [*run_options(args), "--seed", str(args.seed)]
     with tempfile.TemporaryDirectory() as temporary:
         measured = [measure_object(folder, args.work or Path(temporary), options) for folder in args.objects]
     write_section(args.page, args.section, main_section(measured))

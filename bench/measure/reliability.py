@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from torch import Tensor
 
-from bench.measure.command import object_options, run_script
+from bench.measure.command import add_run_options, object_options, run_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
 from data.mad import read_views
@@ -72,14 +72,11 @@ def main(argv: list[str]) -> int:
     parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="object folders in the MAD layout")
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints; what is trained there is used")
-    parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add_run_options(parser)
     add_page_options(parser, "reliability")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
-    options = ["--device", args.device, *(["--quiet"] if args.quiet else [])]
-    options += ["--config", str(args.config.resolve())] if args.config else []
+    options = run_options(args)
     measured, models = [], []
     for folder in args.objects:
         run_script(["anomaly_nerf_lego.py", *object_options(folder, args.work), *options])

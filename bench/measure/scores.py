@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measure.command import object_options, run_script
+from bench.measure.command import add_run_options, object_options, run_options, run_script
 from bench.measure.main_table import with_interval
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
@@ -35,14 +35,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--scores", nargs="+", choices=SCORES.names, default=["plain", "calibrated"], help="in this order"
     )
-    parser.add_argument("--config", type=Path, help="settings that differ from the defaults")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add_run_options(parser)
     add_page_options(parser, "scores")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
-    options = ["--device", args.device, *(["--quiet"] if args.quiet else [])]
-    options += ["--config", str(args.config.resolve())] if args.config else []
+    options = run_options(args)
     found: dict[str, Results] = {}
     for folder in args.objects:
         found[folder.resolve().name] = measure_object(folder, args.scores, args.work, options)

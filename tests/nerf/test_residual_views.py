@@ -162,7 +162,7 @@ def test_views_left_out_are_the_nearest_and_make_a_reference_remote(stored: Resi
     assert torch.equal(near[3:], far[:3]) and len(far) == len(near) == 6 and wider > angle
     assert len(stored.choose(POSES[0], without=99)[0]) == 1
     one, other = (stored.correct(render_wrongly(POSES[0], CAMERA), POSES[0], CAMERA, count) for count in (0, 3))
-    assert other.remoteness / one.remoteness == pytest.approx(wider / max(angle, 0.05), rel=1e-3)
+    assert other.growth / one.growth == pytest.approx((wider / max(angle, 0.05)) ** 0.5, rel=1e-3)
     assert one.expected_residual is not None and other.expected_residual is not None
     solid = one.opacity == 1
     assert float(other.expected_residual[solid].mean()) > float(one.expected_residual[solid].mean())
@@ -177,7 +177,7 @@ def test_views_that_differ_disagree() -> None:
         stored = build_residual_views(wall(3.0, 0.5), replace(views, images=seen), nearest=4)
         found = stored.correct(wall(3.0, 0.5)(views.camera_to_world[1], CAMERA), views.camera_to_world[1], CAMERA)
         assert found.disagreement is not None and found.disagreement.shape == (48, 48)
-        grown = found.remoteness**0.5
+        grown = found.growth
         assert float(found.disagreement[5:12, 10:28].mean()) / grown == pytest.approx(upper, abs=0.01)
         assert float(found.disagreement[30:38, 10:28].max()) < 0.01
         assert float(found.disagreement[middle].mean()) < 0.02
@@ -206,7 +206,7 @@ def test_field_and_residuals_come_back_bit_for_bit(stored: ResidualViews, tmp_pa
     field.save(tmp_path / "field.safetensors")
     again = load_voxel_field(tmp_path / "field.safetensors")
     one, other = (each.render_reference(POSES[0], CAMERA) for each in (field, again))
-    assert one.remoteness == other.remoteness
+    assert one.growth == other.growth
     assert all(torch.equal(each, vars(other)[name]) for name, each in vars(one).items() if isinstance(each, Tensor))
     known = field.render_reference(POSES[0], CAMERA, field.render(POSES[0], CAMERA))
     assert torch.equal(known.colour, one.colour) and not torch.equal(one.colour, field.render(POSES[0], CAMERA).colour)
@@ -239,7 +239,7 @@ def test_calibration_finds_factor_and_floor(stored: ResidualViews) -> None:
     pairs: list[tuple[Rendering, Tensor]] = []
     for pose in POSES:
         rendering = stored.correct(render_wrongly(pose, CAMERA), pose, CAMERA)
-        grown, said = rendering.remoteness**0.5, torch.linspace(0, 0.06, 48).expand(48, 48)
+        grown, said = rendering.growth, torch.linspace(0, 0.06, 48).expand(48, 48)
         rendering = replace(rendering, expected_residual=grown * (said**2 + FLOOR**2).sqrt())
         residual = grown * ((1.5 * said) ** 2 + 0.02**2).sqrt() * (1 if len(pairs) % 2 else -1)
         pairs.append((rendering, rendering.colour + residual[..., None]))

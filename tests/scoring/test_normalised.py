@@ -34,13 +34,13 @@ def test_what_is_expected_divides() -> None:
     query, reference, _ = pair(3, True)
     scores = [NormalisedDifference().compare(query, known(reference, *each))[1] for each in ((0.01,), (0.2,), (0, 0.2))]
     assert scores[0] > 2 * scores[1] and scores[1] == pytest.approx(scores[2], rel=0.01)
-    assert NormalisedDifference().compare(query, replace(known(reference, 0.1), remoteness=4.0))[1] < scores[0]
+    assert NormalisedDifference().compare(query, replace(known(reference, 0.1), growth=2.0))[1] < scores[0]
 
 
 def test_expectation_is_the_sum_of_what_is_known() -> None:
     flat = Rendering(torch.full((64, 64, 3), 0.5), torch.ones(64, 64), torch.ones(64, 64))
     assert torch.allclose(expected_difference(flat, WHOLE), torch.full((64, 64), LEAST))
-    both = expected_difference(known(replace(flat, remoteness=4.0), 0.03, 0.02), WHOLE)
+    both = expected_difference(known(replace(flat, growth=2.0), 0.03, 0.02), WHOLE)
     assert torch.allclose(both, torch.full((64, 64), 2 * LEAST + 0.05), atol=1e-5)
 
 

@@ -32,9 +32,13 @@ def test_each_defect_is_a_region_the_worst_first() -> None:
     assert worst.length == pytest.approx(0.05 * np.hypot(worst.width, worst.height))  # 4 / 80 a pixel
 
 
-def test_region_reaches_down_to_half_its_maximum_and_holds_what_it_touches() -> None:
-    (one,) = regions(torch.maximum(bump(20, 20, 1.2, 3.0), bump(26, 20, 1.1, 3.0)))
-    assert one.width >= 12  # both peaks, over the saddle below the threshold
+def test_what_touches_is_one_region_and_what_does_not_is_two() -> None:
+    (one,) = regions(torch.maximum(bump(20, 20, 2.0, 3.0), bump(25, 20, 2.0, 3.0)))
+    assert one.width >= 10 and len(regions(torch.maximum(bump(15, 20, 2.0), bump(35, 20, 2.0)))) == 2
+    corner = torch.zeros(40, 60)
+    corner[5, 5] = corner[6, 6] = 2.0
+    (one,) = regions(corner)
+    assert (one.left, one.top, one.width, one.height, one.area) == (5, 5, 2, 2, 2)
 
 
 def test_good_map_has_none_and_without_an_object_there_is_no_length() -> None:
