@@ -5,7 +5,9 @@ by, when training views were predicted from the others, is known at every surfac
 from one another; both come with the reference. The depth says the rest: where a surface ends in front of another, an
 error of the pose or of the shape by a pixel shows other colours, as much as they vary there.
 
-Where most of the object differs by more than that, the light has changed: then what varies slowly is left out.
+Where most of the object differs by more than that, the light has changed: then the query is compared with what the
+reference becomes by the linear change of brightness that fits it best around each place (He et al., "Guided image
+filtering", ECCV 2010): faces become lighter or darker, but nothing appears that was not there.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ JUMP = 0.03  # step in depth, relative to the object's distance, where a surface
 BEHIND = 1.5  # depth of the background, relative to the farthest surface
 NEAR = 2  # pixels within which an expected residual counts
 CHANGED = 0.015  # more than expected of most of the object, from which on all shading is taken for light
-SHADING_SIGMA, SHADING_BOUND = 4.0, 0.2  # pixels over which shading varies, and its largest difference
+SHADING_SIGMA, SHADING_BOUND = 2.0, 0.2  # pixels over which shading varies, and its largest difference
+SHADING_FLAT = 3e-4  # variance of the brightness below which a place is flat, and its shading one colour
+CHANGE_ERROR = 0.5  # share of the change that is to be expected on top, once shading is left out
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class NormalisedDifference:
         change = light_change(measured, reference, crop)
         if change > 0:
             shaded = min(change / CHANGED, 1.0)
-            rest = smoothed_size(difference - shading(difference, opacity))
-            measured, expected = torch.lerp(measured, rest, shaded), expected + change
+            rest = smoothed_size(difference - shading(difference, crop.of(reference.colour).mean(-1), opacity))
+            measured, expected = torch.lerp(measured, rest, shaded), expected + CHANGE_ERROR * change
         return measured / expected
 
     def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -78,14 +82,24 @@ def light_change(measured: Tensor, reference: Rendering, crop: Crop) -> float:
     return max(float(found.median() - crop.of(reference.expected_residual)[solid].median()), 0.0)
 
 
-def shading(difference: Tensor, opacity: Tensor) -> Tensor:
-    """Return the part of a difference (height, width, 3) that varies slowly over the object: of light, not of defects.
+def shading(difference: Tensor, brightness: Tensor, opacity: Tensor) -> Tensor:
+    """Return the part of a difference (height, width, 3) that a linear change of brightness around each place makes.
 
     Differences above ``SHADING_BOUND`` are no shading and do not count.
+
+    Args:
+        brightness: (height, width) of the reference.
+        opacity: (height, width) of the reference.
     """
     trusted = (opacity * (difference.abs().amax(-1) < SHADING_BOUND))[..., None]
-    smoothed = smooth(torch.cat([difference * trusted, trusted], -1), SHADING_SIGMA)
-    return smoothed[..., :3] / smoothed[..., 3:].clamp(min=0.05) * opacity[..., None]
+    guide = brightness[..., None]
+    sums = [trusted, guide * trusted, guide.square() * trusted, difference * trusted, guide * difference * trusted]
+    weight, *means = smooth(torch.cat(sums, -1), SHADING_SIGMA).split([1, 1, 1, 3, 3], -1)
+    level, square, mean, product = (each / weight.clamp(min=0.05) for each in means)
+    slope = (product - level * mean) / ((square - level.square()).clamp(min=0) + SHADING_FLAT)
+    change = smooth(torch.cat([slope, mean - slope * level, torch.ones_like(trusted)], -1) * trusted, SHADING_SIGMA / 2)
+    slope, offset, weight = change.split([3, 3, 1], -1)
+    return (slope * guide + offset) / weight.clamp(min=0.05) * opacity[..., None]
 
 
 def expected_difference(reference: Rendering, crop: Crop) -> Tensor:
