@@ -88,7 +88,7 @@ def test_the_papers_presets() -> None:
 
 def test_the_papers_path_comes_back_from_its_files(world: Path, tmp_path: Path) -> None:
     views = load_views(world, 48, (1.0, 1.0, 1.0))
-    context = RunContext(CPU, weights=Weights(random=True), folder=tmp_path / "model")
+    context = RunContext(CPU, weights=Weights(backbone="random"), folder=tmp_path / "model")
     method = make_method("OmniposeAD-paper", context, overrides=TINY)
     method.fit(views.subset([0, 5, 11, 20, 30, 41]))
     method.save(tmp_path / "model")
@@ -121,7 +121,8 @@ def test_ablation_lists_all_combinations_and_trains_a_field_once() -> None:
 def test_ablation_from_the_command_line(world: Path, tmp_path: Path) -> None:
     page, out = tmp_path / "page.md", tmp_path / "out"
     fixed = {**SMALL, "field": "voxel", "retrieval": "thumbnails", "refine": "gauss_newton", "score_size": 64}
-    argv = ["--data_dir", str(world.parent), "--output_dir", str(out), "--random_weights", "--device", "cpu", "--quiet"]
+    argv = ["--data_dir", str(world.parent), "--output_dir", str(out), "--device", "cpu", "--quiet"]
+    argv += ["--backbone", "random"]
     argv += ["--ablation", "--val_every", "12", "--page", str(page), "--dirty"]
     argv += ["--set", *(f"OmniposeAD.{key}={value}" for key, value in fixed.items())]
     assert benchmark.main(argv) == 0
