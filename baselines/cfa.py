@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.feature_extraction import ResNetFeatures, ResNetName, frozen_resnet, patch_features
+from baselines.feature_extraction import ResNetName, frozen_resnet, patch_features
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
 from baselines.training_loop import BatchSchedule, optimiser_step, run_training, seeded_rng
 from scoring.paper import smooth_map
+from utils.backbones import FeatureNetwork
 from utils.views import Views
 
 
@@ -71,7 +72,7 @@ class CFA(Method[CFAConfig]):
         self.descriptor, self.memory = descriptor, memory
 
     @cached_property
-    def backbone(self) -> ResNetFeatures:
+    def backbone(self) -> FeatureNetwork:
         """Load the frozen backbone."""
         return frozen_resnet(self.config.network, self.config.layers, self.context)
 

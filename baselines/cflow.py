@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.feature_extraction import ResNetFeatures, ResNetName, extract_features, frozen_resnet
+from baselines.feature_extraction import ResNetName, extract_features, frozen_resnet
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
 from baselines.training_loop import BatchSchedule, optimiser_step, run_training, seeded_rng
 from scoring.paper import smooth_map
+from utils.backbones import FeatureNetwork
 from utils.errors import InputError
 from utils.views import Views
 
@@ -81,7 +82,7 @@ class CFlow(Method[CFlowConfig]):
         self.likeliest = torch.tensor(likeliest, device=device)  # (layers,)
 
     @cached_property
-    def backbone(self) -> ResNetFeatures:
+    def backbone(self) -> FeatureNetwork:
         """Load the frozen backbone."""
         return frozen_resnet(self.config.network, self.config.layers, self.context)
 

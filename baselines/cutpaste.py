@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.cutpaste_augmentation import cut_paste, cut_paste_scar, random_int
-from baselines.feature_extraction import ResNetFeatures
+from baselines.feature_extraction import resnet_features
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
 from baselines.training_loop import CHECKPOINT_FILE, BatchSchedule, Stateful, optimiser_step, run_training, seeded_rng
@@ -95,7 +95,7 @@ class CutPaste(Method[CutPasteConfig]):
 
     @torch.no_grad()
     def embed(self, network: Classifier, images: Tensor) -> Tensor:
-        """Return unit vectors for the density: features (N, 512) or embeddings (N, 128), on the CPU."""
+        """Return unit vectors for the density: features (N, channels) or embeddings (N, 128), on the CPU."""
         parts = []
         for batch in images.split(PATCHES_AT_ONCE):
             features = network.features(normalise_images(batch.to(self.context.device)))
@@ -150,20 +150,21 @@ class CutPaste(Method[CutPasteConfig]):
 
 
 class Classifier(nn.Module):
-    """ResNet-18, eight hidden layers, an embedding, and three classes."""
+    """ResNet-18 or what stands in for it, eight hidden layers, an embedding, and three classes."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.backbone = ResNetFeatures("resnet18", (4,), weights)
+        self.backbone = resnet_features("resnet18", (4,), weights)
         self.backbone.requires_grad_(True)
+        (width,) = self.backbone.channels
         hidden = [
-            layer for _ in range(8) for layer in (nn.Linear(512, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU())
+            layer for _ in range(8) for layer in (nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.ReLU())
         ]
-        self.head = nn.Sequential(*hidden, nn.Linear(512, 128))
+        self.head = nn.Sequential(*hidden, nn.Linear(width, 128))
         self.out = nn.Linear(128, CLASS_COUNT)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return features (N, 512) of normalised images (N, 3, height, width)."""
+        """Return features (N, channels) of normalised images (N, 3, height, width)."""
         return self.backbone(images)[0].mean((2, 3))
 
     def forward(self, images: Tensor) -> Tensor:

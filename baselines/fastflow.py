@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.feature_extraction import ResNetFeatures, ResNetName, extract_features, frozen_resnet
+from baselines.feature_extraction import ResNetName, extract_features, frozen_resnet
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import NetworkMethod
 from baselines.training_loop import BatchSchedule, optimiser_step, run_training
+from utils.backbones import FeatureNetwork
 from utils.views import Views
 
 
@@ -61,7 +62,7 @@ class FastFlow(NetworkMethod[FastFlowConfig]):
         self.network = flows.eval()
 
     @cached_property
-    def backbone(self) -> ResNetFeatures:
+    def backbone(self) -> FeatureNetwork:
         """Load the frozen backbone."""
         return frozen_resnet(self.config.network, self.config.layers, self.context)
 

@@ -16,11 +16,13 @@ from baselines.preprocessing import normalise_images, resize_map, resize_to_squa
 from baselines.protocol import NetworkMethod
 from baselines.training_loop import BatchSchedule, Stateful, optimiser_step, run_training
 from scoring.paper import smooth_map
+from utils.backbones import FeatureNetwork, Lite0Levels
 from utils.errors import InputError
 from utils.views import Views
-from utils.weights import Weights, fill
+from utils.weights import LITE0, Weights, fill
 
 TEACHER_ENDS = (9, 16, 23)  # of VGG-16's layers: after the ReLU of conv2_2, conv3_3, conv4_3
+TEACHER_STRIDES = (2, 4, 8)  # of the features there
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,13 @@ class FAVAE(NetworkMethod[FAVAEConfig]):
         self.network = network.eval()
 
     @cached_property
-    def teacher(self) -> Teacher:
+    def teacher(self) -> FeatureNetwork:
         """Load the frozen teacher."""
-        return Teacher(self.context.weights).to(self.context.device)
+        return make_teacher(self.context.weights).to(self.context.device)
 
     def build_network(self) -> nn.Module:
         """Build the untrained autoencoder."""
-        return Autoencoder(self.config.size)
+        return Autoencoder(self.config.size, self.teacher.channels)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:
@@ -126,8 +128,15 @@ class BestState:
         self.state = state_dict["state"]
 
 
-class Teacher(nn.Module):
+def make_teacher(weights: Weights) -> FeatureNetwork:
+    """Make the teacher, or what stands in for it with levels of the same strides."""
+    return Lite0Levels(TEACHER_STRIDES, weights) if weights.stand_in("vgg16") == LITE0 else Teacher(weights)
+
+
+class Teacher(FeatureNetwork):
     """VGG-16 (arXiv:1409.1556), frozen, up to conv4_3."""
+
+    channels = (128, 256, 512)
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
@@ -138,7 +147,7 @@ class Teacher(nn.Module):
         fill(nn.ModuleDict({"features": self.layers}), "vgg16", weights)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return 128, 256 and 512 channels at 1/2, 1/4 and 1/8 of the size for normalised images (N, 3, size, size)."""
+        """Return features at 1/2, 1/4 and 1/8 of the size for normalised images (N, 3, size, size)."""
         features = []
         for index, layer in enumerate(self.layers, start=1):
             images = layer(images)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 LATENT = 100  # dimensions
-ADAPTED_CHANNELS = (128, 256, 512)  # of the teacher's features
+ADAPTED_CHANNELS = (128, 256, 512)  # of the decoder's features that are mapped to the teacher's
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def up(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
     )
 
 
-def adapter(channels: int) -> nn.Sequential:
+def adapter(channels: int, out: int) -> nn.Sequential:
     """Build the layers that map the decoder's features to the teacher's."""
-    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, channels, 1))
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, out, 1))
 
 
 class Autoencoder(nn.Module):
@@ -43,9 +43,10 @@ class Autoencoder(nn.Module):
 
     Args:
         size: image size, pixels; with 128 the innermost layers are 8 x 8 convolutions, as in the paper.
+        teacher_channels: of the teacher's features at 1/2, 1/4 and 1/8 of the size; the defaults are VGG-16's.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, teacher_channels: tuple[int, ...] = ADAPTED_CHANNELS) -> None:
         super().__init__()
         inner = size // 16
         self.encoder = nn.Sequential(
@@ -64,7 +65,7 @@ class Autoencoder(nn.Module):
         self.second = nn.Sequential(up(512, 256, 3, 1), up(256, 256, 4, 2))  # 1/4
         self.third = nn.Sequential(up(256, 128, 3, 1), up(128, 128, 4, 2))  # 1/2
         self.last = nn.Sequential(nn.ConvTranspose2d(128, 3, 4, 2, padding=1), nn.Sigmoid())
-        self.adapters = nn.ModuleList(adapter(channels) for channels in ADAPTED_CHANNELS)
+        self.adapters = nn.ModuleList(adapter(*pair) for pair in zip(ADAPTED_CHANNELS, teacher_channels))
 
     def forward(self, images: Tensor) -> AutoencoderOutput:
         """Reconstruct images (N, 3, size, size) in [0, 1]; the latent is sampled in training, else its mean."""

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from utils.backbones import FeatureNetwork, Lite0Levels
 from utils.run_context import RunContext
-from utils.weights import Weights, fill
+from utils.weights import LITE0, Weights, fill
 
 ResNetName = Literal["resnet18", "wide_resnet50_2"]
 RESNET_CHANNELS = {"resnet18": (64, 128, 256, 512), "wide_resnet50_2": (256, 512, 1024, 2048)}  # of layers 1 to 4
 IMAGES_AT_ONCE = 8  # batch size of feature extraction
 
 
-class ResNetFeatures(nn.Module):
+class ResNetFeatures(FeatureNetwork):
     """The layers of a ResNet (arXiv:1512.03385).
 
     Args:
@@ -50,9 +51,25 @@ class ResNetFeatures(nn.Module):
         return features
 
 
-def frozen_resnet(name: ResNetName, layers: tuple[int, ...], context: RunContext) -> ResNetFeatures:
-    """Load a pretrained ResNet, frozen, onto the context's device."""
-    return ResNetFeatures(name, layers, context.weights).to(context.device)
+def resnet_features(
+    name: ResNetName, layers: tuple[int, ...], weights: Weights, pretrained: bool = True
+) -> FeatureNetwork:
+    """Make the layers of a ResNet, or of what stands in for it with levels of the same strides.
+
+    Args:
+        name, layers: as for ``ResNetFeatures``.
+        weights: says what stands in, and where pretrained weights come from.
+        pretrained: with frozen pretrained weights; else with the random initialisation.
+    """
+    source = weights if pretrained else None
+    if weights.stand_in(name) == LITE0:
+        return Lite0Levels([2 ** (layer + 1) for layer in layers], source)
+    return ResNetFeatures(name, layers, source)
+
+
+def frozen_resnet(name: ResNetName, layers: tuple[int, ...], context: RunContext) -> FeatureNetwork:
+    """Load a pretrained ResNet, or what stands in for it, frozen, onto the context's device."""
+    return resnet_features(name, layers, context.weights).to(context.device)
 
 
 @torch.no_grad()

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.feature_extraction import ResNetFeatures, frozen_resnet, patch_features
+from baselines.feature_extraction import frozen_resnet, patch_features
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import Method
 from scoring.paper import smooth_map
+from utils.backbones import FeatureNetwork
 from utils.geometry import farthest_points
 from utils.run_context import RunContext
 from utils.seeds import generator
@@ -27,7 +28,7 @@ class PatchCoreConfig:
     size: int = 256  # image size, pixels
     crop: int = 224  # size of the central crop, pixels
     layers: tuple[int, ...] = (2, 3)  # layers of the backbone that make a patch's features
-    dimensions: int = 1024  # features of a patch, by adaptive pooling (pretrain and target dimension)
+    dimensions: int = 1024  # features of a patch at most, by adaptive pooling (pretrain and target dimension)
     ratio: float = 0.25  # fraction of the normal patches that the memory keeps
     projected: int = 128  # dimensions of the random projection in which the memory is selected; 0: no projection
     neighbours: int = 9  # memory entries around the nearest one that weight the image's score
@@ -60,10 +61,10 @@ class PatchCore(Method[PatchCoreConfig]):
         features = patch_features(self.backbone(normalise_images(inner.to(self.context.device))))
         rows = features.shape[2]
         flat = features.permute(0, 2, 3, 1).reshape(-1, 1, features.shape[1])
-        return functional.adaptive_avg_pool1d(flat, self.config.dimensions)[:, 0], rows
+        return functional.adaptive_avg_pool1d(flat, min(self.config.dimensions, flat.shape[2]))[:, 0], rows
 
     @cached_property
-    def backbone(self) -> ResNetFeatures:
+    def backbone(self) -> FeatureNetwork:
         """Load the frozen backbone."""
         return frozen_resnet("wide_resnet50_2", self.config.layers, self.context)
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from baselines.feature_extraction import ResNetFeatures, extract_features, frozen_resnet
+from baselines.feature_extraction import extract_features, frozen_resnet, resnet_features
 from baselines.preprocessing import normalise_images, resize_map, resize_to_square, resize_views
 from baselines.protocol import NetworkMethod
 from baselines.training_loop import BatchSchedule, optimiser_step, run_training
+from utils.backbones import FeatureNetwork
 from utils.views import Views
 
 
@@ -58,13 +59,13 @@ class STFPM(NetworkMethod[STFPMConfig]):
         self.network = student.eval()
 
     @cached_property
-    def teacher(self) -> ResNetFeatures:
+    def teacher(self) -> FeatureNetwork:
         """Load the frozen teacher."""
         return frozen_resnet("resnet18", self.config.layers, self.context)
 
     def build_network(self) -> nn.Module:
-        """Build the untrained student."""
-        return ResNetFeatures("resnet18", self.config.layers, None)
+        """Build the untrained student, which has the teacher's architecture."""
+        return resnet_features("resnet18", self.config.layers, self.context.weights, pretrained=False)
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> tuple[Tensor, float]:

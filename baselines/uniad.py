@@ -14,10 +14,9 @@ from baselines.preprocessing import normalise_images, resize_map, resize_to_squa
 from baselines.protocol import NetworkMethod
 from baselines.training_loop import BatchSchedule, Stateful, run_training
 from baselines.uniad_network import FeatureTransformer
-from utils.backbones import efficientnet_b4
+from utils.backbones import FeatureNetwork, efficientnet_b4
 from utils.views import Views
 
-TOKEN_CHANNELS = 272  # of EfficientNet-B4's first four levels together
 POOL = 16  # window of the mean filter whose maximum is the score, pixels
 
 
@@ -74,12 +73,12 @@ class UniAD(NetworkMethod[UniADConfig]):
         self.network = network.eval()
 
     @cached_property
-    def backbone(self) -> nn.Module:
+    def backbone(self) -> FeatureNetwork:
         """Load the frozen backbone."""
         return efficientnet_b4(self.context.weights).to(self.context.device)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Return the backbone's levels at 1/16 of the size, (N, rows · rows, 272), on the CPU."""
+        """Return the backbone's levels at 1/16 of the size, (N, rows · rows, channels), on the CPU."""
         levels = extract_features(self.backbone, images, self.context.device)
         size = (self.config.size // 16, self.config.size // 16)
         resized = [functional.interpolate(each, size=size, mode="bilinear", align_corners=True) for each in levels]
@@ -89,7 +88,7 @@ class UniAD(NetworkMethod[UniADConfig]):
         """Build the untrained transformer."""
         config = self.config
         network = FeatureTransformer(
-            TOKEN_CHANNELS,
+            sum(self.backbone.channels),
             config.size // 16,
             config.width,
             config.layers,

@@ -19,7 +19,9 @@ class BenchmarkConfig:
     fast: bool = False  # use the methods' fast presets
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     weights_dir: str = ""  # folder in which pretrained weights are looked for first
-    random_weights: bool = False  # use random weights in place of pretrained ones; every table says so
+    # pretrained networks: the papers' (paper), EfficientNet-Lite0 in place of those that give features (lite0),
+    # or the papers' with random weights (random); every table says what stood in
+    backbone: Literal["paper", "lite0", "random"] = "paper"
     quiet: bool = False  # show no progress
 
     @property
@@ -28,6 +30,6 @@ class BenchmarkConfig:
         return (1.0, 1.0, 1.0) if self.background == "white" else (0.0, 0.0, 0.0)
 
     def result_settings(self) -> dict[str, Any]:
-        """Return the settings that a result depends on."""
-        apart = {"data_dir", "output_dir", "device", "weights_dir", "quiet"}
+        """Return the settings that a result depends on; what the networks are, the method's fingerprints say."""
+        apart = {"data_dir", "output_dir", "device", "weights_dir", "backbone", "quiet"}
         return {key: value for key, value in asdict(self).items() if key not in apart}

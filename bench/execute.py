@@ -28,7 +28,7 @@ from data.mad import (
 )
 from data.masks import read_object_image
 from evaluation.metrics import evaluate
-from evaluation.results import RANDOM_WEIGHTS, Evaluation, ObjectReport, QueryResult, verdict_at, write_results
+from evaluation.results import STAND_IN_REMARKS, Evaluation, ObjectReport, QueryResult, verdict_at, write_results
 from pipeline.journal import Journal
 from pipeline.record import hash_of
 from scoring.calibration import Calibration
@@ -39,7 +39,7 @@ from utils.images import read_mask
 from utils.progress import Progress
 from utils.run_context import RunContext
 from utils.views import Views, split_held_out
-from utils.weights import Weights
+from utils.weights import Weights, stand_in_among
 
 MODEL_DIR, FIT_FILE = "model", "fit.json"
 
@@ -78,7 +78,7 @@ def finished_report(run: Run) -> ObjectReport:
     journal = Journal.open(run.folder, inputs)
     predict_all(method, run, queries, threshold, journal)
     results, evaluation = evaluate_run(run, queries, threshold, journal)
-    remark = RANDOM_WEIGHTS if "random" in settings["weights"].values() else ""
+    remark = STAND_IN_REMARKS[stand_in_among(settings["weights"].values())]
     machine = {**environment(method.context.device), **memory.figures(), "inputs": inputs}
     report = ObjectReport(run.object_name, threshold, evaluation, results, None, seconds, settings, machine, remark)
     journal.publish(run.folder)
@@ -104,7 +104,7 @@ def done_report(run: Run, inputs: str) -> ObjectReport | None:
 def method_of(run: Run) -> Method:
     """Return the run's method, before its training."""
     config = run.config
-    weights = Weights(config.weights_dir, config.random_weights, config.quiet)
+    weights = Weights(config.weights_dir, config.backbone, config.quiet)
     device, progress = pick_device(config.device), Progress(config.quiet)
     context = RunContext(device, run.seed, weights, run.folder / MODEL_DIR, progress)
     return make_method(run.method, context, config.fast, dict(run.overrides))

@@ -11,13 +11,13 @@ import pandas as pd
 from bench.runs import Run, RunResult
 from evaluation.results import Metrics, ObjectReport, query_seconds
 from utils.text import natural_key
-from utils.weights import RANDOM
+from utils.weights import stand_in_among
 
 AUROCS = ("pixel_auroc", "image_auroc")  # in the paper's order
 FACTS = ("weights", "overrides", "settings", "commit", "date", "machine", "torch")  # how a run was made
 COLUMNS = (
     *("object", "method", "seed", "defect_type", "metric", "value", "low", "high", "note"),
-    *("random_weights", "fast", *FACTS),
+    *("stand_in", "fast", *FACTS),
 )
 DONE, FAILED, NEVER_RUN = "queries", "failed", "never run"  # metrics that say how a run ended; the first has a value
 
@@ -35,10 +35,11 @@ def results_frame(results: Iterable[RunResult]) -> pd.DataFrame:
     """Return all figures of all runs.
 
     Columns: ``defect_type`` is empty for all defects together; ``value`` with its 95 % interval ``low`` to ``high`` is
-    a fraction, seconds, bytes or degrees; a run that failed has one row, with the reason as its ``note``.
+    a fraction, seconds, bytes or degrees; a run that failed has one row, with the reason as its ``note``;
+    ``stand_in`` is "lite0" or "random" where that stood in for a pretrained network.
     """
     texts = dict.fromkeys(("defect_type", "note", *FACTS), "")
-    empty = {**texts, "low": None, "high": None, "random_weights": False, "fast": False}
+    empty = {**texts, "low": None, "high": None, "stand_in": "", "fast": False}
     rows = [{**empty, **row} for result in results for row in run_rows(result)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"value": float, "low": float, "high": float})
 
@@ -83,7 +84,7 @@ def run_facts(run: Run, report: ObjectReport) -> dict[str, Any]:
     environment, weights = report.environment, dict(report.config.get("weights") or {})
     return {
         "weights": " ".join(f"{name}={digits}" for name, digits in weights.items()),
-        "random_weights": RANDOM in weights.values(),
+        "stand_in": stand_in_among(weights.values()),
         "fast": bool(report.config.get("fast")),
         "overrides": ", ".join(f"{key} = {value}" for key, value in run.overrides),
         "settings": settings_text(report),

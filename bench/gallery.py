@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from bench.runs import Run, RunResult
-from bench.tables import NOTES, RANDOM_MARK
+from bench.tables import STAND_IN_MARKS, stand_in_cautions
 from data.mad import list_queries
 from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
@@ -24,7 +24,7 @@ from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, 
 from utils.errors import InputError, nearest
 from utils.images import read_map, read_mask, to_bytes
 from utils.text import format_number
-from utils.weights import RANDOM
+from utils.weights import stand_in_among
 
 MOST_ROWS = 8  # where no queries are named
 LOW, HIGH = 0.5, 0.999  # quantiles of a method's maps between which the colours lie
@@ -158,15 +158,24 @@ def caption(table: ResultTable, chosen: bool) -> str:
             f"Shown are, of each type of defect, the queries on whose ranks the methods disagree most (by the standard "
             f"deviation), one an object, {MOST_ROWS} rows at most."
         )
-    reports = [one.report for methods in table.values() for one in methods.values() if one.report is not None]
-    if any(RANDOM in report.config.get("weights", {}).values() for report in reports):
-        sentences.append(NOTES[RANDOM_MARK])
+    sentences += stand_in_cautions(stand_in_marks(table))
     return " ".join(sentences)
+
+
+def stand_in_marks(table: ResultTable) -> dict[str, str]:
+    """Return of each method the mark of what stood in for its pretrained network, empty where nothing did."""
+    marks: dict[str, str] = {}
+    for method, result in ((method, result) for methods in table.values() for method, result in methods.items()):
+        assert result.report is not None
+        stand_in = stand_in_among(result.report.config.get("weights", {}).values())
+        marks[method] = marks.get(method) or STAND_IN_MARKS.get(stand_in, "")
+    return marks
 
 
 def draw(table: ResultTable, rows: Sequence[Chosen], methods: Sequence[str], words: str) -> Figure:
     """Draw the whole figure."""
-    heads = ["Query", "Ground truth", *methods]
+    marks = stand_in_marks(table)
+    heads = ["Query", "Ground truth", *(method + marks[method] for method in methods)]
     lines = textwrap.wrap(words, 25 * len(heads))
     scales: dict[tuple[str, str], HeatScale] = {}
     panels = [query_panels(table[object_name], name, methods, scales) for object_name, name in rows]

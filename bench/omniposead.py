@@ -66,7 +66,7 @@ class OmniposeADConfig:
             seed=context.seed,
             quiet=context.progress.quiet,
             weights_dir=weights.folder,
-            random_weights=weights.random,
+            backbone=weights.backbone,
             efficientnet_weights=weights.efficientnet,
             **{group: getattr(self, group) for group in groups_of(OmniposeADConfig)},
         )

@@ -25,13 +25,13 @@ from bench.rank_figure import rank_figure
 from bench.ranks import Ranking, rank_methods
 from bench.tables import (
     NOTES,
-    RANDOM_MARK,
     auroc_table,
     defect_table,
     method_marks,
     method_table,
     percent,
     rank_table,
+    stand_in_cautions,
 )
 from bench.typeset import LATEX_HEAD, Table, as_latex, as_markdown
 from report.template import load_template, read_assets
@@ -95,7 +95,7 @@ def as_html(frame: pd.DataFrame, tables: Sequence[Table], rankings: Sequence[Ran
         methods=len(marks),
         counts={state: len(runs_in(frame, state)) for state in (DONE, FAILED, NEVER_RUN)},
         circumstances=describe_runs(frame),
-        random=[method for method in marks if RANDOM_MARK in marks[method]],
+        cautions=stand_in_cautions(marks),
         ranks=[(ranking.metric, data_url("svg+xml", rank_figure(ranking, marks))) for ranking in rankings],
         panels=list(bars_by_object(frame)),
         marks=marks,

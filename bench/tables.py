@@ -22,13 +22,14 @@ from bench.frame import (
 )
 from bench.ranks import Ranking, sentences
 from bench.typeset import Table, bold, raised
-from evaluation.results import RANDOM_WEIGHTS
+from evaluation.results import STAND_IN_REMARKS
 from utils.text import MISSING, format_number
 
-RANDOM_MARK, FAST_MARK, PART_MARK, SEEDS_MARK = "†", "‡", "*", "§"
+STAND_IN_MARKS = {"lite0": "†lite0", "random": "†random"}
+FAST_MARK, PART_MARK, SEEDS_MARK = "‡", "*", "§"
 UNDEFINED = "n/a"
 NOTES = {
-    RANDOM_MARK: RANDOM_WEIGHTS,
+    **{mark: STAND_IN_REMARKS[stand_in] for stand_in, mark in STAND_IN_MARKS.items()},
     FAST_MARK: "Made with the fast preset, where the method has one, in place of its paper's settings.",
     PART_MARK: "Not all objects: a mean over as many as said, not to be compared with a mean over others.",
     SEEDS_MARK: "Not all seeds have a result.",
@@ -69,8 +70,23 @@ def all_notes(frame: pd.DataFrame) -> dict[str, str]:
 
 def method_marks(frame: pd.DataFrame, method: str) -> list[str]:
     """Return the marks of a method in every table."""
-    runs = frame[frame["method"] == method]
-    return [mark for mark, column in ((RANDOM_MARK, "random_weights"), (FAST_MARK, "fast")) if any(runs[column])]
+    return [mark for mark, runs in marked_runs(frame[frame["method"] == method]).items() if any(runs)]
+
+
+def marked_runs(runs: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return of each mark that says how runs were made to which of them it applies."""
+    stand_ins = {mark: runs["stand_in"] == stand_in for stand_in, mark in STAND_IN_MARKS.items()}
+    return {**stand_ins, FAST_MARK: runs["fast"]}
+
+
+def stand_in_cautions(marks: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each stand-in with the methods that have it.
+
+    Args:
+        marks: method → its marks.
+    """
+    methods = {mark: [method for method in marks if mark in marks[method]] for mark in STAND_IN_MARKS.values()}
+    return [f"{', '.join(names)} ({mark}): {NOTES[mark]}" for mark, names in methods.items() if names]
 
 
 def method_heads(frame: pd.DataFrame) -> list[str]:
@@ -88,10 +104,8 @@ def run_marks(frame: pd.DataFrame, method: str, objects: Sequence[str]) -> tuple
     missing = len(objects) == 1 and 0 < done < asked
     marks = [SEEDS_MARK] if missing else []
     marks += failure_marks(frame, rows) if missing or not done else []
-    everywhere = runs_in(frame[frame["method"] == method], DONE)
-    for mark, column in ((RANDOM_MARK, "random_weights"), (FAST_MARK, "fast")):
-        if any(runs_in(rows, DONE)[column]) and not all(everywhere[column]):
-            marks.append(mark)
+    here, everywhere = marked_runs(runs_in(rows, DONE)), marked_runs(runs_in(frame[frame["method"] == method], DONE))
+    marks += [mark for mark in here if any(here[mark]) and not all(everywhere[mark])]
     return marks, f" ({done} of {asked} seeds)" if missing else ""
 
 

@@ -18,7 +18,12 @@ from utils.errors import InputError
 GOOD = "good"
 DEFECTIVE = "defective"
 UNDECIDED = "undecided"  # the verdict where no threshold is known
-RANDOM_WEIGHTS = "Random weights stood in for pretrained ones: these figures say nothing about the method."
+STAND_IN_REMARKS = {  # what results must not be shown without, by what stood in for pretrained networks
+    "": "",
+    "lite0": "EfficientNet-Lite0 stood in for the pretrained network of the method's paper: these figures are not "
+    "those of the method as published.",
+    "random": "Random weights stood in for pretrained ones: these figures say nothing about the method.",
+}
 Interval = tuple[float, float]
 
 
@@ -100,7 +105,7 @@ class ObjectReport:
     seconds: Mapping[str, float] = field(default_factory=dict)  # train, gallery, calibrate
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    remark: str = ""  # a sentence that every table of these metrics must repeat, e.g. RANDOM_WEIGHTS
+    remark: str = ""  # a sentence that every table of these metrics must repeat, as STAND_IN_REMARKS
 
 
 def verdict_at(anomaly_score: float, threshold: float) -> str:

@@ -50,7 +50,9 @@ class Config:
     overwrite: bool = False  # redo steps that are done already
     quiet: bool = False  # print results only, no progress
     weights_dir: str = ""  # folder in which pretrained weights are searched first
-    random_weights: bool = False  # take random weights in place of pretrained ones; results say so
+    # pretrained networks: the papers' (paper), EfficientNet-Lite0 in place of those that give features (lite0),
+    # or the papers' with random weights (random); results say what stood in
+    backbone: Literal["paper", "lite0", "random"] = "paper"
     # whose EfficientNet-B4 is used: that of the paper's code (efficientnet_pytorch), or torchvision's
     efficientnet_weights: Literal["paper", "torchvision"] = "paper"
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)

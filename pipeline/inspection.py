@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import find_photos
 from report.heatmap import HeatScale, heat_overlay
@@ -74,6 +75,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "camera_to_world": detection.pose.tolist(),
         "regions": [asdict(region) for region in detection.regions],
         "heat_map": str(heat_map),
+        "remark": remark_of(model.config),
         "seconds": round(detection.seconds, 4),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

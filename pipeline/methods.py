@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from evaluation.results import RANDOM_WEIGHTS
+from evaluation.results import STAND_IN_REMARKS
 from inerf.methods import RefinementMethod
 from inerf.registry import REFINEMENTS
 from nerf.fields import FieldMethod
@@ -18,7 +18,7 @@ from scoring.scorers import ScoreMethod
 from utils.device import pick_device
 from utils.progress import Progress
 from utils.run_context import RunContext
-from utils.weights import Weights, obtain
+from utils.weights import RANDOM, Weights, obtain
 
 # For each step of training the kinds of methods that its result depends on.
 STEP_KINDS = {"field": (FIELDS,), "gallery": (RETRIEVALS,), "calibration": (REFINEMENTS, SCORES)}
@@ -52,7 +52,7 @@ def methods_of(config: Config, step: str) -> Iterator[tuple[str, type[Any]]]:
 
 def weights_of(config: Config) -> Weights:
     """Return what the settings say about weights."""
-    return Weights(config.weights_dir, config.random_weights, config.quiet, config.efficientnet_weights)
+    return Weights(config.weights_dir, config.backbone, config.quiet, config.efficientnet_weights)
 
 
 def networks_of(config: Config) -> list[str]:
@@ -63,14 +63,20 @@ def networks_of(config: Config) -> list[str]:
 
 def obtain_weights(config: Config) -> None:
     """Find or fetch all weights that the chosen methods need; an InputError says which are missing."""
-    if not config.random_weights:
-        for name in networks_of(config):
-            obtain(name, weights_of(config))
+    weights = weights_of(config)
+    for name in networks_of(config):
+        if weights.stand_in(name) != RANDOM:
+            obtain(name, weights)
+
+
+def stand_in_of(config: Config) -> str:
+    """Return what stands in for a pretrained network of the chosen methods: "lite0", "random", or nothing ("")."""
+    return max((weights_of(config).stand_in(name) for name in networks_of(config)), default="")
 
 
 def remark_of(config: Config) -> str:
     """Return what results of these settings must not be shown without; empty where there is nothing to say."""
-    return RANDOM_WEIGHTS if config.random_weights and networks_of(config) else ""
+    return STAND_IN_REMARKS[stand_in_of(config)]
 
 
 def run_context(config: Config) -> RunContext:

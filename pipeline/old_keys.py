@@ -1,4 +1,4 @@
-"""The keys of nerf-pytorch's, iNeRF's and the paper's config files, so that those files are accepted as they are."""
+"""The keys of nerf-pytorch's, iNeRF's, the paper's and earlier config files, which are accepted as they are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_LONGER_NEEDED = frozenset(
     """.split()
 )
 
-OLD_KEYS = NO_LONGER_NEEDED | {"half_res", "white_bkgd", "datadir"}
+OLD_KEYS = NO_LONGER_NEEDED | {"half_res", "white_bkgd", "datadir", "random_weights"}
 
 
 def translate(settings: dict[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -35,6 +35,9 @@ def translate(settings: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     if "white_bkgd" in new:
         white = read_flag(new.pop("white_bkgd"), "white_bkgd")
         new.setdefault("background", "white" if white else "black")
+    if "random_weights" in new:  # of earlier versions
+        random = read_flag(new.pop("random_weights"), "random_weights")
+        new.setdefault("backbone", "random" if random else "paper")
     if "datadir" in new:  # nerf-pytorch names the object's own folder
         folder = PurePath(new.pop("datadir"))
         new.setdefault("data_dir", str(folder.parent))

@@ -14,6 +14,7 @@ from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 from utils.config import options_of, values_of
 from utils.errors import InputError
+from utils.weights import LITE0_NAME
 
 FILE = "training.json"
 VERSION = 4  # raise it when a step's result changes for the same data and settings
@@ -101,8 +102,8 @@ def step_settings(config: Config) -> dict[str, dict[str, Any]]:
         for kind, method in methods_of(config, step):
             keys[step].add(kind)
             groups.update(method.settings)
-            if method.weights:
-                keys[step].update(("random_weights", "efficientnet_weights"))
+            if set(method.weights) - {LITE0_NAME}:
+                keys[step].update(("backbone", "efficientnet_weights"))
         chosen = [option for option in options_of(Config) if option.group in groups or option.key in keys[step]]
         found[step] = {option.key: values[option.key] for option in chosen if option.key not in RUN_KEYS}
     return found

@@ -36,7 +36,7 @@ def train_network(options: RetrievalTraining, config: TrainConfig) -> None:
         raise InputError(f"{out} exists already; name another file with --out, or replace it with --overwrite.")
     ensure_writable(out.parent)
     folders = object_folders(options.data_dir, options.objects)
-    trunk = resnet50(Weights(options.weights_dir, options.random_weights, options.quiet))
+    trunk = resnet50(Weights(options.weights_dir, options.backbone, options.quiet))
     network = RetrievalNet(trunk, RESNET50_FEATURES, config.seed).to(pick_device(options.device))
     view_sets = [load_view_set(folder, config.size) for folder in progress.track(folders, "views")]
     checkpoint = out.with_name(f"{out.name}.unfinished")

@@ -26,7 +26,7 @@ class RetrievalTraining:
     out: Path = Path("ckpts/retrieval/net_best.pth")  # file to write
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where to compute
     weights_dir: str = ""  # folder that is searched first for ImageNet weights
-    random_weights: bool = False  # start from random weights, not ImageNet's
+    backbone: Literal["paper", "random"] = "paper"  # start from ImageNet's weights, as the paper does, or random ones
     overwrite: bool = False  # replace the file if it exists
     quiet: bool = False  # no progress
 

@@ -161,8 +161,8 @@ def print_summary(report: ObjectReport, config: Config) -> None:
     page = config.result_dir / "report.html"
     if config.quiet:
         figures = " ".join(f"{name}={format_metric(getattr(report.evaluation.overall, name))}" for name in COLUMNS)
-        weights = " weights=random" if report.remark else ""
-        print(f"{report.object_name} {figures}{weights} report={page}")
+        backbone = f" backbone={report.config['backbone']}" if report.remark else ""
+        print(f"{report.object_name} {figures}{backbone} report={page}")
         return
     groups = {"all": report.evaluation.overall, **report.evaluation.per_defect}
     rows = [

@@ -162,7 +162,13 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
         ]
     if report.psnr is not None:
         facts.append(("PSNR", f"{report.psnr:.1f} dB", "views held out of training"))
-    return facts + _times(report)
+    return facts + _comparison(report) + _times(report)
+
+
+def _comparison(report: ObjectReport) -> list[tuple[str, str, str]]:
+    """Return which comparison ran, and whose pretrained networks the method had where not the paper's."""
+    score, backbone = report.config.get("score"), report.config.get("backbone", "")
+    return [("Comparison", str(score), f"backbone {backbone}" if report.remark else "")] if score else []
 
 
 def _times(report: ObjectReport) -> list[tuple[str, str, str]]:

@@ -22,11 +22,11 @@ from utils.efficientnet_lite import efficientnet_lite0
 from utils.rendering import Rendering
 from utils.run_context import RunContext
 from utils.smoothing import largest
-from utils.weights import fingerprint
+from utils.weights import LITE0_NAME, fingerprint
 
 SIDE = 384  # pixels of the longer side at which the network sees the crop
 STEP = 32  # pixels that divide both sides
-COMPARED = (1, 2)  # levels that are compared: strides 8 and 16
+COMPARED = (8, 16)  # strides of the levels that are compared
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class FeatureComparison:
     @staticmethod
     def of(context: RunContext) -> FeatureComparison:
         """Make the comparison; an InputError says where the network's weights are missing."""
-        network = efficientnet_lite0(context.weights).to(context.device)
-        return FeatureComparison(network, fingerprint("efficientnet_lite0", context.weights))
+        network = efficientnet_lite0(context.weights, COMPARED).to(context.device)
+        return FeatureComparison(network, fingerprint(LITE0_NAME, context.weights))
 
     def compare(self, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
         """Return the anomaly map (height, width) of a query (height, width, 3), and its maximum."""
@@ -57,7 +57,7 @@ class FeatureComparison:
         size = images.shape[2:]
         levels = self.network(functional.interpolate(images, network_size(*size), mode="bilinear", antialias=True))
         solid = crop.of(reference.opacity)[None, None]
-        maps = [level_distance(levels[level], solid) for level in COMPARED]
+        maps = [level_distance(level, solid) for level in levels]
         large = [functional.interpolate(each[None, None], size, mode="bilinear")[0, 0] for each in maps]
         return torch.stack(large).mean(0)
 
@@ -97,7 +97,7 @@ class FeatureScore:
     config: ScoreConfig
 
     name: ClassVar[str] = "features"
-    weights: ClassVar[tuple[str, ...]] = ("efficientnet_lite0",)
+    weights: ClassVar[tuple[str, ...]] = (LITE0_NAME,)
     settings: ClassVar[tuple[str, ...]] = ("score",)
 
     def make(self, context: RunContext) -> Comparison:

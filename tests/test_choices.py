@@ -22,14 +22,15 @@ SMALL = [
     *("--N_rand", "64", "--N_samples", "8", "--N_importance", "8", "--inerf_steps", "5", "--batch_size", "128"),
     *("--score_size", "64", "--held_out_every", "12", "--allow_bad_field", "--device", "cpu", "--quiet"),
 ]
+RANDOM = ("--backbone", "random")
 SWAPS = {
     "mlp": ["--field", "mlp"],
-    "resnet50": ["--retrieval", "resnet50", "--random_weights"],
-    "efficientnet_b4": ["--retrieval", "efficientnet_b4", "--random_weights"],
-    "loftr": ["--retrieval", "loftr", "--random_weights"],
+    "resnet50": ["--retrieval", "resnet50", *RANDOM],
+    "efficientnet_b4": ["--retrieval", "efficientnet_b4", *RANDOM],
+    "loftr": ["--retrieval", "loftr", *RANDOM],
     "adam": ["--refine", "adam", "--save_video"],
-    "paper": ["--score", "paper", "--random_weights"],
-    "all": ["--config", str(PAPER), "--random_weights"],
+    "paper": ["--score", "paper", *RANDOM],
+    "all": ["--config", str(PAPER), *RANDOM],
 }
 
 
@@ -56,10 +57,11 @@ def test_each_box_can_be_swapped(place: Path, name: str, capsys: pytest.CaptureF
     wanted = dict(zip(SWAPS[name][::2], SWAPS[name][1::2]))
     assert all(found["config"][key[2:]] == value for key, value in wanted.items() if key[2:] in found["config"])
     assert len(found["queries"]) == 3 and all(query["anomaly_score"] >= 0 for query in found["queries"])
-    says_random = "weights=random" in capsys.readouterr().out
-    assert says_random == ("--random_weights" in SWAPS[name])
+    says_random = "backbone=random" in capsys.readouterr().out
+    assert says_random == ("random" in SWAPS[name])
     report = (place / "output" / name / "balls/report.html").read_text()
     assert says_random == ("Random weights stood in" in report)
+    assert f"<dt>Comparison</dt><dd>{found['config']['score']}</dd>" in report
     films = list((place / "output" / name).rglob("video.gif"))
     assert len(films) == (3 if "--save_video" in SWAPS[name] else 0)
 
@@ -78,11 +80,12 @@ def test_missing_weights_are_one_sentence(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("socket.getaddrinfo", offline)
-    options = [word for word in SWAPS[swap] if word != "--random_weights"]
+    options = [word for word in SWAPS[swap] if word not in RANDOM]
     folder = ["--ckpt_dir", str(tmp_path / "ckpt")]
     assert exit_code_of(lambda: anomaly_nerf_lego.main(words(place, *folder, *options))) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "Traceback" not in error and "--weights_dir" in error
+    assert ("backbone = lite0" in error) == (swap in ("efficientnet_b4", "paper"))  # where it can stand in
     assert not (tmp_path / "ckpt").exists()  # told before any work is done
 
 

@@ -78,12 +78,14 @@ def test_old_keys_have_their_effect(tmp_path: Path) -> None:
     path = tmp_path / "old.txt"
     path.write_text(
         "expname = x\ndatadir = ./data/mine/pump\nhalf_res = False\nwhite_bkgd = False\nno_batching = True\n"
+        "random_weights = True\n"
     )
     config = read("--config", str(path))
-    assert (config.image_size, config.background) == (800, "black")
+    assert (config.image_size, config.background, config.backbone) == (800, "black", "random")
     assert (Path(config.data_dir), config.object_name) == (Path("data/mine"), "pump")
-    path.write_text("half_res = False\nimage_size = 320\n")
-    assert read("--config", str(path)).image_size == 320
+    path.write_text("half_res = False\nimage_size = 320\nrandom_weights = False\n")
+    config = read("--config", str(path))
+    assert (config.image_size, config.backbone) == (320, "paper")
 
 
 @pytest.mark.parametrize(

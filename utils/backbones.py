@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.weights import Weights, fill
+from utils.efficientnet_lite import EfficientNetLite, efficientnet_lite0
+from utils.weights import LITE0, Weights, fill
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STAGES = (1, 2, 3, 5)  # torchvision's stages whose ends are the levels
+STRIDES = (2, 4, 8, 16)  # of the levels
 _REPEATS = (2, 4, 4, 6, 6)  # blocks of each stage, as they are numbered through in the paper's file
 _PAPER_EPSILON = 1e-3  # of batch normalisation
 
@@ -22,8 +25,42 @@ def imagenet_normalised(images: Tensor) -> Tensor:
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-class Levels(nn.Module):
+def imagenet_unnormalised(images: Tensor) -> Tensor:
+    """Return images (N, 3, height, width), normalised for ImageNet's networks, as RGB in [0, 1]."""
+    mean, std = images.new_tensor(IMAGENET_MEAN), images.new_tensor(IMAGENET_STD)
+    return images * std[:, None, None] + mean[:, None, None]
+
+
+class FeatureNetwork(nn.Module):
+    """Maps images (N, 3, height, width), normalised for ImageNet, to a list of levels (N, channels, …)."""
+
+    channels: tuple[int, ...]  # of each level
+
+
+class Lite0Levels(FeatureNetwork):
+    """EfficientNet-Lite0 in place of another network, whose levels have these strides.
+
+    Args:
+        strides: of the levels, ascending: 2, 4, 8, 16 or 32.
+        weights: source of the pretrained weights, which are frozen; None keeps the random initialisation, which is
+            drawn from torch's global random numbers.
+    """
+
+    def __init__(self, strides: Sequence[int], weights: Weights | None) -> None:
+        super().__init__()
+        self.network = EfficientNetLite(strides) if weights is None else efficientnet_lite0(weights, strides)
+        self.channels = self.network.channels
+        self.train(weights is None)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the levels (N, channels, height / stride, width / stride) of normalised images."""
+        return self.network(imagenet_unnormalised(images))
+
+
+class Levels(FeatureNetwork):
     """The first stages of an EfficientNet-B4."""
+
+    channels = (24, 32, 56, 160)
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +70,7 @@ class Levels(nn.Module):
             self.features = whole(weights=None).features[: _STAGES[-1] + 1]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map normalised images (N, 3, height, width) to 4 levels of 24, 32, 56, 160 channels, strides 2 to 16."""
+        """Map normalised images (N, 3, height, width) to 4 levels of strides 2, 4, 8 and 16."""
         levels = []
         for stage, layers in enumerate(self.features):
             images = layers(images)
@@ -42,12 +79,14 @@ class Levels(nn.Module):
         return levels
 
 
-def efficientnet_b4(weights: Weights) -> nn.Module:
-    """Make EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block, whose levels the paper compares.
+def efficientnet_b4(weights: Weights) -> FeatureNetwork:
+    """Make EfficientNet-B4 (arXiv:1905.11946) up to its 22nd block, whose levels the paper compares, or its stand-in.
 
     ``weights.efficientnet`` says whose: the paper's code has TensorFlow's padding and epsilon, torchvision its own;
     each file of weights was trained with its own.
     """
+    if weights.stand_in("efficientnet_b4") == LITE0:
+        return Lite0Levels(STRIDES, weights)
     network = Levels()
     if weights.efficientnet == "torchvision":
         return fill(network, "efficientnet_b4", weights)

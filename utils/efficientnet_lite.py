@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from utils.weights import Weights, fill
+from utils.weights import LITE0_NAME, Weights, fill
 
 # of each stage: blocks, kernel, stride of the first block, expansion, channels
-STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
-LEVELS = (1, 2, 4)  # stages whose ends are the levels: strides 4, 8 and 16
+STAGES = (
+    *((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)),
+    *((3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),
+)
+LEVELS = {2: 0, 4: 1, 8: 2, 16: 4, 32: 6}  # stride → the last stage that has it, whose end is the level
 STEM = 32  # channels
 EPSILON = 1e-3  # of batch normalisation
 
@@ -52,33 +57,40 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The first stages of EfficientNet-Lite0."""
+    """EfficientNet-Lite0 up to the last of some levels; initial weights come from torch's global random numbers.
 
-    def __init__(self) -> None:
+    Args:
+        strides: of the levels to return, ascending, out of ``LEVELS``.
+    """
+
+    def __init__(self, strides: Sequence[int]) -> None:
         super().__init__()
+        stages = [LEVELS[stride] for stride in strides]
+        self.channels = tuple(STAGES[stage][-1] for stage in stages)
         self._conv_stem = SamePadded(3, STEM, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(STEM, EPSILON)
-        blocks, channels, self.ends = [], STEM, []
-        for count, kernel, stride, expansion, out in STAGES:
+        blocks, channels, ends = [], STEM, []
+        for count, kernel, stride, expansion, out in STAGES[: stages[-1] + 1]:
             for number in range(count):
                 blocks.append(Block(channels, kernel, 1 if number else stride, expansion, out))
                 channels = out
-            self.ends.append(len(blocks) - 1)
+            ends.append(len(blocks) - 1)
         self._blocks = nn.ModuleList(blocks)
+        self.ends = [ends[stage] for stage in stages]  # blocks that end a level
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map RGB in [0, 1] (N, 3, height, width) to levels of 24, 40 and 112 channels at strides 4, 8 and 16."""
+        """Map RGB in [0, 1] (N, 3, height, width) to levels (N, channels, height / stride, width / stride)."""
         images = functional.relu6(self._bn0(self._conv_stem((255 * images - 127) / 128)))
         levels = []
         for number, block in enumerate(self._blocks):
             images = block(images)
-            if number in [self.ends[stage] for stage in LEVELS]:
+            if number in self.ends:
                 levels.append(images)
         return levels
 
 
-def efficientnet_lite0(weights: Weights) -> nn.Module:
-    """Make EfficientNet-Lite0 up to its fifth stage; an InputError says where its weights are missing."""
+def efficientnet_lite0(weights: Weights, strides: Sequence[int]) -> EfficientNetLite:
+    """Make EfficientNet-Lite0, whose levels have these strides; an InputError says where its weights are missing."""
     with torch.random.fork_rng(devices=[]):  # its initial values are drawn, and not kept
-        network = EfficientNetLite()
-    return fill(network, "efficientnet_lite0", weights)
+        network = EfficientNetLite(strides)
+    return fill(network, LITE0_NAME, weights)

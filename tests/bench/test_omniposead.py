@@ -21,6 +21,7 @@ from data.mad import load_views
 from evaluation.results import anomaly_map_path, read_results
 from pipeline.config import Config, read_config
 from scoring.registry import SCORES
+from tests.lite0 import need_lite0
 from tests.world import write_world
 from utils.camera import Intrinsics
 from utils.config import groups_of
@@ -88,7 +89,7 @@ def test_the_papers_presets() -> None:
 
 def test_the_papers_path_comes_back_from_its_files(world: Path, tmp_path: Path) -> None:
     views = load_views(world, 48, (1.0, 1.0, 1.0))
-    context = RunContext(CPU, weights=Weights(random=True), folder=tmp_path / "model")
+    context = RunContext(CPU, weights=Weights(backbone="random"), folder=tmp_path / "model")
     method = make_method("OmniposeAD-paper", context, overrides=TINY)
     method.fit(views.subset([0, 5, 11, 20, 30, 41]))
     method.save(tmp_path / "model")
@@ -119,9 +120,11 @@ def test_ablation_lists_all_combinations_and_trains_a_field_once() -> None:
 
 
 def test_ablation_from_the_command_line(world: Path, tmp_path: Path) -> None:
+    need_lite0()  # nothing stands in for it in the score "features"
     page, out = tmp_path / "page.md", tmp_path / "out"
     fixed = {**SMALL, "field": "voxel", "retrieval": "thumbnails", "refine": "gauss_newton", "score_size": 64}
-    argv = ["--data_dir", str(world.parent), "--output_dir", str(out), "--random_weights", "--device", "cpu", "--quiet"]
+    argv = ["--data_dir", str(world.parent), "--output_dir", str(out), "--device", "cpu", "--quiet"]
+    argv += ["--backbone", "random"]
     argv += ["--ablation", "--val_every", "12", "--page", str(page), "--dirty"]
     argv += ["--set", *(f"OmniposeAD.{key}={value}" for key, value in fixed.items())]
     assert benchmark.main(argv) == 0
@@ -130,7 +133,11 @@ def test_ablation_from_the_command_line(world: Path, tmp_path: Path) -> None:
     assert [(run / "seed0/model/field.safetensors").exists() for run in runs] == [True, False, False, False]
     text = page.read_text()
     row = r"\| voxel-thumbnails-gauss\\_newton-{} +\| +1 of 1 \|( +[\d.]+ \|){{6}}\n"
-    assert re.search(row.format("calibrated"), text) and re.search(row.format("paper<sup>†</sup>"), text)
+    assert (
+        re.search(row.format("calibrated"), text)
+        and re.search(row.format("features"), text)
+        and re.search(row.format("paper<sup>†random</sup>"), text)
+    )
     assert "Random weights stood in" in text and "field_steps = 60" in text.replace("\\", "")
     assert "field_from" not in text and (out / "ablation/index.html").is_file()
     with pytest.raises(InputError, match="ray"):

@@ -13,8 +13,9 @@ from bench.frame import AUROCS, COLUMNS, DONE, FAILED, results_frame, runs_in
 from bench.page import all_tables, write_tables
 from bench.published import PRINTED_MARK, Published, paper_table, points_text, read_published
 from bench.runs import RunResult
-from bench.tables import FAST_MARK, PART_MARK, RANDOM_MARK, SEEDS_MARK, auroc_table, defect_table, method_table
+from bench.tables import FAST_MARK, PART_MARK, SEEDS_MARK, STAND_IN_MARKS, auroc_table, defect_table, method_table
 from bench.typeset import BOLD, END_BOLD, Table, as_latex, as_markdown, bold, raised
+from evaluation.results import STAND_IN_REMARKS
 from tests.bench.results import done, failed, run
 from utils.weights import RANDOM
 
@@ -62,7 +63,7 @@ def test_rows_means_and_marks(frame: pd.DataFrame) -> None:
     ]
     assert list(table.cells.index)[2:] == [bold("Mean of 2 objects"), bold("Mean of the 1 object that all have")]
     assert shared == gorilla
-    assert list(table.cells.columns) == ["A", "B" + raised(RANDOM_MARK, FAST_MARK)]
+    assert list(table.cells.columns) == ["A", "B" + raised("†random", FAST_MARK)]
 
 
 def test_seeds_without_a_result_are_marked() -> None:
@@ -72,7 +73,22 @@ def test_seeds_without_a_result_are_marked() -> None:
 
 def test_a_method_with_random_weights_on_some_objects_is_marked_there_too() -> None:
     frame = results_frame([done(run("a", "A"), 0.8, 0.6), done(run("b", "A"), 0.8, 0.6, weights=RANDOM)])
-    assert auroc_table(frame).cells.iloc[:2, 0].tolist() == ["80.0 / 60.0", "80.0 / 60.0" + raised(RANDOM_MARK)]
+    assert auroc_table(frame).cells.iloc[:2, 0].tolist() == ["80.0 / 60.0", "80.0 / 60.0" + raised("†random")]
+
+
+def test_a_stand_in_is_marked_in_every_form_of_every_table(tmp_path: Path) -> None:
+    runs = [done(run("01Gorilla", "A"), 0.8, 0.6, weights="lite0:01ab"), done(run("01Gorilla", "B"), 0.9, 0.7)]
+    write_all(runs, tmp_path)
+    sentence = STAND_IN_REMARKS["lite0"].replace("'", "&#39;")
+    page = (tmp_path / "index.html").read_text()
+    assert f"A (†lite0): {sentence}" in page and "A<sup>†lite0</sup>" in page
+    assert "B<sup>" not in page and "†random" not in page
+    markdown = (tmp_path / "table.md").read_text()
+    assert "A<sup>†lite0</sup>" in markdown and STAND_IN_REMARKS["lite0"] in markdown
+    assert r"A\textsuperscript{\textdagger{}lite0}" in (tmp_path / "table.tex").read_text()
+    table = pd.read_csv(tmp_path / "table.csv", keep_default_na=False)
+    assert table.groupby("method")["stand_in"].unique().map(list).to_dict() == {"A": ["lite0"], "B": [""]}
+    assert set(STAND_IN_MARKS) | {""} == set(STAND_IN_REMARKS)
 
 
 def test_types_of_defect_are_means_over_the_objects_that_have_them(frame: pd.DataFrame) -> None:

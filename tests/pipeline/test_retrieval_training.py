@@ -17,7 +17,8 @@ def test_the_command_writes_a_file_that_retrieval_reads(tmp_path: Path, capsys: 
     for name in ("cube", "cone"):
         write_object(tmp_path / "toys" / name, views=9, size=40, queries=())
     out = tmp_path / "out" / "net_best.pth"
-    options = ["--size", "32", "--epochs", "1", "--batch_size", "9", "--random_weights", "--device", "cpu", "--quiet"]
+    options = ["--size", "32", "--epochs", "1", "--batch_size", "9", "--device", "cpu", "--quiet"]
+    options += ["--backbone", "random"]
     command = ["--data_dir", str(tmp_path / "toys"), "--out", str(out), *options]
     assert retrieval_training.main(command) == 0
     assert "objects=2 views=18" in capsys.readouterr().out
@@ -42,7 +43,7 @@ def test_bad_input_is_one_sentence(
     options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_object(tmp_path / "toys" / "cube", views=3, size=40, queries=())
-    base = ["--data_dir", str(tmp_path / "toys"), "--out", str(tmp_path / "net_best.pth"), "--random_weights"]
+    base = ["--data_dir", str(tmp_path / "toys"), "--out", str(tmp_path / "net_best.pth"), "--backbone", "random"]
     assert exit_code_of(lambda: retrieval_training.main([*base, "--quiet", *options])) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1

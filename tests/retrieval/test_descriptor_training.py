@@ -86,7 +86,7 @@ def test_a_damaged_state_is_refused_and_anothers_is_ignored(view_sets: list[View
 
 def test_the_weights_have_the_papers_names() -> None:
     names = {name for name in models.resnet50().state_dict() if not name.startswith("fc.")}
-    tensors = RetrievalNet(resnet50(Weights(random=True)), 2048, 0).paper_state_dict()
+    tensors = RetrievalNet(resnet50(Weights(backbone="random")), 2048, 0).paper_state_dict()
     assert set(tensors) == names | {"fc.0.weight", "fc.0.bias"}
     assert tensors["fc.0.weight"].shape == (30, 2048)
 

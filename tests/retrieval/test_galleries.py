@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 def config_of(method: str) -> Config:
     retrieval = RetrievalConfig(method=method, virtual_views=20, size=64, loftr_size=96)
-    return Config(random_weights=True, quiet=True, device="cpu", retrieval=retrieval)
+    return Config(backbone="random", quiet=True, device="cpu", retrieval=retrieval)
 
 
 def build(views: Views, config: Config) -> Gallery:
@@ -91,7 +91,7 @@ def test_missing_weights_and_other_files_are_refused(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    config = dataclasses.replace(config_of("resnet50"), random_weights=False, weights_dir=str(tmp_path))
+    config = dataclasses.replace(config_of("resnet50"), backbone="paper", weights_dir=str(tmp_path))
     with pytest.raises(InputError, match=r"net_best\.pth.*python -m pipeline\.retrieval_training"):
         build(views, config)
     path = tmp_path / "field.safetensors"

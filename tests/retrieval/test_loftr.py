@@ -17,7 +17,7 @@ from utils.weights import Weights
 
 @pytest.fixture(scope="module")
 def matcher() -> LoftrMatcher:
-    return tuned_matcher(96, Weights(random=True), torch.device("cpu"))
+    return tuned_matcher(96, Weights(backbone="random"), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_grey_images_have_sides_of_whole_cells() -> None:
 
 def test_the_papers_file_is_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "mismatch", lambda *_: None)  # its digest is not this file's
-    made = make_matcher(96, Weights(random=True), torch.device("cpu"))
+    made = make_matcher(96, Weights(backbone="random"), torch.device("cpu"))
     state = {f"matcher.{name}": value for name, value in made.network.state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "indoor_ds_new.ckpt")
     read = make_matcher(96, Weights(folder=str(tmp_path)), torch.device("cpu"))

@@ -28,7 +28,7 @@ def tuned_matcher(size: int, weights: Weights, device: torch.device) -> LoftrMat
 @cache
 def _whitening() -> Tensor:
     """M^(-1/2) (channels, channels) of the second moments M of a random network's features."""
-    network: Any = loftr.make_matcher(96, Weights(random=True), torch.device("cpu")).network
+    network: Any = loftr.make_matcher(96, Weights(backbone="random"), torch.device("cpu")).network
     network.backbone.layer3_outconv.weight.copy_(torch.eye(256)[:, :, None, None])
     network.pos_encoding = torch.nn.Identity()
     grey = loftr.to_grey(views_at(grid()[24:48:3]).images, 96)

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 def comparison(size: int, sigma: float = 4.0) -> PaperComparison:
     return PaperComparison.of(
-        ScoreConfig("paper", size=size, sigma=sigma), RunContext(CPU, weights=Weights(random=True))
+        ScoreConfig("paper", size=size, sigma=sigma), RunContext(CPU, weights=Weights(backbone="random"))
     )
 
 
@@ -39,7 +39,7 @@ def rendering(colour: Tensor) -> Rendering:
 
 def transcribed(query: Tensor, reference: Tensor, size: int) -> np.ndarray:
     """The formula, channel by channel and scaled by PIL."""
-    network = efficientnet_b4(Weights(random=True))
+    network = efficientnet_b4(Weights(backbone="random"))
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     images = []
     for image in (query, reference):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from pipeline.config import Config
-from pipeline.methods import run_context, score_method
+from pipeline.methods import remark_of, run_context, score_method
 from scoring.scorers import Scorer, calibrate, load_scorer
 from scoring.settings import ScoreConfig
+from tests.lite0 import need_lite0
 from tests.scoring.disc import pair
 from utils.checkpoint import load_tensors, save_tensors
 from utils.errors import InputError
@@ -20,7 +22,7 @@ NORMAL = [pair(seed, False)[:2] for seed in range(4)]
 
 
 def config(method: Literal["calibrated", "features", "paper", "plain"]) -> Config:
-    return Config(random_weights=True, device="cpu", score=ScoreConfig(method, size=64, sigma=1.0))
+    return Config(backbone="random", device="cpu", score=ScoreConfig(method, size=64, sigma=1.0))
 
 
 def calibrated(pairs: list, settings: Config) -> Scorer:
@@ -35,10 +37,29 @@ def load(path: Path, settings: Config) -> Scorer:
 def test_a_defect_is_above_the_threshold_and_all_comes_back_bit_for_bit(
     method: Literal["calibrated", "features", "paper", "plain"], tmp_path: Path
 ) -> None:
+    if method == "features":
+        need_lite0()
     scorer = calibrated(NORMAL, config(method))
     assert load_and_compare(scorer, config(method), tmp_path / "scorer.safetensors") > scorer.threshold
     assert scorer.p_value(scorer.threshold) == pytest.approx(0.05, abs=1e-9)
     assert all(scorer.compare(*normal)[1] < scorer.threshold for normal in NORMAL)
+
+
+def test_lite0_stands_in_for_the_papers_network_and_the_file_says_so(tmp_path: Path) -> None:
+    need_lite0()
+    settings, path = replace(config("paper"), backbone="lite0"), tmp_path / "scorer.safetensors"
+    scorer = calibrated(NORMAL, settings)
+    assert load_and_compare(scorer, settings, path) > scorer.threshold
+    assert load_tensors(path)[1]["weights"].startswith("lite0:")
+    assert "EfficientNet-Lite0 stood in" in remark_of(settings)
+    with pytest.raises(InputError, match=r"made with the weights lite0:.*found the weights random"):
+        load(path, config("paper"))
+
+
+@pytest.mark.parametrize("backbone", ["paper", "lite0", "random"])
+def test_scores_whose_network_is_their_own_have_no_stand_in(backbone: Literal["paper", "lite0", "random"]) -> None:
+    for method in ("calibrated", "features", "plain"):
+        assert remark_of(replace(config(method), backbone=backbone)) == ""
 
 
 def load_and_compare(scorer: Scorer, settings: Config, path: Path) -> float:

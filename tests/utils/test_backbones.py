@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import efficientnet_b4 as torchvision_b4
 
+from tests.lite0 import need_lite0
 from utils import backbones
-from utils.backbones import Levels, efficientnet_b4, imagenet_normalised, resnet50
+from utils.backbones import Levels, Lite0Levels, efficientnet_b4, imagenet_normalised, resnet50
+from utils.efficientnet_lite import efficientnet_lite0
 from utils.weights import Weights
 
 NOISE = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -16,7 +18,7 @@ NOISE = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("whose", ["paper", "torchvision"])
 def test_levels_have_the_papers_channels_and_strides(whose: str) -> None:
-    network = efficientnet_b4(Weights(random=True, efficientnet=whose))  # type: ignore[arg-type]
+    network = efficientnet_b4(Weights(backbone="random", efficientnet=whose))  # type: ignore[arg-type]
     levels = network(torch.rand(2, 3, 64, 96))
     expected = [(2, 24, 32, 48), (2, 32, 16, 24), (2, 56, 8, 12), (2, 160, 4, 6)]
     assert [tuple(level.shape) for level in levels] == expected
@@ -25,25 +27,45 @@ def test_levels_have_the_papers_channels_and_strides(whose: str) -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_lite0_stands_in_with_levels_of_the_same_strides() -> None:
+    need_lite0()
+    network = efficientnet_b4(Weights(backbone="lite0"))
+    levels = network(imagenet_normalised(torch.rand(2, 64, 96, 3)))
+    assert [tuple(level.shape[1:]) for level in levels] == [(16, 32, 48), (24, 16, 24), (40, 8, 12), (112, 4, 6)]
+    assert network.channels == (16, 24, 40, 112)
+    assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_lite0_sees_the_colours_that_were_normalised() -> None:
+    need_lite0()
+    images, strides = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0)), (4, 32)
+    wanted = efficientnet_lite0(Weights(), strides)(images.permute(0, 3, 1, 2))
+    found = Lite0Levels(strides, Weights())(imagenet_normalised(images))
+    assert [level.shape[1:] for level in found] == [(24, 16, 16), (320, 2, 2)]
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(found, wanted))
+
+
 def test_random_weights_are_the_same_each_time_and_leave_the_global_generator_alone() -> None:
     torch.manual_seed(1)
-    first = efficientnet_b4(Weights(random=True))
+    first = efficientnet_b4(Weights(backbone="random"))
     drawn = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(drawn, torch.rand(1))
-    again = efficientnet_b4(Weights(random=True))
+    again = efficientnet_b4(Weights(backbone="random"))
     assert all(torch.equal(one, other) for one, other in zip(first(NOISE), again(NOISE)))
 
 
 def test_the_conventions_differ_where_strides_meet_3_x_3() -> None:
-    paper, ours = (efficientnet_b4(Weights(random=True, efficientnet=whose)) for whose in ("paper", "torchvision"))
+    paper, ours = (
+        efficientnet_b4(Weights(backbone="random", efficientnet=whose)) for whose in ("paper", "torchvision")
+    )
     ours.load_state_dict(paper.state_dict())
     assert not torch.allclose(paper(NOISE)[0], ours(NOISE)[0], rtol=1e-2)
 
 
 def test_the_papers_network_gives_what_its_original_gives() -> None:
     picture = torch.randn(1, 3, 75, 98, generator=torch.Generator().manual_seed(0))
-    levels = efficientnet_b4(Weights(random=True))(picture)
+    levels = efficientnet_b4(Weights(backbone="random"))(picture)
     assert [tuple(level.shape[2:]) for level in levels] == [(37, 49), (18, 24), (9, 12), (4, 6)]
     means = [float(level.abs().mean()) for level in levels]
     # of the paper's code with the same weights; torchvision's convention gives 0.3556, 0.1276, 0.0322, 0.00210
@@ -61,7 +83,7 @@ def padded_as_tensorflow(convolution: nn.Conv2d, picture: Tensor) -> Tensor:
 
 
 def test_the_papers_convolutions_are_those_of_tensorflow() -> None:
-    network = efficientnet_b4(Weights(random=True))
+    network = efficientnet_b4(Weights(backbone="random"))
     checked = 0
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -125,7 +147,7 @@ def test_torchvisions_levels_are_what_its_whole_network_passes_through() -> None
 
 
 def test_resnet_gives_one_descriptor_a_picture() -> None:
-    network = resnet50(Weights(random=True))
+    network = resnet50(Weights(backbone="random"))
     descriptors = network(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
     assert descriptors.shape == (2, 2048)
     assert not torch.allclose(descriptors[0], descriptors[1])

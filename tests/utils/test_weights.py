@@ -18,7 +18,19 @@ from torch import nn
 
 from utils import weights
 from utils.errors import InputError
-from utils.weights import FILES, RANDOM, WeightFile, Weights, fill, fingerprint, obtain, search_folders
+from utils.weights import (
+    FILES,
+    LITE0,
+    LITE0_NAME,
+    RANDOM,
+    STOOD_IN_BY_LITE0,
+    WeightFile,
+    Weights,
+    fill,
+    fingerprint,
+    obtain,
+    search_folders,
+)
 
 CONTENT = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -145,7 +157,7 @@ def test_what_cannot_be_had_is_told_in_one_sentence(
         InputError, match=r"layer-1.pth .* are not on this machine: make it; put the file into "
     ) as told:
         obtain("layer", lonely)
-    assert all(text in str(told.value) for text in (str(tmp_path / "own"), "--weights_dir", "--random_weights"))
+    assert all(text in str(told.value) for text in (str(tmp_path / "own"), "--weights_dir", "backbone = random"))
     monkeypatch.setitem(weights.FILES, "layer", replace(FILES["layer"], sources=(f"{site.address}/none",)))
     with pytest.raises(InputError, match=r"could not be fetched \(http://127.*/none: HTTP Error 404: Not Found\)"):
         obtain("layer", lonely)
@@ -187,7 +199,7 @@ def test_files_that_are_no_weights_are_refused(lonely: Weights, tmp_path: Path) 
 
 
 def test_random_weights_are_asked_for_and_named_and_need_no_file(lonely: Weights) -> None:
-    chosen = replace(lonely, random=True)
+    chosen = replace(lonely, backbone="random")
     torch.manual_seed(0)
     first = fill(nn.Linear(3, 2), "layer", chosen)
     torch.manual_seed(1)
@@ -196,6 +208,32 @@ def test_random_weights_are_asked_for_and_named_and_need_no_file(lonely: Weights
     assert torch.equal(first.weight, again.weight)
     assert not torch.equal(first.weight, other.weight)
     assert fingerprint("layer", chosen) == RANDOM
+
+
+@pytest.mark.parametrize("name", sorted(STOOD_IN_BY_LITE0))
+def test_lite0_stands_in_for_networks_whose_features_are_compared(lonely: Weights, name: str) -> None:
+    chosen = replace(lonely, backbone="lite0")
+    lonely_file = put(Path(lonely.folder), {}, FILES[LITE0_NAME].file_name)
+    assert (chosen.registered(name), chosen.stand_in(name)) == (LITE0_NAME, LITE0)
+    with pytest.raises(InputError, match=f"{lonely_file.name} that is expected"):  # its file, not the other network's
+        obtain(name, chosen)
+
+
+def test_other_networks_have_no_stand_in_but_random_weights_and_lite0_none() -> None:
+    lite0, random = Weights(backbone="lite0"), Weights(backbone="random")
+    assert [each.stand_in("loftr_indoor") for each in (Weights(), lite0, random)] == ["", "", RANDOM]
+    assert [each.stand_in(LITE0_NAME) for each in (Weights(), lite0, random)] == ["", "", ""]
+
+
+@pytest.mark.parametrize(("name", "said"), [("vgg16", True), ("loftr_indoor", False), (LITE0_NAME, False)])
+def test_the_sentence_on_missing_weights_names_the_ways_out_that_there_are(
+    lonely: Weights, monkeypatch: pytest.MonkeyPatch, name: str, said: bool
+) -> None:
+    monkeypatch.setitem(weights.FILES, name, replace(FILES[name], sources=(), wheel=""))
+    with pytest.raises(InputError) as told:
+        obtain(name, lonely)
+    assert ("backbone = lite0" in str(told.value)) == said
+    assert ("backbone = random" in str(told.value)) == (name != LITE0_NAME)
 
 
 def make_wheel(folder: Path, content: bytes) -> None:
