@@ -101,8 +101,11 @@ def add_heat_bar(figure: Figure, ticks: Mapping[float, str], words: str) -> None
 
 def save_png(path: Path, figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> None:
     """Write a figure as PNG, atomically."""
-    options = {"format": "png", "dpi": dots_per_inch, "pil_kwargs": {"optimize": True}}
-    write_atomically(path, lambda temporary: figure.savefig(temporary, **options))
+
+    def write(temporary: Path) -> None:
+        figure.savefig(temporary, format="png", dpi=dots_per_inch, pil_kwargs={"optimize": True})
+
+    write_atomically(path, write)
 
 
 def mask_image(mask: np.ndarray | None, height: int, width: int) -> np.ndarray:
