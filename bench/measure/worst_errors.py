@@ -108,7 +108,8 @@ def image_panels(images: QueryImages, threshold: float, background: tuple[float,
     crop = object_square([images.query, images.reference], torch.tensor(background))
     query, mask = images.query[crop], None
     if images.mask is not None:
-        mask = fit_mask(images.mask, *images.query.shape[:2], "the ground truth")[crop]
+        height, width = images.query.shape[:2]
+        mask = fit_mask(images.mask, height, width, "the ground truth")[crop]
     heat = heat_overlay(query, images.anomaly_map[crop], HeatScale(0.0, 2.0 * threshold))
     return [
         Panel(query),
