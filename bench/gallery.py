@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 from torch import Tensor
@@ -19,8 +17,8 @@ from data.mad import list_queries
 from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, QueryResult, anomaly_map_path
-from report.figure import SOFT, Panel, image_grid, mask_image, save_png
-from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, outlines
+from report.figure import Panel, add_heat_bar, image_grid, mask_image, save_png
+from report.heatmap import HeatScale, heat_overlay, outlines
 from utils.errors import InputError, nearest
 from utils.images import read_map, read_mask, to_bytes
 from utils.text import format_number
@@ -180,12 +178,7 @@ def draw(table: ResultTable, rows: Sequence[Chosen], methods: Sequence[str], wor
     scales: dict[tuple[str, str], HeatScale] = {}
     panels = [query_panels(table[object_name], name, methods, scales) for object_name, name in rows]
     figure = image_grid(panels, ["\n".join(row) for row in rows], heads, note_height=0.15 * len(lines) + 0.6)
-    values = np.linspace(0.0, 1.0, 256)
-    cover = heat_opacity(values)[:, None]
-    colours = ListedColormap(1.0 - cover + cover * heat_colours(values) / 255.0)
-    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=figure.axes, location="bottom", fraction=0.02, aspect=60)
-    bar.set_ticks([0.0, 1.0], labels=["median", f"{100 * HIGH:.1f} %"], fontsize=8.5, color=SOFT)
-    bar.set_label("\n".join(lines), fontsize=8.5, color=SOFT, loc="left")
+    add_heat_bar(figure, {0.0: "median", 1.0: f"{100 * HIGH:.1f} %"}, "\n".join(lines))
     return figure
 
 

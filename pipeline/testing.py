@@ -107,7 +107,7 @@ def rescored(now: QueryResult, before: QueryResult) -> QueryResult:
 
 
 def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -> ObjectReport:
-    """Compute the metrics: with ``write_pages`` the only place where labels, masks and true poses are read."""
+    """Compute the metrics: with ``query_images`` the only place where labels, masks and true poses are read."""
     masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
     results = [replace(journal.done[query.name], defect_type=query.defect_type) for query in queries]
     evaluation = evaluate(
@@ -139,21 +139,26 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
     by_name = {query.name: query for query in queries}
 
     def images_of(name: str) -> QueryImages:
-        query, pose = by_name[name], journal.done[name].camera_to_world
+        pose = journal.done[name].camera_to_world
         assert pose is not None  # detect_image() always gives one
-        image = read_test_query(query, model.photos)
-        return QueryImages(
-            query=to_bytes(image),
-            reference=to_bytes(model.reference(model.condition(image), pose).colour),
-            anomaly_map=journal.anomaly_map(name),
-            mask=read_mask(query.mask_path) if query.mask_path else None,
-        )
+        return query_images(model, by_name[name], pose, journal.anomaly_map(name))
 
     folder = model.config.result_dir
     scale = heat_scale(report.queries, journal.anomaly_map)
     write_report(folder / "report.html", report, images_of, scale)
     write_panels(folder / "panels.png", report, images_of, scale)
     write_text(folder / "config.txt", config_text(model.config))
+
+
+def query_images(model: Model, query: Query, pose: Tensor, anomaly_map: Tensor) -> QueryImages:
+    """Return the images that people look at of a query at its pose (4, 4), with its map (height, width)."""
+    image = read_test_query(query, model.photos)
+    return QueryImages(
+        query=to_bytes(image),
+        reference=to_bytes(model.reference(model.condition(image), pose).colour),
+        anomaly_map=anomaly_map,
+        mask=read_mask(query.mask_path) if query.mask_path else None,
+    )
 
 
 def print_summary(report: ObjectReport, config: Config) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from evaluation.pixel_metrics import fit_mask
 from evaluation.results import GOOD, ObjectReport, QueryResult
-from report.heatmap import HeatScale, heat_overlay, heat_scale
+from report.heatmap import HeatScale, heat_colours, heat_opacity, heat_overlay, heat_scale
 from report.page import ImagesOf
 from utils.checkpoint import write_atomically
 from utils.text import format_number
@@ -84,9 +86,26 @@ def _draw(axis: Axes, panel: Panel, aspect: float) -> None:
     axis.set_xlabel(panel.caption, fontsize=8.5, color=WRONG if panel.mistaken else SOFT, labelpad=2)
 
 
-def save_png(path: Path, figure: Figure) -> None:
+def add_heat_bar(figure: Figure, ticks: Mapping[float, str], words: str) -> None:
+    """Draw the heat maps' colours below all cells, with names at places in [0, 1] and words below."""
+    values = np.linspace(0.0, 1.0, 256)
+    cover = heat_opacity(values)[:, None]
+    colours = ListedColormap(1.0 - cover + cover * heat_colours(values) / 255.0)
+    width, height = figure.get_size_inches()
+    length, thickness = min(0.8 * width, 6.0), 0.1  # inches
+    shape = {"fraction": thickness / height, "shrink": length / width, "aspect": length / thickness}
+    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=figure.axes, location="bottom", **shape)
+    bar.set_ticks(list(ticks), labels=list(ticks.values()), fontsize=8.5, color=SOFT)
+    bar.set_label(words, fontsize=8.5, color=SOFT, loc="left")
+
+
+def save_png(path: Path, figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> None:
     """Write a figure as PNG, atomically."""
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH))
+
+    def write(temporary: Path) -> None:
+        figure.savefig(temporary, format="png", dpi=dots_per_inch, pil_kwargs={"optimize": True})
+
+    write_atomically(path, write)
 
 
 def mask_image(mask: np.ndarray | None, height: int, width: int) -> np.ndarray:

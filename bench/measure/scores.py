@@ -8,22 +8,25 @@ The field is trained once and poses are searched once for an object; only calibr
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.measure.command import add_run_options, object_options, run_options, run_script
 from bench.measure.main_table import with_interval
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
+from bench.measure.worst_errors import MOST, error_rows, write_worst_errors
 from bench.typeset import markdown_table
+from report.figure import Panel
 from scoring.registry import SCORES
 from utils.config import Parser
-from utils.errors import exit_code_of
+from utils.errors import InputError, exit_code_of
 from utils.text import format_decimal
 
 BASELINE = "plain"
-DEFAULT = [BASELINE, "calibrated"]
+DEFAULT = "calibrated"  # whose errors are shown
 Results = dict[str, dict[str, Any]]  # results.json by score
 
 
@@ -32,32 +35,57 @@ def main(argv: list[str]) -> int:
     parser = Parser((__doc__ or "").split("\n")[0])
     parser.add_argument("objects", nargs="+", type=Path, metavar="OBJECT_DIR", help="object folders in the MAD layout")
     parser.add_argument("--work", type=Path, required=True, help="folder of checkpoints; what is trained there is used")
-    parser.add_argument(
-        "--scores", nargs="+", choices=SCORES.names, default=["plain", "calibrated"], help="in this order"
-    )
+    parser.add_argument("--scores", nargs="+", choices=SCORES.names, default=[BASELINE, DEFAULT], help="in this order")
     add_run_options(parser)
     add_page_options(parser, "scores")
+    text = f"picture of the worst errors of {DEFAULT} (default: worst_errors.png beside the page)"
+    parser.add_argument("--picture", type=Path, metavar="PNG", help=text)
+    text = "objects that the picture leaves out, as where their images may not be published"
+    parser.add_argument("--no_pictures", nargs="+", default=[], metavar="OBJ", help=text)
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
-    options = run_options(args)
+    names = [folder.resolve().name for folder in args.objects]
+    if unknown := [name for name in args.no_pictures if name not in names]:
+        raise InputError(f"--no_pictures must name objects among {', '.join(names)}, found {', '.join(unknown)}.")
+    options, picture = run_options(args), args.picture or args.page.with_name("worst_errors.png")
     found: dict[str, Results] = {}
-    for folder in args.objects:
-        found[folder.resolve().name] = measure_object(folder, args.scores, args.work, options)
-        write_section(args.page, args.section, scores_section(found, args.scores))  # now: the next may fail
-    print(f"Table: {args.page}")
+    rows: list[list[Panel]] = []
+    for name, folder in zip(names, args.objects):
+        found[name] = {}
+        for score, result_dir in tested(folder, args.scores, args.work, options):
+            found[name][score] = json.loads((result_dir / "results.json").read_text(encoding="utf-8"))
+            if score == DEFAULT and name not in args.no_pictures:
+                rows += error_rows(result_dir)
+        section = scores_section(found, args.scores)
+        if rows:
+            write_worst_errors(picture, rows)
+            link = Path(os.path.relpath(picture, args.page.parent)).as_posix()
+            section += f"\n\n{picture_text(link, args.no_pictures)}"
+        write_section(args.page, args.section, section)  # now: the next may fail
+    print(f"Table: {args.page}{f', picture: {picture}' if rows else ''}")
     return 0
 
 
-def measure_object(folder: Path, scores: Sequence[str], work: Path, options: Sequence[str]) -> Results:
-    """Train an object unless it is, and test it with each score at the poses that the first found."""
+def tested(folder: Path, scores: Sequence[str], work: Path, options: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Train an object unless it is, and test it with each score at the poses that the first found.
+
+    Yields:
+        The score and the folder with what it gave, which the next score overwrites.
+    """
     argv = [*object_options(folder, work), *options]
-    results = {}
     for number, score in enumerate(scores):
         run_script(["anomaly_nerf_lego.py", *argv, "--score", score])
         run_script(["auroc_test.py", *argv, "--score", score, "--rescore" if number else "--overwrite"])
-        path = work / "output" / folder.resolve().name / "results.json"
-        results[score] = json.loads(path.read_text(encoding="utf-8"))
-    return results
+        yield score, work / "output" / folder.resolve().name
+
+
+def picture_text(link: str, left_out: Sequence[str]) -> str:
+    """Return the Markdown that shows the picture of the worst errors and says what is on it."""
+    apart = f"; {', '.join(left_out)} left out" if left_out else ""
+    return (
+        f"![Worst errors: query, reference, anomaly map and ground truth]({link})\n\nUp to {MOST} misjudged queries of "
+        f"each object with `{DEFAULT}`, those whose score is farthest on the wrong side of the threshold{apart}."
+    )
 
 
 def scores_section(found: dict[str, Results], scores: Sequence[str]) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import anomaly_nerf_lego
 import auroc_test
-from bench.measure import cost_shape, main_table, profile, reliability, scores
+from bench.measure import cost_shape, main_table, profile, reliability, scores, worst_errors
 from bench.measure.command import Cost
 from data.__main__ import main as data_main
+from evaluation.results import GOOD, read_results, write_results
 from tests.world import write_world
 from utils.camera import Intrinsics
+from utils.errors import InputError
 
 TINY = """
 min_psnr = 1
@@ -102,3 +106,14 @@ def test_scores(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     text = (tmp_path / "page.md").read_text()
     assert len(re.findall(r"\| balls +\| +[\d.]+ \([\d.]+ to [\d.]+\) \| +[\d.]+ \([\d.]+ to [\d.]+\) \|", text)) == 3
     assert len(re.findall(r"\| mean +\| +[\d.]+ \| +[\d.]+ \|", text)) == 5 and "Below the plain difference: " in text
+    results = tmp_path / "work/output/balls/results.json"
+    report = read_results(results)
+    queries = [replace(query, verdict=GOOD) for query in report.queries]
+    write_results(results, replace(report, threshold=1e6, queries=queries))
+    missed, other = worst_errors.error_rows(results.parent)
+    assert re.search(r"pose \d\.\d\d° off", missed[0].caption) and len(missed) == len(other) == len(worst_errors.HEADS)
+    assert worst_errors.main([str(results.parent), "--out", str(tmp_path / "errors.png")]) == 0
+    assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
+    shutil.rmtree(tmp_path / "data/balls/test/Missing")
+    with pytest.raises(InputError, match="results of Missing/0, which has no image"):
+        worst_errors.error_rows(results.parent)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import cost_shape, main_table
+from bench.measure import cost_shape, main_table, scores
 from bench.measure.command import Cost
 from evaluation.results import (
     ErrorStatistics,
@@ -21,6 +21,7 @@ from evaluation.results import (
     write_results,
 )
 from pipeline.config import Config
+from report.figure import Panel
 from utils.config import values_of
 from utils.errors import InputError
 
@@ -136,3 +137,25 @@ def test_shape_of_the_cost_has_a_line_a_case() -> None:
     text = cost_shape.cost_section("goose", [[point], [point], [point]], "somewhere.")
     line = "| 50 | 400 | 10 | 60.0 s | 1000 MB | 30.0 dB | 7.0 s | 0.250 s | 0.500 s | 2000 MB |"
     assert re.sub(" +", " ", text).count(line) == 3
+
+
+def test_scores_show_the_worst_errors_of_objects_that_may_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "run_script", write_fake_run)
+    monkeypatch.setattr(scores, "error_rows", lambda folder: [[Panel(None, folder.name)] * 5])
+    written: dict[Path, list[str]] = {}
+    keep = lambda path, rows: written.update({path: [row[0].caption for row in rows]})  # noqa: E731
+    monkeypatch.setattr(scores, "write_worst_errors", keep)
+    page, objects = tmp_path / "docs/RESULTS.md", [str(tmp_path / name) for name in ("pump", "valve", "chair")]
+    options = [*objects, "--page", str(page), "--dirty", "--scores", "calibrated", "--no_pictures", "chair"]
+    assert scores.main([*options, "--work", str(tmp_path / "work")]) == 0
+    assert written == {tmp_path / "docs/worst_errors.png": ["pump", "valve"]}
+    assert (
+        "](worst_errors.png)\n\nUp to 3 misjudged queries" in page.read_text() and "chair left out" in page.read_text()
+    )
+    other = tmp_path / "pictures/errors.png"
+    assert scores.main([*options, "--work", str(tmp_path / "again"), "--picture", str(other)]) == 0
+    assert other in written and "](../pictures/errors.png)" in page.read_text()
+    with pytest.raises(InputError, match="--no_pictures must name objects among pump, valve, chair, found char"):
+        scores.main([*options, "char", "--work", str(tmp_path / "third")])
