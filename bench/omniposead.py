@@ -102,11 +102,10 @@ class OmniposeAD(Method[OmniposeADConfig]):
         """Compare an image with the reference at its pose; random choices are seeded by the image."""
         query = self.model.condition(image)
         name = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=8).hexdigest()
-        refinement = self.model.locate(query, name)
-        self.pose, self.pose_found = refinement.camera_to_world.cpu(), refinement.found
-        reference = self.model.reference(query, refinement.camera_to_world, refinement.rendering)
-        anomaly_map, anomaly_score = self.comparison.compare(query, reference)
-        return anomaly_map.cpu(), anomaly_score
+        found = self.model.locate(query, name)
+        best = self.model.explain(query, found, self.comparison)
+        self.pose, self.pose_found = best.camera_to_world.cpu(), found.found
+        return best.anomaly_map.cpu(), best.anomaly_score
 
     def score_held_out(self, held_out: Views) -> list[float]:
         """Learn from held-out views what residuals to expect, and score them as ``train_object`` does."""

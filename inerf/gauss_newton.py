@@ -37,6 +37,7 @@ _CONVERGED = 0.1  # pixels of a level; an update that moves the image by less en
 _UNSEEN, _UNSEEN_SHARE = 0.1, 1 / 4000  # the same at full resolution: pixels, and at most this share of the longer side
 _PRUNE_MARGIN = 0.01  # ranking cost that is always tolerated beside the best candidate's
 _COARSEST_RENDERS = 1  # more of them at the coarsest level, where a pose starts some ten degrees off
+_EQUAL = 1.1  # ranking cost, relative to the best candidate's, up to which a candidate explains the query as well
 _SAME_POSE = 0.05  # radians, and share of the camera's distance, within which two poses are duplicates
 
 
@@ -114,7 +115,8 @@ def refine_pose(
     """Search the pose from which ``render_fn`` explains the query best, starting at several coarse poses.
 
     All coarse poses are aligned at the coarsest level (50 pixels); fewer and fewer of them proceed to the finer ones.
-    The weights are robust, so that a defect does not bias the pose.
+    The weights are robust, so that a defect does not bias the pose. Where a second pose explains the query as well to
+    the end, as poses of symmetric objects do, it comes with the best one, as its ``rival``.
 
     Args:
         query: (height, width, 3) float32 RGB in [0, 1], on the same plain background that ``render_fn`` draws.
@@ -151,10 +153,18 @@ def refine_pose(
             if all(candidate.last_motion < _least_motion(level, render) for candidate in candidates):
                 break
         window = foreground_window(level) if coarsest else window
-    best = candidates[0]
-    poses = torch.from_numpy(np.stack([*best.earlier_poses, best.pose]))
-    found = Refinement.of(poses, best.quality, best.hypothesis, render.count, config, query.device)
-    return replace(found, rendering=best.rendering)
+    ends = (_refinement(candidate, render, config, query.device) for candidate in _prune(candidates, 1, config))
+    best, *rivals = ends
+    return best.with_rival(rivals[0]) if rivals and rivals[0].found else best
+
+
+def _refinement(
+    candidate: _Candidate, render: _CountingRenderer, config: RefineConfig, device: torch.device
+) -> Refinement:
+    """Return the refinement that ends in a candidate."""
+    poses = torch.from_numpy(np.stack([*candidate.earlier_poses, candidate.pose]))
+    found = Refinement.of(poses, candidate.quality, candidate.hypothesis, render.count, config, device)
+    return replace(found, rendering=candidate.rendering)
 
 
 def _least_motion(level: PyramidLevel, render: _CountingRenderer) -> float:
@@ -227,9 +237,14 @@ def _moved_camera(pose: np.ndarray, motion: np.ndarray, centre: np.ndarray) -> n
 
 
 def _prune(candidates: list[_Candidate], keep: int, config: RefineConfig) -> list[_Candidate]:
-    """Return the best candidates, best first, without duplicates and without those far worse than the best."""
+    """Return the best candidates, best first, without duplicates and without those far worse than the best.
+
+    The second stays where it is as good as the best.
+    """
     kept = _distinct(candidates)
-    limit = config.prune_ratio * kept[0].ranking_cost + _PRUNE_MARGIN
+    least = kept[0].ranking_cost
+    limit = config.prune_ratio * least + _PRUNE_MARGIN
+    keep = max(keep, 2 if len(kept) > 1 and kept[1].ranking_cost <= _EQUAL * least else 1)
     return [candidate for candidate in kept if candidate.ranking_cost <= limit][:keep]
 
 

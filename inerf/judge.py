@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,13 +42,18 @@ class Refinement:
 
     camera_to_world: Tensor  # (4, 4) float32
     found: bool  # whether the object, seen from this pose, explains the query
-    confidence: float  # in [0, 1]: silhouette_iou * (1 - cost)
+    confidence: float  # in [0, 1]: silhouette_iou * (1 - cost), shared with the rival if there is one
     cost: float  # see PoseQuality
     silhouette_iou: float  # see PoseQuality
     hypothesis: int  # index of the coarse pose from which this pose was reached
     render_count: int  # number of images rendered
     pose_history: Tensor  # (poses, 4, 4) float32, from the coarse pose to this pose
     rendering: Rendering | None = None  # of the whole frame at this pose, where the search made it
+    rival: Refinement | None = None  # another pose, from which the object explains the query as well
+
+    def with_rival(self, rival: Refinement) -> Refinement:
+        """Return this refinement with another that explains the query as well, both at half the confidence."""
+        return replace(self, confidence=self.confidence / 2, rival=replace(rival, confidence=rival.confidence / 2))
 
     @staticmethod
     def of(

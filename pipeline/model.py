@@ -23,7 +23,7 @@ from pipeline.photos import Mask, PhotoReader, find_photos
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
 from scoring.regions import Region, find_regions
-from scoring.scorers import Scorer, load_scorer
+from scoring.scorers import Comparison, Scorer, load_scorer
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.errors import InputError
@@ -46,7 +46,7 @@ class Detection:
     reference: Tensor  # (height, width, 3) float32 RGB in [0, 1]: the anomaly-free object at `pose`
     pose: Tensor  # (4, 4) float32 camera_to_world
     pose_found: bool  # whether the object, seen from `pose`, explains the image
-    pose_confidence: float | None  # in [0, 1]; None where the pose was given
+    pose_confidence: float | None  # in [0, 1], halved where two poses explain the image; None where it was given
     regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -54,6 +54,16 @@ class Detection:
     def seconds(self) -> float:
         """Seconds of all stages."""
         return sum(self.stage_seconds.values())
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The anomaly-free object at a pose, and what of the query it does not explain."""
+
+    camera_to_world: Tensor  # (4, 4) float32
+    reference: Rendering
+    anomaly_map: Tensor  # (height, width) float32, 0 or more
+    anomaly_score: float  # its largest value
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,36 @@ class ReferenceModel:
         rendering = self.field.render_reference(pose.to(self.device), self.intrinsics, rendering, without)
         return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
 
+    def explain(
+        self, query: Tensor, found: Refinement, comparison: Comparison | Scorer, clock: Stopwatch | None = None
+    ) -> Explanation:
+        """Compare a query with the reference at the pose found; where there is a rival, the milder comparison counts.
+
+        Args:
+            query: as ``condition`` returns it.
+            found: what ``locate`` returned.
+            comparison: gives map and score.
+            clock: adds up the seconds of rendering and comparing.
+        """
+        clock = clock or Stopwatch(self.device)
+        poses = [found] if found.rival is None else [found, found.rival]
+        each = (self.compare_at(query, one.camera_to_world, comparison, clock, one.rendering) for one in poses)
+        return min(each, key=lambda explanation: explanation.anomaly_score)
+
+    def compare_at(
+        self,
+        query: Tensor,
+        pose: Tensor,
+        comparison: Comparison | Scorer,
+        clock: Stopwatch,
+        rendering: Rendering | None = None,
+    ) -> Explanation:
+        """Compare a query with the reference at ``pose`` (4, 4); see ``explain`` and ``reference``."""
+        with clock.stage("render"):
+            reference = self.reference(query, pose, rendering)
+        with clock.stage("compare"):
+            return Explanation(pose, reference, *comparison.compare(query, reference))
+
     def condition(self, query: Tensor) -> Tensor:
         """Move a query to the device, with the brightness and noise level of the training views restored."""
         return undo_disturbance(query.to(self.device), self.config.background_rgb)
@@ -131,27 +171,25 @@ class Model(ReferenceModel):
             pose: (4, 4) camera_to_world to take instead of searching one.
             pose_found: what the detection says of a pose that is given.
         """
-        clock, confidence, rendering = Stopwatch(self.device), None, None
+        clock = Stopwatch(self.device)
         query = self.condition(query)
         if pose is None:
-            refinement = self.locate(query, name, clock)
-            pose, pose_found, confidence = refinement.camera_to_world, refinement.found, refinement.confidence
-            rendering = refinement.rendering
-        with clock.stage("render"):
-            reference = self.reference(query, pose, rendering)
+            found = self.locate(query, name, clock)
+            best, pose_found, confidence = self.explain(query, found, self.scorer, clock), found.found, found.confidence
+        else:
+            best, confidence = self.compare_at(query, pose, self.scorer, clock), None
+        threshold, p_value = self.scorer.threshold, self.scorer.p_value
         with clock.stage("compare"):
-            anomaly_map, anomaly_score = self.scorer.compare(query, reference)
-            threshold, p_value = self.scorer.threshold, self.scorer.p_value
-            regions = find_regions(anomaly_map, threshold, p_value, reference, self.intrinsics)
+            regions = find_regions(best.anomaly_map, threshold, p_value, best.reference, self.intrinsics)
         return Detection(
             name=name,
-            verdict=verdict_at(anomaly_score, self.scorer.threshold),
-            anomaly_score=anomaly_score,
-            threshold=self.scorer.threshold,
-            p_value=self.scorer.p_value(anomaly_score),
-            anomaly_map=anomaly_map,
-            reference=reference.colour,
-            pose=pose.cpu(),
+            verdict=verdict_at(best.anomaly_score, threshold),
+            anomaly_score=best.anomaly_score,
+            threshold=threshold,
+            p_value=p_value(best.anomaly_score),
+            anomaly_map=best.anomaly_map,
+            reference=best.reference.colour,
+            pose=best.camera_to_world.cpu(),
             pose_found=pose_found,
             pose_confidence=confidence,
             regions=regions,

@@ -51,6 +51,20 @@ def render(
     return Rendering(colour, opacity.float(), torch.where(opacity > 0, mean_depth, 0.0).float())
 
 
+def render_symmetric(camera_to_world: Tensor, intrinsics: Intrinsics, oversample: int = 2) -> Rendering:
+    """Picture of the spheres beside themselves turned by 180 degrees about z: two poses show the same."""
+    turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0], dtype=torch.float64))
+    aside = torch.eye(4, dtype=torch.float64)
+    aside[0, 3] = -0.6
+    one, two = (
+        render(aside @ each @ camera_to_world.double(), intrinsics, oversample)
+        for each in (torch.eye(4).double(), turn)
+    )
+    nearer = (two.opacity > 0) & ((one.opacity == 0) | (two.depth < one.depth))
+    colour = torch.where(nearer[..., None], two.colour, one.colour)
+    return Rendering(colour, *(torch.where(nearer, getattr(two, k), getattr(one, k)) for k in ("opacity", "depth")))
+
+
 def camera(
     azimuth: float, elevation: float, radius: float = 3.0, target: tuple[float, float, float] = (0, 0, 0)
 ) -> Tensor:

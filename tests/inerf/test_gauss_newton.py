@@ -69,6 +69,19 @@ def test_best_hypothesis_wins_wherever_it_stands() -> None:
         assert degrees_and_units(found.camera_to_world, truth)[0] < 0.05
 
 
+def test_symmetric_object_has_a_rival() -> None:
+    truth = scene.camera(20, 30, radius=4)
+    coarse = torch.stack([scene.camera(25, 26, radius=4), scene.camera(205, 26, radius=4)])
+    render = partial(scene.render_symmetric, oversample=2)
+    found = refine_pose(render(truth, scene.CAMERA).colour, coarse, scene.CAMERA, render, CONFIG)
+    assert found.rival is not None and found.confidence < 0.5 and {found.hypothesis, found.rival.hypothesis} == {0, 1}
+    turned = sorted(degrees_and_units(one.camera_to_world, truth)[0] for one in (found, found.rival))
+    assert turned[0] < 0.05 and turned[1] == pytest.approx(180, abs=0.1)
+    assert found.rival.rendering is not None
+    alone = refine_pose(photograph(truth), coarse, scene.CAMERA, RENDER, CONFIG)
+    assert alone.rival is None and alone.confidence > 0.9
+
+
 def test_an_odd_frame_and_an_object_cut_by_it() -> None:
     camera = Intrinsics(187, 131, 230.0, 230.0, 140.0, 50.0)
     truth = scene.camera(20, 10, radius=2.6)
