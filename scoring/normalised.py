@@ -1,9 +1,10 @@
 """The difference between a query and its reference, over the difference that is to be expected there.
 
-A good reference errs, and errs at the same places in every view: at edges, thin parts and gloss. What it has been wrong
-by, when training views were predicted from the others, is known at every surface point, and so is where views differ
-from one another; both come with the reference. The depth says the rest: where a surface ends in front of another, an
-error of the pose or of the shape by a pixel shows other colours, as much as they vary there.
+A good reference errs, more in brightness than in colour, and at the same places in every view: at edges, thin parts
+and gloss. What it has been wrong by, when training views were predicted from the others, is known at every surface
+point, and so is where views differ from one another; both come with the reference. The depth says the rest: where a
+surface ends in front of another, an error of the pose or of the shape by a pixel shows other colours, as much as they
+vary there.
 
 Where most of the object differs by more than that, the light has changed: then the query is compared with what the
 reference becomes by the linear change of brightness that fits it best around each place (He et al., "Guided image
@@ -25,6 +26,7 @@ from utils.rendering import RESIDUAL_SIGMA, Rendering
 from utils.run_context import RunContext
 from utils.smoothing import largest, smallest, smooth
 
+CHROMA = 2.0  # weight of differences of colour beside those of brightness, which gloss and shadow make too
 LEAST = 0.012  # difference, root mean square over RGB, that is always to be expected
 SHIFT = 0.2  # share of the range of colours within two pixels that an error of shape or pose shows
 JUMP = 0.03  # step in depth, relative to the object's distance, where a surface ends in front of another
@@ -54,7 +56,7 @@ class NormalisedDifference:
         """Return the anomaly map within the crop."""
         difference, opacity = crop.of(query) - crop.of(reference.colour), crop.of(reference.opacity)
         measured, expected = smoothed_size(difference), expected_difference(reference, crop)
-        change = light_change(measured, reference, crop)
+        change = light_change(difference, reference, crop)
         if change > 0:
             shaded = min(change / CHANGED, 1.0)
             rest = smoothed_size(difference - shading(difference, crop.of(reference.colour).mean(-1), opacity))
@@ -67,16 +69,19 @@ class NormalisedDifference:
 
 
 def smoothed_size(difference: Tensor) -> Tensor:
-    """Return the root mean square over RGB (height, width) of a smoothed difference (height, width, 3)."""
-    return smooth(difference, RESIDUAL_SIGMA).square().mean(-1).sqrt()
+    """Return the size (height, width) of a smoothed difference (height, width, 3): of grey, its absolute value."""
+    smoothed = smooth(difference, RESIDUAL_SIGMA)
+    brightness = smoothed.mean(-1)
+    chroma = (smoothed - brightness[..., None]).square().mean(-1)
+    return (brightness.square() + CHROMA**2 * chroma).sqrt()
 
 
-def light_change(measured: Tensor, reference: Rendering, crop: Crop) -> float:
+def light_change(difference: Tensor, reference: Rendering, crop: Crop) -> float:
     """Return by how much most of the object differs more than expected, as it does under another light; or 0."""
     solid = crop.of(reference.opacity) > 0.5
     if reference.expected_residual is None or not bool(solid.any()):
         return 0.0
-    found = measured[solid]
+    found = smooth(difference, RESIDUAL_SIGMA).square().mean(-1).sqrt()[solid]
     if float((found > SHADING_BOUND).float().mean()) > 0.25:
         return 0.0  # that is no light, but another object
     return max(float(found.median() - crop.of(reference.expected_residual)[solid].median()), 0.0)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from scoring.crop import Crop, object_crop
-from scoring.normalised import LEAST, NormalisedDifference, edge_range, expected_difference
+from scoring.normalised import (
+    CHROMA,
+    LEAST,
+    NormalisedDifference,
+    edge_range,
+    expected_difference,
+    smoothed_size,
+)
 from tests.scoring.disc import pair
 from utils.rendering import Rendering
 
@@ -50,6 +57,16 @@ def test_edges_are_expected_to_differ_only_where_depth_jumps(step: float) -> Non
     colour[:, 32:], depth[:, 32:] = 0.8, 1.0 + step
     found = edge_range(Rendering(colour, torch.ones(64, 64), depth), WHOLE)
     assert float(found[:, :20].max()) == 0 and (float(found[:, 32].max()) > 0.2) == (step > 0)
+
+
+def test_colour_counts_more_than_brightness() -> None:
+    query = pair(0, False)[0]
+    sizes = []
+    for change in ((0.1, 0.1, 0.1), (0.1 * 2**0.5, -0.1 * 2**0.5 / 2, -0.1 * 2**0.5 / 2)):  # of equal root mean square
+        stained = query.clone()
+        stained[28:36, 28:36] += torch.tensor(change)
+        sizes.append(float(smoothed_size(stained - query).max()))
+    assert sizes[1] == pytest.approx(CHROMA * sizes[0], rel=1e-4)
 
 
 def test_small_shift_of_an_outline_is_no_defect() -> None:
