@@ -49,6 +49,11 @@ class Detection:
     pose_confidence: float | None  # in [0, 1]; None where the pose was given
     regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    seen_share: float | None = (
+        None  # share of the object's pixels that a training view showed, the others are not judged;
+    )
+    #   None where it is not known
+    unseen: Tensor | None = None  # (height, width) bool: where no training view showed the surface; None likewise
 
     @property
     def seconds(self) -> float:
@@ -156,6 +161,8 @@ class Model(ReferenceModel):
             pose_confidence=confidence,
             regions=regions,
             stage_seconds=clock.seconds,
+            seen_share=reference.seen_share(),
+            unseen=reference.unseen,
         )
 
     def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:

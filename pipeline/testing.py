@@ -97,6 +97,7 @@ def as_result(detection: Detection) -> QueryResult:
         stage_seconds=detection.stage_seconds,
         p_value=detection.p_value,
         pose_confidence=detection.pose_confidence,
+        seen_share=detection.seen_share,
     )
 
 
@@ -124,6 +125,8 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
         threshold=model.scorer.threshold,
         evaluation=evaluation,
         queries=results,
+        threshold_ci=model.scorer.calibration.interval,
+        surface_seen=model.record.surface_seen,
         psnr=model.record.psnr,
         seconds={name: seconds[name] for name in ("train", "gallery", "calibrate") if name in seconds},
         config=values_of(model.config),
@@ -142,11 +145,13 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
         query, pose = by_name[name], journal.done[name].camera_to_world
         assert pose is not None  # detect_image() always gives one
         image = read_test_query(query, model.photos)
+        reference = model.reference(model.condition(image), pose)
         return QueryImages(
             query=to_bytes(image),
-            reference=to_bytes(model.reference(model.condition(image), pose).colour),
+            reference=to_bytes(reference.colour),
             anomaly_map=journal.anomaly_map(name),
             mask=read_mask(query.mask_path) if query.mask_path else None,
+            unseen=reference.unseen,
         )
 
     folder = model.config.result_dir
