@@ -10,6 +10,7 @@ from utils.camera import Intrinsics, look_at
 from utils.geometry import WEAK_PRIOR, common_point
 from utils.rendering import SOLID, Field
 
+MIN_SEEN = 0.9  # share of what a query shows that training views showed, below which it is said
 VIEWPOINTS = 24  # evenly around the object
 SIDE = 200  # longer side, in pixels, of what is rendered from each
 
@@ -35,10 +36,10 @@ def surface_seen(field: Field, camera_to_world: Tensor, intrinsics: Intrinsics) 
         rendering = field.render_reference(pose, small)
         if rendering.views_seen is None:
             return None
-        counts.append(rendering.views_seen[rendering.opacity > SOLID])
-    shown = torch.cat(counts)
-    once, twice = ((shown >= views).float().mean() if len(shown) else 0.0 for views in (1, 2))
-    return float(once), float(twice)
+        fewer = (int(rendering.shown_by_fewer(views).sum()) for views in (1, 2))
+        counts.append((int((rendering.opacity > SOLID).sum()), *fewer))
+    solid, unseen, once = (sum(column) for column in zip(*counts))
+    return (1.0 - unseen / solid, 1.0 - once / solid) if solid else None
 
 
 def describe_coverage(views: int, seen: tuple[float, float] | list[float]) -> str:

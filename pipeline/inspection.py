@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.coverage import MIN_SEEN
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import find_photos
 from report.heatmap import HeatScale, heat_overlay
@@ -20,7 +21,6 @@ from utils.errors import InputError
 from utils.images import to_bytes, write_png
 from utils.progress import Progress
 
-MIN_SEEN = 0.9  # share of a photo's object that training views showed, below which it is said
 EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
 
 

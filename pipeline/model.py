@@ -49,11 +49,8 @@ class Detection:
     pose_confidence: float | None  # in [0, 1]; None where the pose was given
     regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
     stage_seconds: dict[str, float] = field(default_factory=dict)
-    seen_share: float | None = (
-        None  # share of the object's pixels that a training view showed, the others are not judged;
-    )
-    #   None where it is not known
-    unseen: Tensor | None = None  # (height, width) bool: where no training view showed the surface; None likewise
+    seen_share: float | None = None  # share of the object's pixels that a training view showed; None where not known
+    unseen: Tensor | None = None  # (height, width) bool: where none did and nothing is judged; None for nowhere
 
     @property
     def seconds(self) -> float:

@@ -12,8 +12,9 @@ from torch import Tensor
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
 from data.splits import disturb
 from evaluation.metrics import evaluate
-from evaluation.results import ObjectReport, QueryResult, read_results, write_results
+from evaluation.results import ObjectReport, QueryResult, mean_seen_share, read_results, write_results
 from pipeline.config import Config, config_text, configured_objects
+from pipeline.coverage import MIN_SEEN
 from pipeline.journal import Journal
 from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
@@ -176,6 +177,9 @@ def print_summary(report: ObjectReport, config: Config) -> None:
     print(tabulate(rows, [report.object_name, "queries", *COLUMNS], stralign="right", colalign=("left",)))
     if report.remark:
         print(report.remark)
+    seen = mean_seen_share(report.queries)
+    if seen is not None and seen < MIN_SEEN:
+        print(f"Only {100 * seen:.0f} % of what the queries show was seen in training; the rest is not judged.")
     print(f"Report: {page}")
 
 

@@ -10,8 +10,10 @@ from typing import Protocol
 from torch import Tensor
 
 from utils.camera import Intrinsics
+from utils.smoothing import largest, smallest
 
 SOLID = 0.5  # opacity above which a pixel shows the object
+SPECK = 2  # pixels from the middle of a speck to its border, at most
 ALL_SEEN = 0.99  # share of the object's pixels that training views showed, from which on all are taken as seen
 RESIDUAL_SIGMA = 2.5  # pixels over which images are smoothed before their difference is judged
 
@@ -36,22 +38,26 @@ class Rendering:
     def unseen(self) -> Tensor | None:
         """Where it shows a surface that no training view showed: (height, width) bool.
 
-        None where that is not known, or a few pixels at most, as in creases.
+        None where that is not known, or a small part of the object at most, as creases are.
         """
         share = self.seen_share()
-        if share is None or share >= ALL_SEEN:
-            return None
-        return (self.opacity > SOLID) & (self.views_seen == 0)
+        return None if share is None or share >= ALL_SEEN else self.shown_by_fewer(1)
 
     def seen_share(self, views: int = 1) -> float | None:
         """Return the share of the object's pixels that at least so many training views showed, in [0, 1].
 
         None where it is not known, or no object is shown.
         """
-        solid = self.opacity > SOLID
-        if self.views_seen is None or not bool(solid.any()):
+        solid = int((self.opacity > SOLID).sum())
+        if self.views_seen is None or solid == 0:
             return None
-        return float((self.views_seen[solid] >= views).float().mean())
+        return 1.0 - int(self.shown_by_fewer(views).sum()) / solid
+
+    def shown_by_fewer(self, views: int) -> Tensor:
+        """Return where the object was shown by fewer training views, without specks and lines: (height, width) bool."""
+        assert self.views_seen is not None
+        fewer = ((self.opacity > SOLID) & (self.views_seen < views)).float()
+        return largest(smallest(fewer, SPECK), SPECK) > 0
 
 
 class RenderFn(Protocol):
