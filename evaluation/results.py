@@ -97,13 +97,13 @@ class ObjectReport:
     threshold: float | None  # a query is defective where its anomaly_score is above it; None where none is known
     evaluation: Evaluation
     queries: Sequence[QueryResult]
-    threshold_ci: Interval | None = None  # 95 % interval of the threshold
-    surface_seen: tuple[float, float] | None = None  # shares of the surface that one training view showed, and two
     psnr: float | None = None  # dB, mean over the held-out views
     seconds: Mapping[str, float] = field(default_factory=dict)  # train, gallery, calibrate
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""  # a sentence that every table of these metrics must repeat, e.g. RANDOM_WEIGHTS
+    threshold_ci: Interval | None = None  # 95 % interval of the threshold
+    surface_seen: tuple[float, float] | None = None  # shares of the surface that one training view showed, and two
 
 
 def verdict_at(anomaly_score: float, threshold: float) -> str:
