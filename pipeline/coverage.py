@@ -23,7 +23,7 @@ def surface_seen(field: Field, camera_to_world: Tensor, intrinsics: Intrinsics) 
         intrinsics: their camera.
     Returns:
         Shares in [0, 1] of the pixels that show the object from ``VIEWPOINTS`` sides: of what at least one view
-        showed, and at least two. None where the field does not know.
+        showed, and at least two. None where the field does not know, or shows nothing.
     """
     poses = camera_to_world.float()
     centre = common_point(poses, WEAK_PRIOR)
@@ -36,10 +36,9 @@ def surface_seen(field: Field, camera_to_world: Tensor, intrinsics: Intrinsics) 
         rendering = field.render_reference(pose, small)
         if rendering.views_seen is None:
             return None
-        fewer = (int(rendering.shown_by_fewer(views).sum()) for views in (1, 2))
-        counts.append((int((rendering.opacity > SOLID).sum()), *fewer))
-    solid, unseen, once = (sum(column) for column in zip(*counts))
-    return (1.0 - unseen / solid, 1.0 - once / solid) if solid else None
+        counts.append(rendering.views_seen[rendering.opacity > SOLID])
+    shown = torch.cat(counts)
+    return (float((shown >= 1).float().mean()), float((shown >= 2).float().mean())) if len(shown) else None
 
 
 def describe_coverage(views: int, seen: tuple[float, float] | list[float]) -> str:
