@@ -16,15 +16,17 @@ from inerf.settings import InerfConfig, RefineConfig
 from nerf.fields import load_any_field
 from nerf.settings import FieldConfig, NerfConfig
 from pipeline.config import ROOT, Config, read_config
+from pipeline.held_out import held_out_pairs
 from pipeline.methods import field_method, networks_of, retrieval_method, score_method
 from pipeline.model import ReferenceModel
-from pipeline.training import held_out_pairs
 from retrieval.galleries import load_gallery
 from retrieval.settings import RetrievalConfig
+from scoring.scorers import compare_seen
 from scoring.settings import ScoreConfig
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint
 from utils.config import build, groups_of, values_of
+from utils.exposure import rendered_pairs
 from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views
@@ -109,8 +111,8 @@ class OmniposeAD(Method[OmniposeADConfig]):
 
     def score_held_out(self, held_out: Views) -> list[float]:
         """Learn from held-out views what residuals to expect, and score them as ``train_object`` does."""
-        self.model = replace(self.model, field=self.model.field.calibrate(held_out))
-        return [self.comparison.compare(*pair)[1] for pair in held_out_pairs(held_out, self.model)]
+        self.model = replace(self.model, field=self.model.field.calibrate(rendered_pairs(self.model.field, held_out)))
+        return [compare_seen(self.comparison, *pair)[1] for pair in held_out_pairs(held_out, self.model)]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the camera; field and gallery have files of their own."""

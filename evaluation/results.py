@@ -41,6 +41,7 @@ class QueryResult:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)  # e.g. {"retrieve": 0.01, "refine": 0.2}
     p_value: float | None = None  # probability that a good query scores at least as much
     pose_confidence: float | None = None  # in [0, 1]
+    seen_share: float | None = None  # share of the object's pixels that a training view showed, in [0, 1]
 
     @property
     def mistaken(self) -> bool | None:
@@ -106,6 +107,8 @@ class ObjectReport:
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""  # a sentence that every table of these metrics must repeat, as STAND_IN_REMARKS
+    threshold_ci: Interval | None = None  # 95 % interval of the threshold
+    surface_seen: tuple[float, float] | None = None  # shares of the surface that one training view showed, and two
 
 
 def verdict_at(anomaly_score: float, threshold: float) -> str:
@@ -130,6 +133,12 @@ def query_seconds(queries: Sequence[QueryResult]) -> dict[str, Any]:
     return {"query_median": float(total.quantile(0.5)), "query_p90": float(total.quantile(0.9)), "stages": stages}
 
 
+def mean_seen_share(queries: Sequence[QueryResult]) -> float | None:
+    """Return the mean over the queries of what training views showed of them; None where it is not known of any."""
+    known = [query.seen_share for query in queries if query.seen_share is not None]
+    return sum(known) / len(known) if known else None
+
+
 def query_to_json(query: QueryResult) -> dict[str, Any]:
     """Return a query's result as JSON content."""
     pose = None if query.camera_to_world is None else query.camera_to_world.tolist()
@@ -152,6 +161,9 @@ def report_to_json(report: ObjectReport) -> dict[str, Any]:
         **overall,
         "remark": report.remark,
         "threshold": report.threshold,
+        "threshold_ci": report.threshold_ci,
+        "surface_seen": report.surface_seen,
+        "seen_share": mean_seen_share(report.queries),
         "per_defect": {kind: asdict(metrics) for kind, metrics in evaluation.per_defect.items()},
         "psnr": report.psnr,
         "pose": asdict(evaluation.pose),
@@ -166,6 +178,10 @@ def _metrics_from_json(entry: Mapping[str, Any], queries: int) -> Metrics:
     values = {item.name: entry[item.name] for item in fields(Metrics) if item.name != "queries"}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Metrics(queries=queries, **values)
+
+
+def _pair(values: Sequence[float] | None) -> Interval | None:
+    return None if values is None else (values[0], values[1])
 
 
 def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
@@ -184,6 +200,8 @@ def report_from_json(content: Mapping[str, Any]) -> ObjectReport:
         threshold=content["threshold"],
         evaluation=evaluation,
         queries=tuple(query_from_json(entry) for entry in content["queries"]),
+        threshold_ci=_pair(content.get("threshold_ci")),
+        surface_seen=_pair(content.get("surface_seen")),
         psnr=content["psnr"],
         seconds={name: value for name, value in content["seconds"].items() if name not in derived},
         config=content["config"],

@@ -34,6 +34,7 @@ TOLERANCE = 12.0  # pixels, at the object's distance, by which a view's surface 
 CELL = 4.0  # pixels, likewise: side of the cells in which the views that show a surface are counted
 EVERY = 2  # pixels, across and down, of which one is predicted from the other views
 MAX_CELLS = 256  # along an axis
+BOUNDING = 16  # views, at least, that bound the cells
 MAX_STEP = 255  # of depths, which are uint8
 BINS, MIN_BIN = 10, 100  # bins by which expected residuals are calibrated, and pixels that each must have
 FACTORS = (-0.6, 0.6)  # decimal logarithms between which the factor is sought
@@ -128,7 +129,8 @@ def view_spacing(offsets: Tensor) -> float:
 
 def count_cells(stored: ResidualViews) -> tuple[Tensor, Tensor]:
     """Count the views that show a surface in or beside each cell: return ``counts`` and ``lattice``."""
-    points = torch.cat([shown_points(stored, index)[::7] for index in range(0, len(stored.codes), 4)])  # bound all
+    some = range(0, len(stored.codes), max(1, len(stored.codes) // BOUNDING))
+    points = torch.cat([shown_points(stored, index)[::7] for index in some])
     side, device = float(stored.lattice[3]), stored.codes.device
     if len(points) == 0:
         return stored.counts, stored.lattice

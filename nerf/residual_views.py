@@ -30,6 +30,8 @@ from utils.rendering import RESIDUAL_SIGMA, Rendering
 from utils.smoothing import smooth
 
 APART = 2  # pixels, across and down, of which one is looked up in single views
+FEW = 28  # views, up to which it is looked up in each whether it shows a place
+SHOWN = 0.5  # of the tolerance: how far a view's surface may then lie off
 DISAGREEING = 5  # nearest views that are compared with one another
 GROWTH = 0.5  # power of the angle to the nearest view with which residuals grow
 MIN_ANGLE = 0.05  # radians; views that are nearer predict no better, for noise and pose errors remain
@@ -137,18 +139,22 @@ class ResidualViews:
         shows = seen.sum(2).clamp(min=1)
         mean = (values * seen).sum(2, keepdim=True) / shows[:, :, None]
         square = ((values - mean).square().mean(-1, keepdim=True) * seen).sum(2) / shows
-        large = square[..., 0].sqrt().repeat_interleave(APART, 0).repeat_interleave(APART, 1)
-        return large[: rendering.opacity.shape[0], : rendering.opacity.shape[1]].contiguous()
+        return enlarged(square[..., 0].sqrt(), rendering.opacity.shape)
 
-    def look_up(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor, chosen: Tensor) -> Tensor:
-        """Return (height, width, 4 views): residual RGB of each ``chosen`` view and 1, or 0 where it shows none."""
+    def look_up(
+        self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor, chosen: Tensor, near: float | None = None
+    ) -> Tensor:
+        """Return (height, width, 4 views): residual RGB of each ``chosen`` view and 1, or 0 where it shows none.
+
+        Its surface may lie ``near`` scene units off, by default the tolerance.
+        """
+        near = self.tolerance if near is None else near
         if self.codes.device.type != "cpu":
-            return residual_torch.look_up_views(opacity, depth, pose, lens, self.arrays, chosen, self.tolerance)
+            return residual_torch.look_up_views(opacity, depth, pose, lens, self.arrays, chosen, near)
         single = np.empty((*opacity.shape, 4 * len(chosen)), np.float32)
         images = (opacity.contiguous().numpy(), depth.contiguous().numpy())
-        tolerance = np.float32(self.tolerance)
         residual_kernels.look_up_views(
-            *images, pose.numpy(), lens.numpy(), self._numpy_arrays, chosen.numpy(), tolerance, single
+            *images, pose.numpy(), lens.numpy(), self._numpy_arrays, chosen.numpy(), np.float32(near), single
         )
         return torch.from_numpy(single)
 
@@ -209,7 +215,22 @@ class ResidualViews:
         return camera_to_world.detach().to(device).float().contiguous(), lens
 
     def _count(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor) -> Tensor:
-        """Return how many views show the surface of each pixel: (height, width) uint8."""
+        """Return how many views show the surface of each pixel: (height, width) uint8.
+
+        Few views are asked one by one, which is exact; many by the cells that they fill, which is quick.
+        """
+        return (self.count_one_by_one if len(self.codes) <= FEW else self.count_by_cells)(opacity, depth, pose, lens)
+
+    def count_one_by_one(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor) -> Tensor:
+        """Do what ``_count`` does by looking for the surface in each view."""
+        every = (slice(None, None, APART),) * 2
+        chosen = torch.arange(len(self.codes), device=self.codes.device)
+        part = (opacity[every], depth[every], pose, thinned(lens, APART), chosen)
+        shown = self.look_up(*part, near=SHOWN * self.tolerance)[..., 3::4].sum(-1)
+        return enlarged(shown, opacity.shape).to(torch.uint8) * (opacity >= float(MIN_OPACITY))
+
+    def count_by_cells(self, opacity: Tensor, depth: Tensor, pose: Tensor, lens: Tensor) -> Tensor:
+        """Do what ``_count`` does by looking up the cell in which the surface lies."""
         low, side = self.lattice[:3], float(self.lattice[3])
         if self.codes.device.type != "cpu":
             return residual_torch.look_up_counts(opacity, depth, pose, lens, (self.counts, low, side))
@@ -234,6 +255,12 @@ SETTINGS = tuple(each.name for each in fields(ResidualViews) if each.type != "Te
 def thinned(lens: Tensor, step: int) -> Tensor:
     """Return the lens (4,) that sees every ``step``-th pixel, across and down, of what ``lens`` (4,) sees."""
     return torch.cat([lens[:2] / step, (lens[2:] - 0.5) / step + 0.5])
+
+
+def enlarged(image: Tensor, shape: torch.Size) -> Tensor:
+    """Return ``image``, which has one pixel for ``APART`` of ``shape`` (height, width), at that size."""
+    large = image.repeat_interleave(APART, 0).repeat_interleave(APART, 1)
+    return large[: shape[0], : shape[1]].contiguous()
 
 
 def grow(mask: Tensor) -> Tensor:

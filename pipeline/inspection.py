@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import Config
+from pipeline.coverage import MIN_SEEN
 from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
 from pipeline.photos import find_photos
@@ -56,9 +57,21 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
             journal.flush()
             pose = "pose found" if detection.pose_found else "pose not found"
             print(f"{path}\t{detection.verdict}\t{detection.anomaly_score:.4f}\t{pose}", flush=True)
+            warn_of_unseen(detection, path)
             if detection.verdict != "good":
                 worst = max(worst, EXIT_DEFECTIVE)
     return worst
+
+
+def warn_of_unseen(detection: Detection, path: Path) -> None:
+    """Print how little of what a photo shows was seen in training, where it is less than ``MIN_SEEN``."""
+    if detection.seen_share is not None and detection.seen_share < MIN_SEEN:
+        print(
+            f"warning: {path}: only {100 * detection.seen_share:.0f} % of what it shows was seen in training; the "
+            f"verdict is on that alone.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:
@@ -72,6 +85,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "p_value": detection.p_value,
         "pose_found": detection.pose_found,
         "pose_confidence": detection.pose_confidence,
+        "seen_share": detection.seen_share,
         "camera_to_world": detection.pose.tolist(),
         "regions": [asdict(region) for region in detection.regions],
         "heat_map": str(heat_map),
@@ -84,6 +98,6 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
 def write_heat_map(path: Path, query: Tensor, detection: Detection) -> Path:
     """Write the anomaly map in colour over the photo: full colour at twice the threshold."""
     scale = HeatScale(0.0, 2.0 * detection.threshold)
-    overlay = heat_overlay(to_bytes(query), detection.anomaly_map, scale)
+    overlay = heat_overlay(to_bytes(query), detection.anomaly_map, scale, detection.unseen)
     write_png(path, torch.from_numpy(overlay).float() / 255.0)
     return path

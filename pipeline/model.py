@@ -23,7 +23,7 @@ from pipeline.photos import Mask, PhotoReader, find_photos
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
 from scoring.regions import Region, find_regions
-from scoring.scorers import Comparison, Scorer, load_scorer
+from scoring.scorers import Comparison, Scorer, compare_seen, load_scorer
 from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.errors import InputError
@@ -49,6 +49,8 @@ class Detection:
     pose_confidence: float | None  # in [0, 1], halved where two poses explain the image; None where it was given
     regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    seen_share: float | None = None  # share of the object's pixels that a training view showed; None where not known
+    unseen: Tensor | None = None  # (height, width) bool: where none did and nothing is judged; None for nowhere
 
     @property
     def seconds(self) -> float:
@@ -116,7 +118,7 @@ class ReferenceModel:
         return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
 
     def explain(
-        self, query: Tensor, found: Refinement, comparison: Comparison | Scorer, clock: Stopwatch | None = None
+        self, query: Tensor, found: Refinement, comparison: Comparison, clock: Stopwatch | None = None
     ) -> Explanation:
         """Compare a query with the reference at the pose found; where there is a rival, the milder comparison counts.
 
@@ -135,7 +137,7 @@ class ReferenceModel:
         self,
         query: Tensor,
         pose: Tensor,
-        comparison: Comparison | Scorer,
+        comparison: Comparison,
         clock: Stopwatch,
         rendering: Rendering | None = None,
     ) -> Explanation:
@@ -143,7 +145,7 @@ class ReferenceModel:
         with clock.stage("render"):
             reference = self.reference(query, pose, rendering)
         with clock.stage("compare"):
-            return Explanation(pose, reference, *comparison.compare(query, reference))
+            return Explanation(pose, reference, *compare_seen(comparison, query, reference))
 
     def condition(self, query: Tensor) -> Tensor:
         """Move a query to the device, with the brightness and noise level of the training views restored."""
@@ -171,13 +173,14 @@ class Model(ReferenceModel):
             pose: (4, 4) camera_to_world to take instead of searching one.
             pose_found: what the detection says of a pose that is given.
         """
-        clock = Stopwatch(self.device)
-        query = self.condition(query)
+        clock, confidence = Stopwatch(self.device), None
+        query, comparison = self.condition(query), self.scorer.comparison
         if pose is None:
             found = self.locate(query, name, clock)
-            best, pose_found, confidence = self.explain(query, found, self.scorer, clock), found.found, found.confidence
+            pose_found, confidence = found.found, found.confidence
+            best = self.explain(query, found, comparison, clock)
         else:
-            best, confidence = self.compare_at(query, pose, self.scorer, clock), None
+            best = self.compare_at(query, pose, comparison, clock)
         threshold, p_value = self.scorer.threshold, self.scorer.p_value
         with clock.stage("compare"):
             regions = find_regions(best.anomaly_map, threshold, p_value, best.reference, self.intrinsics)
@@ -194,6 +197,8 @@ class Model(ReferenceModel):
             pose_confidence=confidence,
             regions=regions,
             stage_seconds=clock.seconds,
+            seen_share=best.reference.seen_share(),
+            unseen=best.reference.unseen,
         )
 
     def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:

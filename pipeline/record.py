@@ -17,7 +17,7 @@ from utils.errors import InputError
 from utils.weights import LITE0_NAME
 
 FILE = "training.json"
-VERSION = 4  # raise it when a step's result changes for the same data and settings
+VERSION = 5  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
@@ -39,6 +39,10 @@ class TrainingRecord:
     views: int = 0
     intrinsics: dict[str, float] = field(default_factory=dict)
     photo_camera: dict[str, Any] | None = None  # the lens of the photos that the views were made of, where it is known
+    trained_views: int = 0  # of these, those that the field was trained on
+    surface_seen: tuple[float, float] | None = (
+        None  # shares of the surface that one view showed, and two; see coverage.py
+    )
     psnr: float | None = None  # dB, whole frame, mean over the held-out views
     blank_psnr: float | None = None  # dB, the same of an image that shows the bare background
     seconds: dict[str, float] = field(default_factory=dict)

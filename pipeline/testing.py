@@ -12,8 +12,9 @@ from torch import Tensor
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
 from data.splits import disturb
 from evaluation.metrics import evaluate
-from evaluation.results import ObjectReport, QueryResult, read_results, write_results
+from evaluation.results import ObjectReport, QueryResult, mean_seen_share, read_results, write_results
 from pipeline.config import Config, config_text, configured_objects
+from pipeline.coverage import MIN_SEEN
 from pipeline.journal import Journal
 from pipeline.methods import remark_of
 from pipeline.model import Detection, Model, load_model
@@ -97,6 +98,7 @@ def as_result(detection: Detection) -> QueryResult:
         stage_seconds=detection.stage_seconds,
         p_value=detection.p_value,
         pose_confidence=detection.pose_confidence,
+        seen_share=detection.seen_share,
     )
 
 
@@ -124,6 +126,8 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
         threshold=model.scorer.threshold,
         evaluation=evaluation,
         queries=results,
+        threshold_ci=model.scorer.calibration.interval,
+        surface_seen=model.record.surface_seen,
         psnr=model.record.psnr,
         seconds={name: seconds[name] for name in ("train", "gallery", "calibrate") if name in seconds},
         config=values_of(model.config),
@@ -153,11 +157,13 @@ def write_pages(report: ObjectReport, queries: list[Query], model: Model, journa
 def query_images(model: Model, query: Query, pose: Tensor, anomaly_map: Tensor) -> QueryImages:
     """Return the images that people look at of a query at its pose (4, 4), with its map (height, width)."""
     image = read_test_query(query, model.photos)
+    reference = model.reference(model.condition(image), pose)
     return QueryImages(
         query=to_bytes(image),
-        reference=to_bytes(model.reference(model.condition(image), pose).colour),
+        reference=to_bytes(reference.colour),
         anomaly_map=anomaly_map,
         mask=read_mask(query.mask_path) if query.mask_path else None,
+        unseen=reference.unseen,
     )
 
 
@@ -176,6 +182,9 @@ def print_summary(report: ObjectReport, config: Config) -> None:
     print(tabulate(rows, [report.object_name, "queries", *COLUMNS], stralign="right", colalign=("left",)))
     if report.remark:
         print(report.remark)
+    seen = mean_seen_share(report.queries)
+    if seen is not None and seen < MIN_SEEN:
+        print(f"Only {100 * seen:.0f} % of what the queries show was seen in training; the rest is not judged.")
     print(f"Report: {page}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -21,6 +21,8 @@ from nerf.fields import load_any_field
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import CameraRounds, CameraTraining
 from pipeline.config import Config, config_text
+from pipeline.coverage import describe_coverage, surface_seen
+from pipeline.held_out import HeldOut
 from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
 from pipeline.model import Model, ReferenceModel, load_model
 from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
@@ -29,14 +31,12 @@ from scoring.scorers import Scorer, calibrate, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.device import environment
 from utils.errors import InputError
-from utils.exposure import match_exposure
 from utils.progress import Stopwatch
 from utils.rendering import Field, Rendering
 from utils.run_context import RunContext
-from utils.views import Views, split_held_out
+from utils.views import FOLDS, Views
 
-MIN_VIEWS = 8
-FARTHER = 3  # nearest training views that references of the calibration do without
+MIN_VIEWS = 4
 MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
 MIN_PSNR_GAIN = 6.0  # dB by which a field must beat an image that shows the bare background
 
@@ -72,9 +72,8 @@ class TrainingRun:
         stage: str,
         make: Callable[[], Result],
         load: Callable[[Path], Result],
-        measure: Callable[[Result], None] = lambda _: None,
     ) -> Result:
-        """Load the result of a step that is done with the same data and settings, else make, measure and save it.
+        """Load the result of a step that is done with the same data and settings, else make and save it.
 
         Args:
             name: of the step, as in ``STEP_FILES``.
@@ -87,7 +86,6 @@ class TrainingRun:
         with self.clock.stage(stage):
             result = make()
             result.save(path)
-        measure(result)
         self.record.steps[name] = self.fingerprints[name]
         self.record.seconds[stage] = round(self.clock.seconds[stage], 3)
         self.record.write(self.folder)
@@ -132,22 +130,24 @@ def run_steps(run: TrainingRun) -> Model:
     """Go from views to field, gallery and calibration; each step is recorded as soon as it is done."""
     config, record, context = run.config, run.record, run.context
     views = read_views(run.transforms, config.image_size, config.background_rgb)
-    check_count(len(views), config)
     views = select_views(views, config.robustness, config.seed)
-    train, held_out = (views.subset(rows) for rows in split_held_out(len(views), config.val_every))
+    check_count(len(views), config)
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
     record.photo_camera = run.transforms.content.get("photo_camera")
 
     rounds = CameraRounds.read(run.folder / CAMERA_FILE, run.fingerprints["field"])
+    held_out = HeldOut(views, config, context, rounds)
+    record.trained_views = len(held_out.train)
+    if held_out.crossed:
+        warn_of_few(record, config)
     field = run.step(
         "field",
         "train",
-        make=lambda: train_field(train, held_out, run, rounds),
+        make=lambda: train_field(held_out, run),
         load=lambda path: load_any_field(path, context.device),
-        measure=lambda made: record_psnr(made, rounds.held_out(held_out, made), record),
     )
-    check_field(config, record)
-    train = rounds.refined(train)
+    check_field(config, record, held_out)
+    train = rounds.refined(held_out.train)
     gallery = run.step(
         "gallery",
         "gallery",
@@ -161,6 +161,8 @@ def run_steps(run: TrainingRun) -> Model:
         make=lambda: calibrated(held_out, reference),
         load=lambda path: load_scorer(path, config.score, context),
     )
+    if held_out.crossed:
+        warn_of_threshold(scorer)
     return Model(config, views.intrinsics, context, field, gallery, scorer, record)
 
 
@@ -173,13 +175,34 @@ def check_count(views: int, config: Config) -> None:
         )
 
 
-def train_field(views: Views, held_out: Views, run: TrainingRun, rounds: CameraRounds) -> Field:
-    """Train the field, resuming an interrupted training of the same data and settings.
+def warn_of_few(record: TrainingRecord, config: Config) -> None:
+    """Print that there are few views, and what comes of it."""
+    print(
+        f"warning: {config.object_name} has {record.views} training views, too few to hold some out: each is held out "
+        f"once, of one of {FOLDS} more trainings. What no view shows cannot be judged; some 60 from all sides are "
+        f"a good number.",
+        file=sys.stderr,
+    )
+
+
+def warn_of_threshold(scorer: Scorer) -> None:
+    """Print how exactly the threshold is known."""
+    if scorer.calibration.interval is not None:
+        low, high = scorer.calibration.interval
+        print(
+            f"warning: the threshold {scorer.threshold:.2f} was learned from {scorer.calibration.count:.0f} views; "
+            f"its 95 % interval is {low:.2f} to {high:.2f}.",
+            file=sys.stderr,
+        )
+
+
+def train_field(held_out: HeldOut, run: TrainingRun) -> Field:
+    """Train the field, resuming an interrupted training of the same data and settings; record how good it is.
 
     Args:
-        views: with the cameras as given; ``rounds`` keeps the refined ones.
-        held_out: views that tell what residuals to expect.
+        held_out: views that tell what residuals to expect, and those that do not.
     """
+    views, rounds = held_out.train, held_out.rounds
     unfinished = run.folder / f"field-{run.fingerprints['field'][:8]}.unfinished.safetensors"
     for stale in run.folder.glob("field-*.unfinished.safetensors"):
         if stale != unfinished or run.config.overwrite:
@@ -195,58 +218,43 @@ def train_field(views: Views, held_out: Views, run: TrainingRun, rounds: CameraR
     else:
         field = CameraTraining(views, rounds, run.context, run.config.refine_poses).train(train)
     unfinished.unlink(missing_ok=True)
-    return field.calibrate(rounds.held_out(held_out, field))
+    pairs = held_out.renderings(field)
+    record_psnr(pairs, held_out, run.record)
+    run.record.surface_seen = surface_seen(field, rounds.refined(views).camera_to_world, views.intrinsics)
+    return field.calibrate(pairs)
 
 
-def calibrated(held_out: Views, model: ReferenceModel) -> Scorer:
+def calibrated(held_out: HeldOut, model: ReferenceModel) -> Scorer:
     """Learn how good images differ from their references."""
-    pairs = held_out_pairs(held_out, model)
+    pairs = held_out.references(model)
     return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
 
 
-def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
-    """Pair held-out views with their references, at poses that are searched as for a query.
-
-    Held-out views lie where views do, queries may be farther from all of them: the references are made without the
-    ``FARTHER`` nearest views.
-
-    Raises:
-        InputError: where fewer than half of the poses are found.
-    """
-    pairs = []
-    for index in model.context.progress.track(range(len(held_out)), "calibrate"):
-        query = model.condition(held_out.image(index))
-        refinement = model.locate(query, f"view {index}")
-        if refinement.found or model.config.allow_bad_field:
-            pose, rendering = refinement.camera_to_world, refinement.rendering
-            pairs.append((query, model.reference(query, pose, rendering, FARTHER)))
-    if 2 * len(pairs) < len(held_out):
-        raise InputError(
-            f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
-            f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
-        )
-    return pairs
-
-
-def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:
+def record_psnr(pairs: Sequence[tuple[Rendering, Tensor]], held_out: HeldOut, record: TrainingRecord) -> None:
     """Record the mean PSNR in dB of the held-out views as rendered, and of images of the bare background."""
-    rendered, blank = [], []
-    background = torch.tensor(held_out.background)
-    for index in range(len(held_out)):
-        truth = held_out.image(index)
-        rendering = field.render_reference(held_out.camera_to_world[index], held_out.intrinsics)
-        if field.exposure_varies:
-            rendering = match_exposure(rendering, truth.to(rendering.colour.device), held_out.background)
-        rendered.append(min(psnr(rendering.colour.cpu(), truth), MAX_PSNR))
-        blank.append(min(psnr(background.expand_as(truth), truth), MAX_PSNR))
+    background = torch.tensor(held_out.views.background)
+    rendered = [min(psnr(rendering.colour.cpu(), truth.cpu()), MAX_PSNR) for rendering, truth in pairs]
+    blank = [min(psnr(background.expand_as(truth), truth.cpu()), MAX_PSNR) for _, truth in pairs]
     record.psnr, record.blank_psnr = sum(rendered) / len(rendered), sum(blank) / len(blank)
 
 
-def check_field(config: Config, record: TrainingRecord) -> None:
-    """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it."""
+def check_field(config: Config, record: TrainingRecord, held_out: HeldOut) -> None:
+    """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it.
+
+    Few views lie too far apart to show one another: then it is a warning.
+    """
     found, blank = record.psnr or 0.0, record.blank_psnr or 0.0
     needed_psnr = max(config.min_psnr, blank + MIN_PSNR_GAIN)
-    if found < needed_psnr and not config.allow_bad_field:
+    if found >= needed_psnr or config.allow_bad_field:
+        return
+    if held_out.crossed:
+        print(
+            f"warning: the {record.views} views of {config.object_name} hardly show one another: each has a PSNR of "
+            f"{found:.1f} dB in a field of the others, {needed_psnr:.1f} dB is a good one; more views would help, some "
+            f"60 from all sides.",
+            file=sys.stderr,
+        )
+    else:
         raise InputError(
             f"The field of {config.object_name} is bad: held-out views have a PSNR of {found:.1f} dB, at least "
             f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); check the poses and the background, "
@@ -259,3 +267,5 @@ def print_training(model: Model) -> None:
     record = model.record
     seconds = " ".join(f"{name}={value:.1f}s" for name, value in record.seconds.items())
     print(f"{model.config.object_name} psnr={record.psnr:.2f}dB {seconds} checkpoint={model.config.checkpoint_dir}")
+    if record.surface_seen is not None:
+        print(f"{model.config.object_name} {describe_coverage(record.trained_views, record.surface_seen)}")

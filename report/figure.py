@@ -169,6 +169,6 @@ def _column(query: QueryResult, images_of: ImagesOf, scale: HeatScale) -> list[P
     return [
         Panel(images.query, f"score {format_number(query.anomaly_score)}  {query.verdict}", bool(query.mistaken)),
         Panel(images.reference, "none" if images.reference is None else ""),
-        Panel(heat_overlay(images.query, images.anomaly_map, scale)),
+        Panel(heat_overlay(images.query, images.anomaly_map, scale, images.unseen)),
         truth,
     ]

@@ -16,6 +16,8 @@ ANCHORS = np.array(
     [(255, 247, 188), (254, 217, 118), (254, 178, 76), (253, 141, 60), (240, 59, 32), (189, 0, 38), (98, 0, 32)], float
 )
 
+HATCHING = 120.0  # grey of the lines where nothing can be judged
+
 
 @dataclass(frozen=True)
 class HeatScale:
@@ -62,21 +64,34 @@ def heat_opacity(values: np.ndarray) -> np.ndarray:
     return np.clip((values - 0.1) / 0.3, 0.0, 1.0) * 0.92
 
 
-def heat_overlay(query: np.ndarray, anomaly_map: Tensor, scale: HeatScale) -> np.ndarray:
+def heat_overlay(query: np.ndarray, anomaly_map: Tensor, scale: HeatScale, unseen: Tensor | None = None) -> np.ndarray:
     """Lay the map in colour over the grey, lightened query.
 
     Args:
         query: (height, width, 3) uint8.
         anomaly_map: (height, width), of the query's size.
         scale: the object's colour scale.
+        unseen: (height, width) bool, where nothing can be judged: it is hatched.
 
     Returns:
         (height, width, 3) uint8.
     """
     values = (anomaly_map.detach().cpu().float().numpy() - scale.low) / (scale.high - scale.low)
     grey = 102.0 + query.mean(axis=2, keepdims=True, dtype=np.float32) * np.float32(0.6)
+    if unseen is not None:
+        grey = np.where(hatched(unseen.cpu().numpy())[..., None], np.float32(HATCHING), grey)
     opacity = heat_opacity(values)[..., None]
     return np.round(grey * (1.0 - opacity) + heat_colours(values) * opacity).astype(np.uint8)
+
+
+def hatched(place: np.ndarray) -> np.ndarray:
+    """Return the pixels (height, width) bool of diagonal lines over ``place`` (height, width) bool.
+
+    >>> int(hatched(np.ones((16, 16), bool)).sum())
+    64
+    """
+    rows, columns = np.indices(place.shape)
+    return place & ((rows + columns) % 8 < 2)
 
 
 def outlines(mask: Tensor) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from evaluation.results import (
     Metrics,
     ObjectReport,
     QueryResult,
+    mean_seen_share,
     query_seconds,
 )
 from report.charts import histogram_chart, roc_chart, style_class
@@ -40,6 +41,7 @@ class QueryImages:
     reference: np.ndarray | None  # (height, width, 3) uint8; None where no pose was found to render it at
     anomaly_map: Tensor  # (height, width) float32
     mask: Tensor | None = None  # (rows, columns) bool; None for good queries and where there is no ground truth
+    unseen: Tensor | None = None  # (height, width) bool: where no training view showed the surface; None for nowhere
 
 
 ImagesOf = Callable[[str], QueryImages]  # by query name; called when needed, nothing is kept
@@ -160,6 +162,20 @@ def _facts(report: ObjectReport) -> list[tuple[str, str, str]]:
             ("Pose error, position", format_number(shift.median, 2), _tail(shift, " units")),
             ("Within 1° and 0.05 units", _percent(pose.within or 0.0), "of queries with a true pose"),
         ]
+    if report.surface_seen is not None:
+        once, twice = report.surface_seen
+        facts.append(("Surface seen", _percent(once), f"by training views; {_percent(twice)} from two sides or more"))
+    if (shown := mean_seen_share(report.queries)) is not None:
+        facts.append(("Seen of the queries", _percent(shown), "of their object's pixels; the others are not judged"))
+    if report.threshold_ci is not None:
+        low, high = report.threshold_ci
+        facts.append(
+            (
+                "Threshold",
+                format_number(threshold_of(report)),
+                f"95 % interval {format_number(low)}–{format_number(high)}",
+            )
+        )
     if report.psnr is not None:
         facts.append(("PSNR", f"{report.psnr:.1f} dB", "views held out of training"))
     return facts + _comparison(report) + _times(report)
@@ -217,12 +233,13 @@ def _cards(report: ObjectReport, images_of: ImagesOf, scale: HeatScale) -> Itera
             "bar": bar_length(query.anomaly_score, threshold_of(report)),
             "style": style_class(query.defect_type, kinds),
             "judgement": _judgement(query),
+            "unseen": None if images.unseen is None else _percent(1.0 - (query.seen_share or 0.0)),
             "seconds": format_number(query.seconds, 2),
             "width": width,
             "height": height,
             "photo": to_data_url(images.query, side),
             "reference": None if images.reference is None else to_data_url(images.reference, side),
-            "heat": to_data_url(heat_overlay(images.query, images.anomaly_map, scale), side),
+            "heat": to_data_url(heat_overlay(images.query, images.anomaly_map, scale, images.unseen), side),
             "outline": "" if mask is None else outline_path(mask),
         }
 

@@ -27,6 +27,7 @@ class Calibration:
     location: float  # of the logarithm
     scale: float
     threshold: float  # the score that the configured share of good views exceeds
+    count: float = 0.0  # good views that were scored; 0 where it is not known
 
     @staticmethod
     def of(scores: Sequence[float], false_positive_rate: float) -> Calibration:
@@ -44,7 +45,19 @@ class Calibration:
             location, scale = (float(value) for value in gumbel_r.fit(logarithms))
         scale = max(scale, MIN_SCALE)
         threshold = math.exp(location - scale * math.log(-math.log1p(-false_positive_rate)))
-        return Calibration(location, scale, threshold)
+        return Calibration(location, scale, threshold, float(len(scores)))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % confidence interval of the threshold, by the Fisher information of the fit.
+
+        None where it is not known how many views were scored.
+        """
+        if not self.count:
+            return None
+        at = (math.log(self.threshold) - self.location) / self.scale  # the quantile of the standard distribution
+        error = self.scale * math.sqrt((1.1087 + 0.5140 * at + 0.6079 * at**2) / self.count)
+        return self.threshold * math.exp(-1.96 * error), self.threshold * math.exp(1.96 * error)
 
     def p_value(self, anomaly_score: float) -> float:
         """Return the probability that a good view scores at least ``anomaly_score``."""
@@ -53,5 +66,5 @@ class Calibration:
         return -math.expm1(-math.exp(exponent))
 
     def tensor(self) -> Tensor:
-        """Return the three numbers, (3,) float64, from which ``Calibration(*tensor.tolist())`` is restored."""
-        return torch.tensor([self.location, self.scale, self.threshold], dtype=torch.float64)
+        """Return the numbers, (4,) float64, from which ``Calibration(*tensor.tolist())`` is restored."""
+        return torch.tensor([self.location, self.scale, self.threshold, self.count], dtype=torch.float64)

@@ -13,8 +13,11 @@ from scoring.calibration import Calibration
 from scoring.registry import SCORES
 from scoring.settings import ScoreConfig
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
-from utils.rendering import Rendering
+from utils.rendering import RESIDUAL_SIGMA, Rendering
 from utils.run_context import RunContext
+from utils.smoothing import largest
+
+REACH = round(2 * RESIDUAL_SIGMA)  # pixels
 
 
 class Comparison(Protocol):
@@ -66,12 +69,26 @@ class Scorer:
         Returns:
             anomaly_map (height, width) float32, 0 or more, on the query's device, and anomaly_score.
         """
-        return self.comparison.compare(query, reference)
+        return compare_seen(self.comparison, query, reference)
 
     def save(self, path: Path) -> None:
         """Write the scorer to a ``.safetensors`` file whose header has the method's name under "kind"."""
         tensors, header = self.comparison.stored()
         save_tensors(path, {"numbers": self.calibration.tensor(), **tensors}, header)
+
+
+def compare_seen(comparison: Comparison, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
+    """Compare a query with its reference as ``Scorer.compare`` does, which says what it returns.
+
+    Where no training view showed the surface, the field has made its colour up: nothing is anomalous there, nor within
+    the ``REACH`` that made-up colours have in a smoothed difference.
+    """
+    anomaly_map, anomaly_score = comparison.compare(query, reference)
+    unseen = reference.unseen
+    if unseen is None:
+        return anomaly_map, anomaly_score
+    anomaly_map = anomaly_map.masked_fill(largest(unseen.float(), REACH) > 0, 0.0)
+    return anomaly_map, float(anomaly_map.max())
 
 
 def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], comparison: Comparison, false_positive_rate: float) -> Scorer:
@@ -85,7 +102,7 @@ def calibrate(pairs: Sequence[tuple[Tensor, Rendering]], comparison: Comparison,
     """
     if not pairs:
         raise ValueError("calibrate needs at least one pair of a good view and its reference, found none.")
-    scores = [comparison.compare(query, reference)[1] for query, reference in pairs]
+    scores = [compare_seen(comparison, query, reference)[1] for query, reference in pairs]
     return Scorer(comparison, Calibration.of(scores, false_positive_rate))
 
 

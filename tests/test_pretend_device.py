@@ -20,6 +20,7 @@ from tests.nerf.scene import CONFIG, ball_views
 from tests.pretend_device import PRETEND, PretendTensor, pretend_device
 from tests.world import write_world
 from utils.camera import Intrinsics
+from utils.exposure import rendered_pairs
 from utils.run_context import RunContext
 
 SMALL = [
@@ -104,8 +105,12 @@ def test_training_runs_on_a_device() -> None:
     views, few = ball_views(), replace(CONFIG, steps=6, rays_per_step=256, residual_views=4)
     with pretend_device():
         trained = train_voxel_field(views, few, RunContext(PRETEND), None)
-        shown = trained.calibrate(views).render_reference(views.camera_to_world[0], views.intrinsics)
+        shown = trained.calibrate(rendered_pairs(trained, views)).render_reference(
+            views.camera_to_world[0], views.intrinsics
+        )
         assert shown.colour.device == PRETEND and shown.expected_residual is not None
     expected = train_voxel_field(views, few, RunContext(torch.device("cpu")), None)
-    rendered = expected.calibrate(views).render_reference(views.camera_to_world[0], views.intrinsics)
+    rendered = expected.calibrate(rendered_pairs(expected, views)).render_reference(
+        views.camera_to_world[0], views.intrinsics
+    )
     assert float((shown.colour.cpu() - rendered.colour).abs().mean()) < 1e-3

@@ -39,6 +39,18 @@ BLOCK, EXACT = 8, 1.0 / 512  # side in pixels, and largest difference, of an und
 DENOISING_STRENGTH = 0.9  # in standard deviations of the noise
 
 
+def rendered_pairs(field: Field, views: Views) -> list[tuple[Rendering, Tensor]]:
+    """Pair views (height, width, 3), on the field's device, with their references at their poses, exposed alike."""
+    pairs = []
+    for index, pose in enumerate(views.camera_to_world):
+        rendering = field.render_reference(pose, views.intrinsics)
+        image = views.image(index).to(rendering.colour.device)
+        pairs.append(
+            (match_exposure(rendering, image, views.background) if field.exposure_varies else rendering, image)
+        )
+    return pairs
+
+
 def apply_gain(rendering: Rendering, gain: Tensor, background: Tensor) -> Rendering:
     """Multiply the object's colour by ``gain`` (3,) on the same background (3,)."""
     behind = (1.0 - rendering.opacity[..., None]) * background

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,8 +10,11 @@ from typing import Protocol
 from torch import Tensor
 
 from utils.camera import Intrinsics
-from utils.views import Views
+from utils.smoothing import largest, smallest
 
+SOLID = 0.5  # opacity above which a pixel shows the object
+SPECK = 2  # pixels from the middle of a speck to its border, at most
+ALL_SEEN = 0.99  # share of the object's pixels that training views showed, from which on all are taken as seen
 RESIDUAL_SIGMA = 2.5  # pixels over which images are smoothed before their difference is judged
 
 
@@ -29,6 +33,31 @@ class Rendering:
     views_seen: Tensor | None = None  # (height, width) uint8: training views that show the surface; 0 where none is
     uncorrected: Tensor | None = None  # (height, width, 3): the colour without the training views' corrections
     growth: float = 1.0  # factor by which residuals are larger than where views are as near as they are to one another
+
+    @property
+    def unseen(self) -> Tensor | None:
+        """Where it shows a surface that no training view showed: (height, width) bool.
+
+        None where that is not known, or a small part of the object at most, as creases are.
+        """
+        share = self.seen_share()
+        return None if share is None or share >= ALL_SEEN else self.shown_by_fewer(1)
+
+    def seen_share(self, views: int = 1) -> float | None:
+        """Return the share of the object's pixels that at least so many training views showed, in [0, 1].
+
+        None where it is not known, or no object is shown.
+        """
+        solid = int((self.opacity > SOLID).sum())
+        if self.views_seen is None or solid == 0:
+            return None
+        return 1.0 - int(self.shown_by_fewer(views).sum()) / solid
+
+    def shown_by_fewer(self, views: int) -> Tensor:
+        """Return where the object was shown by fewer training views, without specks and lines: (height, width) bool."""
+        assert self.views_seen is not None
+        fewer = ((self.opacity > SOLID) & (self.views_seen < views)).float()
+        return largest(smallest(fewer, SPECK), SPECK) > 0
 
 
 class RenderFn(Protocol):
@@ -77,8 +106,12 @@ class Field(Renderer, Protocol):
         ``without`` as many of the nearest training views the reference is as good as from farther away.
         """
 
-    def calibrate(self, held_out: Views) -> Field:
-        """Return the field, what residuals it expects learned from views that it was not trained on."""
+    def calibrate(self, pairs: Sequence[tuple[Rendering, Tensor]]) -> Field:
+        """Return the field, what residuals it expects learned from views (height, width, 3) of no training.
+
+        Args:
+            pairs: what ``render_reference`` gave at the views' poses, exposed as they are, and the views.
+        """
 
     def save(self, path: Path) -> None:
         """Write the field to a ``.safetensors`` file whose header says its ``kind``."""

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from utils.camera import Intrinsics
 
+FOLDS = 4  # of a cross-validation; held-out views without which there is one
+
 
 @dataclass(frozen=True)
 class Views:
@@ -56,6 +58,28 @@ class Views:
 
         alphas = None if self.alphas is None else average(self.alphas)
         return replace(self, images=average(self.images), alphas=alphas, intrinsics=cut.resized(columns, rows))
+
+
+def split_folds(count: int, every: int = 8) -> list[tuple[list[int], list[int]]]:
+    """Return the folds by which ``count`` views, two or more, judge fields that were not trained on them.
+
+    One fold, that of ``split_held_out``; where it would hold out fewer than ``FOLDS`` views, as many folds, which hold
+    out each view once.
+
+    Returns:
+        The indices of the training views and of the held-out views of each fold.
+
+    >>> split_folds(5)
+    [([1, 2, 3], [0, 4]), ([0, 2, 3, 4], [1]), ([0, 1, 3, 4], [2]), ([0, 1, 2, 4], [3])]
+    """
+    fold = split_held_out(count, every)
+    if len(fold[1]) >= FOLDS:
+        return [fold]
+    folds = min(FOLDS, count)
+    return [
+        ([row for row in range(count) if row % folds != number], list(range(number, count, folds)))
+        for number in range(folds)
+    ]
 
 
 def split_held_out(count: int, every: int = 8) -> tuple[list[int], list[int]]:

@@ -31,7 +31,7 @@ from report.figure import INK, SOFT
 from utils.checkpoint import write_atomically
 from utils.config import Parser, values_of
 from utils.errors import InputError, exit_code_of
-from utils.exposure import match_exposure
+from utils.exposure import match_exposure, rendered_pairs
 from utils.rendering import RESIDUAL_SIGMA, Field, Rendering
 from utils.smoothing import smooth
 from utils.views import Views, split_held_out
@@ -111,7 +111,7 @@ def measure(model: Model, held_out: Views) -> Reliability:
     pixels = []
     for half in (0, 1):
         own, other = (list(range(start, len(held_out), 2)) for start in (half, 1 - half))
-        field = model.field.calibrate(held_out.subset(other))
+        field = model.field.calibrate(rendered_pairs(model.field, held_out.subset(other)))
         for index in own:
             truth, pose = held_out.image(index).to(model.device), held_out.camera_to_world[index].to(model.device)
             for rendering, values in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from nerf.settings import NerfConfig
 from utils.camera import Intrinsics, pixel_centres
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
 from utils.rendering import Rendering
-from utils.views import Views
 
 MIN_OPACITY = 1e-3  # opacity below which a pixel shows nothing that has a depth
 
@@ -57,7 +57,7 @@ class MlpField:
         """Render as ``render`` does, unless ``rendering`` is that."""
         return rendering or self.render(camera_to_world, intrinsics)
 
-    def calibrate(self, held_out: Views) -> MlpField:  # noqa: ARG002
+    def calibrate(self, pairs: Sequence[tuple[Rendering, Tensor]]) -> MlpField:  # noqa: ARG002
         """Return the field: it expects no residuals."""
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,7 @@ from nerf.voxel.kernels import MAX_SAMPLES, TILE, find_tiles, render_window, vis
 from nerf.voxel.torch_march import TorchGrid, dense_samples, render_pixels, shade
 from utils.camera import Intrinsics, pixel_centres, project_points, world_rays
 from utils.checkpoint import as_checkpoint, load_tensors, save_tensors
-from utils.exposure import match_exposure
 from utils.rendering import Rendering
-from utils.views import Views
 
 VOXEL_PER_PIXEL = 1.3  # largest voxel, in pixels, from which an image is rendered, where the field has a choice
 RESIDUAL = "residual."  # where files keep the residual views
@@ -58,17 +57,10 @@ class VoxelField:
         stored = self.residual_views
         return rendering if stored is None else stored.correct(rendering, camera_to_world, intrinsics, without)
 
-    def calibrate(self, held_out: Views) -> VoxelField:
-        """Return the field with the residuals that ``render_reference`` expects scaled to those of ``held_out``."""
+    def calibrate(self, pairs: Sequence[tuple[Rendering, Tensor]]) -> VoxelField:
+        """Return the field with the residuals that ``render_reference`` expects scaled to those of ``pairs``."""
         if self.residual_views is None:
             return self
-        pairs = []
-        for index, pose in enumerate(held_out.camera_to_world):
-            image = held_out.image(index).to(self.table.device)
-            rendering = self.render_reference(pose, held_out.intrinsics)
-            if self.exposure_varies:
-                rendering = match_exposure(rendering, image, held_out.background)
-            pairs.append((rendering, image))
         return replace(self, residual_views=calibrate_expectation(self.residual_views, pairs))
 
     def render_pixels(self, pixels: Tensor, camera_to_world: Tensor, intrinsics: Intrinsics) -> Tensor:

@@ -78,7 +78,7 @@ def test_the_file_has_the_keys_that_others_build_on() -> None:
     assert set(content["pose"]) == {"rotation_deg", "translation", "found", "within"}
     assert set(content["pose"]["rotation_deg"]) == {"median", "p90", "max"}
     assert set(content["seconds"]) == {"train", "gallery", "calibrate", "query_median", "query_p90", "stages"}
-    keys = {"name", "defect_type", "anomaly_score", "p_value", "verdict", "pose_found", "pose_confidence"}
+    keys = {"name", "defect_type", "anomaly_score", "p_value", "verdict", "pose_found", "pose_confidence", "seen_share"}
     keys |= {"camera_to_world", "seconds", "stage_seconds"}
     assert set(content["queries"][0]) == keys
 
@@ -142,3 +142,16 @@ def test_environment_can_be_written_and_names_the_machine() -> None:
     json.dumps(found, allow_nan=False)
     assert found["torch"] == torch.__version__ and found["device"] == "cpu" and found["cores"] >= 1
     assert {"python", "numpy", "cpu", "threads", "commit", "date"} <= set(found)
+
+
+def test_the_seen_share_of_the_queries_is_averaged_where_it_is_known(tmp_path: Path) -> None:
+    report = small_report()
+    first, second, *others = report.queries
+    seen = [replace(first, seen_share=0.4), replace(second, seen_share=1.0), *others]
+    report = replace(report, queries=seen, threshold_ci=(0.2, 0.9), surface_seen=(0.7, 0.4))
+    assert report_to_json(report)["seen_share"] == pytest.approx(0.7)
+    assert report_to_json(small_report())["seen_share"] is None
+    write_results(tmp_path / "results.json", report)
+    again = read_results(tmp_path / "results.json")
+    assert again.threshold_ci == (0.2, 0.9) and again.surface_seen == (0.7, 0.4)
+    assert [query.seen_share for query in again.queries[:2]] == [0.4, 1.0]

@@ -16,7 +16,8 @@ from nerf.voxel.field import load_voxel_field
 from nerf.voxel.train import train_voxel_field
 from tests.inerf.scene import camera, render
 from tests.nerf.scene import CAMERA, CONFIG, WHITE, ball_views, random_field
-from utils.camera import Intrinsics, look_at, pixel_centres, world_rays
+from utils.camera import Intrinsics, look_at, pixel_centres, project_points, world_rays
+from utils.exposure import rendered_pairs
 from utils.rendering import RESIDUAL_SIGMA, RenderFn, Rendering
 from utils.run_context import RunContext
 from utils.smoothing import smooth
@@ -82,10 +83,31 @@ def test_compiled_loops_equal_their_twin(stored: ResidualViews, pose: Tensor, wi
     assert float(((single - twins).abs() > 1e-3).float().mean()) < 1e-3
     cells = (stored.counts, stored.lattice[:3], float(stored.lattice[3]))
     seen, expected = (
-        stored.correct(rendering, pose, intrinsics).views_seen,
+        stored.count_by_cells(*images, pose, lens),
         residual_torch.look_up_counts(*images, pose, lens, cells),
     )
     assert seen.dtype == torch.uint8 and float((seen != expected).float().mean()) < 2e-3
+
+
+@pytest.mark.parametrize("pose", POSES)
+def test_few_views_are_counted_one_by_one(pose: Tensor) -> None:
+    """By the true surface: the views in whose image it projects to where they show that distance."""
+    views = ball_views()
+    few = views.subset(list(range(0, len(views), 4)))
+    stored, rendering = build_residual_views(render_wrongly, few, nearest=6), render_wrongly(pose, CAMERA)
+    points, truth = surface(rendering, pose, CAMERA), torch.zeros(48, 48)
+    for camera_to_world in few.camera_to_world:
+        pixels, _ = project_points(points.reshape(-1, 3), CAMERA, camera_to_world)
+        column, row = pixels.floor().long().clamp(0, 47).unbind(-1)
+        shown = render(camera_to_world, CAMERA)
+        distance = (points.reshape(-1, 3) - camera_to_world[:3, 3]).norm(dim=1)
+        near = (shown.depth[row, column] - distance).abs() < 0.5 * stored.tolerance
+        truth += (near & (shown.opacity[row, column] > 0.5)).view(48, 48)
+    solid, seen = rendering.opacity == 1, stored.correct(rendering, pose, CAMERA).views_seen
+    assert seen is not None and int(seen[rendering.opacity == 0].max()) == 0
+    assert 0 < float(truth[solid].mean()) < len(few) - 1
+    assert float((seen[solid] - truth[solid]).abs().mean()) < 0.45 * float(truth[solid].mean())
+    assert float(((seen == 0) == (truth == 0))[solid].float().mean()) > 0.85
 
 
 def test_compiled_counts_equal_their_twin(stored: ResidualViews) -> None:
@@ -219,7 +241,7 @@ def test_a_trained_field_is_corrected_and_knows_how_well(views: Views) -> None:
     held_out = [camera(azimuth, elevation).float() for azimuth in (10, 100, 190, 280) for elevation in (-32, 5, 33)]
     images = torch.stack([(255 * render(pose, CAMERA).colour).round().byte() for pose in held_out])
     names = tuple(str(number) for number in range(len(held_out)))
-    field = field.calibrate(Views(images, None, torch.stack(held_out), CAMERA, names, WHITE))
+    field = field.calibrate(rendered_pairs(field, Views(images, None, torch.stack(held_out), CAMERA, names, WHITE)))
     plain, corrected, expected, smoothed = [], [], [], []
     for pose in POSES:  # others than those of the calibration
         truth, reference = render(pose, CAMERA), field.render_reference(pose, CAMERA)
@@ -251,6 +273,6 @@ def test_calibration_finds_factor_and_floor(stored: ResidualViews) -> None:
 
 def test_without_residual_views_the_reference_is_the_rendering() -> None:
     field = random_field()
-    assert field.calibrate(ball_views()) is field
+    assert field.calibrate([]) is field
     one, other = field.render(POSES[0], CAMERA), field.render_reference(POSES[0], CAMERA)
     assert torch.equal(one.colour, other.colour) and other.views_seen is None and other.expected_residual is None

@@ -32,6 +32,16 @@ def test_heat_is_transparent_at_low_and_opaque_at_high_values() -> None:
     assert (anchors[1] == heatmap.ANCHORS[0]).all() and (anchors[2] == heatmap.ANCHORS[-1]).all()
 
 
+def test_what_is_unseen_is_hatched() -> None:
+    image, unseen = np.full((32, 32, 3), 255, np.uint8), torch.zeros(32, 32, dtype=torch.bool)
+    unseen[8:24, 8:24] = True
+    plain, shown = (
+        heatmap.heat_overlay(image, torch.zeros(32, 32), heatmap.HeatScale(0.0, 1.0), place) for place in (None, unseen)
+    )
+    drawn = (plain != shown).any(-1)
+    assert not drawn[~unseen.numpy()].any() and 0.1 < drawn[8:24, 8:24].mean() < 0.5
+
+
 def test_an_outline_surrounds_its_part_closely() -> None:
     mask = torch.zeros(100, 100, dtype=torch.bool)
     mask[30:40, 50:70] = True

@@ -25,6 +25,17 @@ def test_few_or_equal_views_are_enough_and_their_scores_are_below_the_threshold(
     assert Calibration.of([0.0] * 9, 0.05).threshold > 0
 
 
+@pytest.mark.parametrize("count", [8, 30])
+def test_the_interval_of_the_threshold_holds_it_nineteen_times_in_twenty(count: int) -> None:
+    truth = float(np.exp(1.0 - 0.4 * np.log(-np.log(0.95))))
+    random, held, trials = np.random.default_rng(count), 0, 150
+    for _ in range(trials):
+        low, high = Calibration.of(np.exp(random.gumbel(1.0, 0.4, count)).tolist(), 0.05).interval or (0.0, 0.0)
+        held += low < truth < high
+    assert 0.8 < held / trials <= 1.0
+    assert Calibration(1.0, 0.4, 5.0).interval is None  # of a file that does not say how many
+
+
 def test_it_comes_back_bit_for_bit() -> None:
     calibration = Calibration.of([0.1, 0.2, 0.35], 0.05)
     assert Calibration(*calibration.tensor().tolist()) == calibration

@@ -98,3 +98,28 @@ def test_files_of_another_kind_and_no_pairs_are_refused(tmp_path: Path) -> None:
         load(path, config("paper"))
     with pytest.raises(ValueError, match="at least one pair"):
         calibrated([], config("calibrated"))
+
+
+def test_what_no_view_showed_is_not_anomalous() -> None:
+    scorer = calibrated(NORMAL, config("calibrated"))
+    query, reference, mask = pair(7, True)
+    (row, column), seen = mask.nonzero()[0].tolist(), torch.full((64, 64), 3, dtype=torch.uint8)
+    known, judged = scorer.compare(query, replace(reference, views_seen=seen))[1], scorer.compare(query, reference)[1]
+    assert known == judged > scorer.threshold
+    seen[row - 4 : row + 9, column - 4 : column + 9] = 0
+    unseen = replace(reference, views_seen=seen)
+    anomaly_map, score = scorer.compare(query, unseen)
+    assert float(anomaly_map[mask].max()) == 0.0 and score == float(anomaly_map.max()) < scorer.threshold
+    assert unseen.unseen is not None and bool(unseen.unseen[mask].all())
+    assert unseen.seen_share() == pytest.approx(1 - 169 / float((reference.opacity > 0.5).sum()), abs=1e-6)
+    assert unseen.seen_share(4) == 0.0 and reference.seen_share() is None and reference.unseen is None
+
+
+def test_a_few_unseen_pixels_change_nothing() -> None:
+    scorer = calibrated(NORMAL, config("calibrated"))
+    query, reference, mask = pair(7, True)
+    seen = torch.ones(64, 64, dtype=torch.uint8)
+    seen[tuple(mask.nonzero()[12].tolist())] = 0
+    few = replace(reference, views_seen=seen)
+    assert few.seen_share() == 1.0 and few.unseen is None
+    assert torch.equal(scorer.compare(query, few)[0], scorer.compare(query, reference)[0])

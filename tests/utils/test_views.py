@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from utils.camera import Intrinsics
-from utils.views import Views, split_held_out
+from utils.views import FOLDS, Views, split_folds, split_held_out
 
 
 def numbered(alphas: bool) -> Views:
@@ -42,6 +42,19 @@ def test_split_parts_all_views(count: int, every: int) -> None:
     train, held_out = split_held_out(count, every)
     assert sorted(train + held_out) == list(range(count)) and train == sorted(train)
     assert len(held_out) == -(-count // every) and all(index % every == 0 for index in held_out)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 10, 24])
+def test_of_few_views_each_is_held_out_once(count: int) -> None:
+    folds = split_folds(count)
+    assert len(folds) == min(count, FOLDS)
+    assert sorted(row for _, held_out in folds for row in held_out) == list(range(count))
+    assert all(sorted(train + held_out) == list(range(count)) and train for train, held_out in folds)
+
+
+@pytest.mark.parametrize(("count", "every"), [(25, 8), (60, 8), (210, 8), (8, 2)])
+def test_many_views_are_split_once(count: int, every: int) -> None:
+    assert split_folds(count, every) == [split_held_out(count, every)]
 
 
 def test_shrunk_views_are_averaged_and_seen_by_a_smaller_camera() -> None:
