@@ -13,7 +13,7 @@ from data.masks import read_cut_out
 from utils.images import is_foreground, prepare
 
 USUAL, LARGEST = 400, 1600  # pixels of the longer side: of usual images, and at most where the object is small
-OBJECT_SIDE = 240  # pixels of the object's longer side that are aimed at
+OBJECT_SIDE = 400  # pixels of the object's longer side that are aimed at
 LOOKED_AT = 12  # views
 
 

@@ -37,7 +37,7 @@ class Config:
     ckpt_dir: str = "ckpts"  # folder that training writes to, one folder an object
     output_dir: str = "output"  # folder that testing writes to, one folder an object
     # longer side in pixels to which larger images are averaged down, smaller ones stay; 0: 400, or as many as it takes
-    # to show a small object 240 pixels large
+    # to show the object 400 pixels large
     image_size: int = AUTOMATIC_SIZE
     background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent images are laid
     val_every: int = 8  # every n-th view is held out of training, to measure the field and to calibrate the score

@@ -31,14 +31,14 @@ def write_views(folder: Path, size: int, side: int, transparent: bool = False, v
 
 
 @pytest.mark.parametrize("transparent", [False, True])
-@pytest.mark.parametrize(("side", "expected"), [(700, 400), (320, 600), (60, 1600), (0, 400)])
+@pytest.mark.parametrize(("side", "expected"), [(800, 400), (400, 800), (60, 1600), (0, 400)])
 def test_small_objects_get_more_pixels(tmp_path: Path, side: int, expected: int, transparent: bool) -> None:
     paths = write_views(tmp_path, 800, side, transparent)
     assert automatic_size(paths, tmp_path, WHITE) == pytest.approx(expected, rel=0.02)
 
 
 def test_views_are_read_at_that_size_but_never_enlarged(tmp_path: Path) -> None:
-    write_views(tmp_path / "large", 800, 320)
+    write_views(tmp_path / "large", 800, 533)
     write_views(tmp_path / "small", 200, 20)
     assert load_views(tmp_path / "large", AUTOMATIC_SIZE, WHITE).intrinsics.width == pytest.approx(600, abs=12)
     assert load_views(tmp_path / "small", AUTOMATIC_SIZE, WHITE).intrinsics.width == 200
