@@ -100,7 +100,7 @@ def check_colours(silhouettes: Silhouettes, background: str) -> list[Check]:
         return [Check("colours", figure)]
     clearest = min(share, key=lambda name: share[name])
     return [
-        Check("colours", figure, NOTE, f"There the field may stay empty: train and test with --background {clearest}.")
+        Check("colours", figure, NOTE, f"There it cannot be seen: train and test with --background {clearest}.")
     ]
 
 
