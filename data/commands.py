@@ -8,6 +8,7 @@ from pathlib import Path
 from data.command import command_parser
 from data.import_options import CaptureOptions, ImportOptions, PoseTableOptions
 from data.mad_facts import SOURCES, STRUCTURES
+from data.settings import BACKGROUNDS
 from data.synthetic.config import ToyConfig, toy_jobs, toy_names
 from utils.config import Parser, add_options, from_args
 
@@ -62,7 +63,7 @@ def doctor_command(argv: list[str]) -> int:
     parser = command_parser("doctor", "Prove, before any training, that an object's folder can be trained on.")
     parser.add_argument("folder", type=Path, help="the object's folder, as data/LEGO-3D/01Gorilla")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="a mask for each image, 255 = object")
-    parser.add_argument("--background", choices=("white", "black"), default="white", help="behind the object")
+    parser.add_argument("--background", choices=tuple(BACKGROUNDS), default="white", help="behind the object")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write a fixed copy to this new folder")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the report as an HTML page")
     args = parser.parse_args(argv)

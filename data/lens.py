@@ -115,12 +115,12 @@ def common_camera(lenses: Sequence[Lens], image_size: int) -> Intrinsics:
     return Intrinsics(columns, rows, focal * columns / width, focal * columns / width, 0.5 * columns, 0.5 * rows)
 
 
-def rectify(image: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.ndarray:
+def rectify(image: np.ndarray, lens: Lens, camera: Intrinsics, fill: int | np.ndarray) -> np.ndarray:
     """Return an image of ``lens`` as ``camera`` would have taken it from the same place.
 
     Args:
         image: (lens.height, lens.width, 3 or 4) uint8; a fourth channel is alpha.
-        fill: 8-bit grey of pixels that the lens did not see; their alpha is 0.
+        fill: 8-bit grey or RGB (3,) of pixels that the lens did not see; their alpha is 0.
     Returns:
         (camera.height, camera.width, channels) uint8, averaged where the image is finer than the camera.
     """
@@ -130,7 +130,7 @@ def rectify(image: np.ndarray, lens: Lens, camera: Intrinsics, fill: int) -> np.
         values[..., :3] = fill + (values[..., :3] - fill) * values[..., 3:] / 255.0
     if not exact:
         values = cv2.remap(values, *finer, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        values[outside] = [fill, fill, fill, 0][: values.shape[2]]
+        values[outside] = [*np.broadcast_to(fill, 3), 0][: values.shape[2]]
     if values.shape[:2] != (camera.height, camera.width):
         values = cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     if values.shape[2] == 4:

@@ -1,4 +1,4 @@
-"""Settings of robustness studies."""
+"""Settings of the images, and of robustness studies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from typing import ClassVar, Literal
 from utils.config import require
 
 AUTOMATIC_SIZE = 0  # the image size that is to be found, see ``data/working_size.py``
+BACKGROUNDS = {  # RGB in [0, 1] behind an object
+    "white": (1.0, 1.0, 1.0),
+    "black": (0.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+    "magenta": (1.0, 0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import configargparse
 
-from data.settings import AUTOMATIC_SIZE, RobustnessConfig
+from data.settings import AUTOMATIC_SIZE, BACKGROUNDS, RobustnessConfig
 from inerf.settings import InerfConfig, RefineConfig
 from nerf.settings import FieldConfig, NerfConfig
 from pipeline.old_keys import OLD_KEYS, translate
@@ -39,7 +39,8 @@ class Config:
     # longer side in pixels to which larger images are averaged down, smaller ones stay; 0: 400, or as many as it takes
     # to show the object 400 pixels large
     image_size: int = AUTOMATIC_SIZE
-    background: Literal["white", "black"] = "white"  # colour behind the object, on which transparent images are laid
+    # colour behind the object, on which transparent images are laid; one that the object does not have
+    background: Literal["white", "black", "green", "blue", "magenta"] = "white"
     val_every: int = 8  # every n-th view is held out of training, to measure the field and to calibrate the score
     # cameras of the training views, refined with the field: auto does where a coarse field shows that they are inexact
     refine_poses: Literal["auto", "always", "never"] = "auto"
@@ -92,7 +93,7 @@ class Config:
     @property
     def background_rgb(self) -> tuple[float, float, float]:
         """The background's RGB in [0, 1]."""
-        return (1.0, 1.0, 1.0) if self.background == "white" else (0.0, 0.0, 0.0)
+        return BACKGROUNDS[self.background]
 
     def named(self, object_name: str) -> Config:
         """Return the same settings for another object."""

@@ -90,7 +90,7 @@ class PhotoReader:
         # Twice as fine as the views, so that nothing blurs, and large photos are not undistorted whole.
         finer = 2 * self.size
         colour = (prepare(image, finer, config.background_rgb)[0] * 255.0).round().astype(np.uint8)
-        fill = round(255 * config.background_rgb[0])
+        fill = 255 * np.array(config.background_rgb)
         seen = rectify(colour, lens.resized(colour.shape[1], colour.shape[0]), camera, fill)
         return torch.from_numpy(seen).float() / 255.0
 

@@ -22,7 +22,7 @@ from data.doctor.quick import (
     looking_distance,
 )
 from data.doctor.report import DoctorReport
-from data.doctor.silhouettes import check_silhouettes, read_silhouettes
+from data.doctor.silhouettes import check_colours, check_silhouettes, read_silhouettes
 from data.doctor.verdict import (
     check_fit,
     check_matches,
@@ -69,7 +69,7 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     Args:
         folder: in the MAD layout.
         masks: a folder with a mask for each image, 255 = object; None: masks beside the images, alpha or background.
-        background: "white" or "black", the colour behind the object.
+        background: a key of ``BACKGROUNDS``, the colour behind the object.
         progress: shows bars.
     Raises:
         FileNotFoundError, InputError: for what cannot be read or understood at all.
@@ -80,6 +80,7 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     checks.append(check_silhouettes(silhouettes))
     if checks[-1].verdict != GOOD_VERDICT:
         return examine_matches(DoctorReport(frames, checks, silhouettes, None, Fix(Hypothesis())), progress)
+    checks += check_colours(silhouettes, background)
     rows = silhouettes.rows
     names = tuple(frames.paths[row].name for row in rows)
     posed = PosedMasks(frames.matrices[rows], silhouettes.masks, silhouettes.camera, names)

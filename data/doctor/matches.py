@@ -25,9 +25,9 @@ from data.doctor.hypotheses import (
     pairings,
     with_focal,
 )
-from data.doctor.silhouettes import BACKGROUNDS
 from data.folders import in_threads
 from data.masks import read_cut_out
+from data.settings import BACKGROUNDS
 from utils.camera import Intrinsics
 from utils.images import prepare, working_size
 from utils.progress import Progress

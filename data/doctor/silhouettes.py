@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -12,16 +13,17 @@ from data.doctor.frames import FrameTable
 from data.doctor.quick import NOTE, Check
 from data.folders import in_threads
 from data.masks import apply_mask, find_mask, read_cut_out, read_foreground
+from data.settings import BACKGROUNDS
 from utils.camera import Intrinsics
 from utils.hull import silhouette
-from utils.images import prepare, working_size
+from utils.images import is_foreground, prepare, working_size
 from utils.progress import Progress
 
-BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 SILHOUETTE_SIZE = 100  # longer side in pixels
 BUSY = 0.5  # share of the frame's border that is foreground above which a background is not plain
 EMPTY, FULL = 0.002, 0.9  # bounds on the share of the frame that a usable silhouette covers
 PLAIN_VIEWS = 0.8  # share of the views whose silhouettes must be usable
+HIDDEN = 0.02  # share of a cut-out object that may have the background's colour
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,24 @@ def check_silhouettes(silhouettes: Silhouettes) -> Check:
     else:
         advice = "The background is not plain, so matches must do; silhouettes prove more: --masks DIR, 255 = object."
     return Check("silhouettes", figure, NOTE, advice)
+
+
+def check_colours(silhouettes: Silhouettes, background: str) -> list[Check]:
+    """Check that a cut-out object has another colour than its background, from which no field could tell it."""
+    if silhouettes.source.endswith("background"):
+        return []
+    inner = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0 for mask in silhouettes.masks])
+    colours = torch.from_numpy(silhouettes.images[inner]).float() / 255.0
+    share = {
+        name: float((~is_foreground(colours, torch.tensor(each))).float().mean()) for name, each in BACKGROUNDS.items()
+    }
+    figure = f"{share[background]:.1%} of the object is as {background} as the background"
+    if share[background] <= HIDDEN:
+        return [Check("colours", figure)]
+    clearest = min(share, key=lambda name: share[name])
+    return [
+        Check("colours", figure, NOTE, f"There it cannot be seen: train and test with --background {clearest}.")
+    ]
 
 
 def other_background(silhouettes: Silhouettes) -> str:

@@ -217,12 +217,13 @@ def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched,
     """Add the gradient of half the summed squared colour error to ``gradient``; return the mean squared error.
 
     ``pixels`` (pixels, 4) int32: view, column, row, rays (1: through the centre, 4: averaged over a 2 x 2 pattern).
-    ``offsets`` (pixels,): see ``march_ray``. ``spread``: factor of the rays' spread in voxels, see
+    ``offsets`` (pixels,): see ``march_ray``. ``views``: cameras, lens, images, alphas (0, 0, 0) or of the images, their
+    background (3,), and the one before which they are shown now. ``spread``: factor of the rays' spread in voxels, see
     ``backpropagate_ray``. Each of ``gradient`` (chunks, vertices, GRADIENT_COLUMNS) takes a fixed share of
     the pixels, so that the sum does not depend on the threads' timing; ``touched`` (chunks, vertices) lists the rows
     that it changed, ``counts`` (chunks,) how many.
     """
-    cameras, lens, images, background = views
+    cameras, lens, images, alphas, plain, background = views
     chunks = len(gradient)
     share = (len(pixels) + chunks - 1) // chunks
     losses = np.zeros(chunks)
@@ -243,9 +244,13 @@ def accumulate_gradient(pixels, offsets, views, grid, spread, gradient, touched,
                 green += b + transmittance[r] * background[1]
                 blue += c + transmittance[r] * background[2]
             part = ONE / np.float32(rays)
+            through = ONE - alphas[view, line, column] * np.float32(1 / 255) if alphas.size else ZERO
             red = red * part - images[view, line, column, 0] * np.float32(1 / 255)
             green = green * part - images[view, line, column, 1] * np.float32(1 / 255)
             blue = blue * part - images[view, line, column, 2] * np.float32(1 / 255)
+            red -= through * (background[0] - plain[0])
+            green -= through * (background[1] - plain[1])
+            blue -= through * (background[2] - plain[2])
             loss += red * red + green * green + blue * blue
             red, green, blue = red * part, green * part, blue * part
             for r in range(rays):

@@ -22,6 +22,14 @@ MAX_CHUNKS = 8  # gradient buffers, at most; one a thread
 REFRESH_EVERY = 10  # steps after which the solid cells are found again; checkpoints are written at multiples of it
 
 
+def drawn_background(plain: np.ndarray, step: int) -> np.ndarray:
+    """Return the RGB (3,) float32 before which cut-out views are shown in a step: their own in every second one.
+
+    Before one colour alone, matter of that colour costs nothing, and a surface of that colour may as well be missing.
+    """
+    return plain if step % 2 else np.random.default_rng(step).random(3, dtype=np.float32)
+
+
 class Optimiser(Protocol):
     """Takes steps on a state's table."""
 
@@ -45,8 +53,9 @@ class CompiledOptimiser:
     def __init__(self, state: VoxelTrainingState, views: Views, spread: float) -> None:
         self.state, self.count, self.spread = state, state.step, np.float32(spread)
         cameras = views.camera_to_world.float().contiguous().numpy()
-        background = np.array(views.background, np.float32)
-        self.views = (cameras, views.intrinsics.as_array(), views.images.numpy(), background)
+        alphas = np.empty((0, 0, 0), np.uint8) if views.alphas is None else views.alphas.numpy()
+        self.plain = np.array(views.background, np.float32)
+        self.views = (cameras, views.intrinsics.as_array(), views.images.numpy(), alphas, self.plain)
         chunks = min(numba.get_num_threads(), MAX_CHUNKS)
         self.gradient = np.zeros((chunks, state.grid.vertices, GRADIENT_COLUMNS), np.float32)
         touched = np.empty((chunks, state.grid.vertices), np.int32)
@@ -72,7 +81,8 @@ class CompiledOptimiser:
 
     def accumulate(self, batch: np.ndarray, offsets: np.ndarray) -> float:
         """Add the batch's gradient to the buffers and return its mean squared error."""
-        return float(accumulate_gradient(batch, offsets, self.views, self.grid, self.spread, *self.buffers))
+        behind = drawn_background(self.plain, self.count) if self.views[3].size else self.plain
+        return float(accumulate_gradient(batch, offsets, (*self.views, behind), self.grid, self.spread, *self.buffers))
 
     def read_back(self, state: VoxelTrainingState) -> None:
         """See ``Optimiser``; all but the count lives in the state already."""
@@ -88,7 +98,8 @@ class TorchOptimiser:
         )
         self.camera, self.images = views.intrinsics, views.images.to(device)
         self.cameras = views.camera_to_world.float().to(device)
-        self.background = torch.tensor(views.background, device=device)
+        self.alphas = None if views.alphas is None else views.alphas.to(device)
+        self.plain = np.array(views.background, np.float32)
         self.neighbours = torch.from_numpy(state.grid.neighbour_rows()).to(device).long()
         self.count, self.spread = state.step, spread
 
@@ -125,12 +136,17 @@ class TorchOptimiser:
         pose = self.cameras[view[pixel]]
         directions = (pose[:, :3, :3] @ camera_directions(at, self.camera)[..., None])[..., 0]
         marched = march_rays(pose[:, :3, 3], directions, offsets.to(device)[pixel], self.grid, self.table)
-        colour = over_background(marched.colour, marched.opacity, self.background)
+        behind, target = torch.from_numpy(self.plain).to(device), self.images[view, row, column].float() / 255
+        if self.alphas is not None:
+            drawn = torch.from_numpy(drawn_background(self.plain, self.count)).to(device)
+            target = target + (1 - self.alphas[view, row, column].float()[:, None] / 255) * (drawn - behind)
+            behind = drawn
+        colour = over_background(marched.colour, marched.opacity, behind)
         mean = torch.zeros(len(batch), 3, device=device).index_add(0, pixel, colour / rays[pixel][:, None])
         if mark:
             weights = marched.weights[:, None].expand(-1, 8).reshape(-1)
             self.peak.scatter_reduce_(0, marched.rows.reshape(-1), weights, "amax")
-        square = (mean - self.images[view, row, column].float() / 255) ** 2
+        square = (mean - target) ** 2
         return square.mean(), 0.5 * square.sum() + self.spread / self.grid.voxel * marched.spread.sum()
 
     def read_back(self, state: VoxelTrainingState) -> None:

@@ -190,6 +190,20 @@ def test_another_plain_background_is_recognized(toy: Path) -> None:
     assert examine(toy, None, "black", QUIET).good
 
 
+@pytest.mark.parametrize(("colour", "advised"), [((250, 250, 255), "black"), ((120, 20, 20), None)])
+def test_a_cut_out_object_in_the_colour_of_its_background_needs_another(
+    colour: tuple[int, int, int], advised: str | None, toy: Path
+) -> None:
+    for path in (toy / "train/good").iterdir():
+        object_shown = np.asarray(Image.open(path))[..., 1] < 128
+        picture = np.dstack([np.full((*object_shown.shape, 3), colour, np.uint8), np.uint8(255) * object_shown])
+        Image.fromarray(picture).save(path)
+    check = {check.name: check for check in examine(toy, None, "white", QUIET).checks}["colours"]
+    assert (f"--background {advised}" in check.advice) if advised else (check.verdict, check.advice) == ("good", "")
+    checks = {check.name: check for check in examine(toy, None, "green", QUIET).checks}
+    assert checks["colours"].verdict == "good"
+
+
 def test_pictures_that_belong_to_other_poses_cannot_be_mended(toy: Path, tmp_path: Path) -> None:
     order = np.random.default_rng(2).permutation(24)
 

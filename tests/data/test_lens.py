@@ -104,6 +104,8 @@ def test_where_the_lens_did_not_look_is_filled_and_transparent() -> None:
     picture[..., 3] = 255
     result = rectify(picture, lens, common_camera([lens], 40), 255)
     assert (result[:, :29, 3] == 255).all() and (result[:, 31:] == [255, 255, 255, 0]).all()
+    coloured = rectify(picture[..., :3], lens, common_camera([lens], 40), np.array([0, 255, 0]))
+    assert (coloured[:, :29] == 90).all() and (coloured[:, 31:] == [0, 255, 0]).all()
     cropped, filled = cropped_and_filled(lens, common_camera([lens], 40))
     assert cropped == pytest.approx(0.25, abs=0.05) and filled == pytest.approx(0.25, abs=0.03)
 

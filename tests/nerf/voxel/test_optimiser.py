@@ -41,8 +41,16 @@ def compiled_gradient(
     return own.accumulate(batch, offsets), own
 
 
+def cut_out(views: Views) -> Views:
+    """Return the views with noise as alpha."""
+    alphas = np.random.default_rng(0).integers(0, 256, views.images.shape[:3], dtype=np.uint8)
+    return replace(views, alphas=torch.from_numpy(alphas))
+
+
+@pytest.mark.parametrize("alpha", [False, True], ids=["opaque", "cut out"])
 @pytest.mark.parametrize("shift", [-1.0, 1.0, 6.0])
-def test_gradient_equals_automatic_differentiation(views: Views, shift: float) -> None:
+def test_gradient_equals_automatic_differentiation(views: Views, shift: float, alpha: bool) -> None:
+    views = cut_out(views) if alpha else views
     state = state_of(field_with(shift))
     batch, offsets = random_batch(views, 2000)
     error, own = compiled_gradient(state, views, batch, offsets)

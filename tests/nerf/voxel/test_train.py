@@ -66,6 +66,19 @@ def new_poses() -> list[torch.Tensor]:
     return [camera(azimuth, elevation) for azimuth, elevation in ((33, 30), (111, -10), (200, 0), (280, -35))]
 
 
+def test_a_cut_out_object_in_the_colour_of_its_background_is_solid_and_nothing_else_is(views: Views) -> None:
+    masks = torch.from_numpy(silhouettes(views))
+    white = replace(views, images=torch.full_like(views.images, 255), alphas=(255 * masks).to(torch.uint8))
+    field = train(white)
+    inner, outer = (
+        torch.nn.functional.max_pool2d(each[:, None].float(), 5, 1, 2)[:, 0] == 0 for each in (~masks, masks)
+    )
+    for index in range(0, len(views), 5):
+        opacity = field.render(views.camera_to_world[index], views.intrinsics).opacity
+        assert float(opacity[inner[index]].mean()) > 0.95
+        assert float(opacity[outer[index]].mean()) < 0.02
+
+
 def test_new_views_are_rendered_well(field: VoxelField) -> None:
     for pose in new_poses():
         rendering, truth = field.render(pose.float(), CAMERA), render(pose, CAMERA)
