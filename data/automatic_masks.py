@@ -21,6 +21,7 @@ from utils.camera import Intrinsics
 from utils.images import working_size
 from utils.progress import Progress
 
+FOREGROUND = 0.5  # saliency above which a pixel is foreground
 CORRECTED_VOTE = 0.85  # share of the views that must agree on a voxel once the masks are corrected
 DISAGREES = 0.8  # IoU of the network's mask and the final one below which a view is named
 
@@ -76,7 +77,7 @@ def find_masks(
     masks = np.empty(images.shape[:3], dtype=bool)
     small = enumerate(in_threads(read_small, range(len(poses))))
     for view, image in progress.track(small, "masks", len(poses)):
-        images[view], masks[view] = image, saliency(image) > 0.5
+        images[view], masks[view] = image, saliency(image) > FOREGROUND
     consensus = find_consensus(masks, poses, camera)
     views = np.arange(len(poses))
     trusted = consensus.agreement >= TRUSTED
@@ -87,6 +88,11 @@ def find_masks(
     final = cut_edges(images, [hull_silhouette(hull, pose, camera) for pose in poses], corrected)
     agreement = np.array([iou(mask, better) for mask, better in zip(masks, final)])
     return AutomaticMasks(hull, poses, camera, images, final, agreement)
+
+
+def network_mask(image: np.ndarray, saliency: Saliency) -> np.ndarray:
+    """Return the network's mask (height, width) uint8, 255 on the object, of an image (height, width, 3 or 4) uint8."""
+    return np.where(saliency(image[..., :3]) > FOREGROUND, 255, 0).astype(np.uint8)
 
 
 def cut_edges(images: np.ndarray, silhouettes: Sequence[np.ndarray], guesses: Sequence[np.ndarray]) -> np.ndarray:

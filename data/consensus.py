@@ -1,14 +1,13 @@
-"""The foreground that posed views agree on: where a network takes a cushion or a wall for the object, others outvote it.
+"""The foreground that posed views agree on: a view in which a network takes a wall for the object is outvoted.
 
-Voxels that lie within the masks of most of the views that frame them are carved, and their largest connected piece kept.
-Views whose mask has little in common with its silhouette lose their vote, and the voxels are carved again.
+Voxels within the masks of most of the views that frame them are carved, and their largest connected piece is kept. Views
+whose mask has little in common with its silhouette lose their vote, and the voxels are carved again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from scipy import ndimage
