@@ -15,13 +15,14 @@ import numpy as np
 from data.consensus import TRUSTED, carve, find_consensus, iou
 from data.doctor.fit import Fit, hull_silhouette
 from data.folders import in_threads
-from data.mask_edges import cut_edge
+from data.mask_edges import BAND, cut_edge
 from data.saliency import SIDE, Saliency
 from utils.camera import Intrinsics
 from utils.images import working_size
 from utils.progress import Progress
 
 FOREGROUND = 0.5  # saliency above which a pixel is foreground
+WIDE_BAND = 0.15  # around the silhouettes of the first hull, which lacks tips that the network often left out
 CORRECTED_VOTE = 0.85  # share of the views that must agree on a voxel once the masks are corrected
 DISAGREES = 0.8  # IoU of the network's mask and the final one below which a view is named
 
@@ -79,13 +80,15 @@ def find_masks(
     for view, image in progress.track(small, "masks", len(poses)):
         images[view], masks[view] = image, saliency(image) > FOREGROUND
     consensus = find_consensus(masks, poses, camera)
-    views = np.arange(len(poses))
-    trusted = consensus.agreement >= TRUSTED
-    outlines = [hull_silhouette(consensus.hull, pose, camera) for pose in poses]
-    guesses = [masks[view] if trusted[view] else outlines[view] for view in views]
-    corrected = cut_edges(images, outlines, guesses)
-    hull = carve(corrected, poses, camera, CORRECTED_VOTE)
-    final = cut_edges(images, [hull_silhouette(hull, pose, camera) for pose in poses], corrected)
+    trusted = np.flatnonzero(consensus.agreement >= TRUSTED)
+    outlines = [hull_silhouette(consensus.hull, pose, camera) for pose in poses[trusted]]
+    corrected = cut_edges(images[trusted], outlines, masks[trusted], WIDE_BAND)
+    hull = carve(corrected, poses[trusted], camera, CORRECTED_VOTE)
+    outlines = [hull_silhouette(hull, pose, camera) for pose in poses]
+    guesses = outlines.copy()
+    for view, mask in zip(trusted, corrected):
+        guesses[view] = mask
+    final = cut_edges(images, outlines, guesses, BAND)
     agreement = np.array([iou(mask, better) for mask, better in zip(masks, final)])
     return AutomaticMasks(hull, poses, camera, images, final, agreement)
 
@@ -95,6 +98,8 @@ def network_mask(image: np.ndarray, saliency: Saliency) -> np.ndarray:
     return np.where(saliency(image[..., :3]) > FOREGROUND, 255, 0).astype(np.uint8)
 
 
-def cut_edges(images: np.ndarray, silhouettes: Sequence[np.ndarray], guesses: Sequence[np.ndarray]) -> np.ndarray:
+def cut_edges(
+    images: np.ndarray, silhouettes: Sequence[np.ndarray], guesses: Sequence[np.ndarray], band: float
+) -> np.ndarray:
     """Find the object's edge in all views, see ``cut_edge``: (views, height, width) bool."""
-    return np.stack(list(in_threads(lambda view: cut_edge(*view), zip(images, silhouettes, guesses))))
+    return np.stack(list(in_threads(lambda view: cut_edge(*view, band), zip(images, silhouettes, guesses))))

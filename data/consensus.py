@@ -1,7 +1,7 @@
 """The foreground that posed views agree on: a view in which a network takes a wall for the object is outvoted.
 
-Voxels within the masks of most of the views that frame them are carved, and their largest connected piece is kept. Views
-whose mask has little in common with its silhouette lose their vote, and the voxels are carved again.
+Voxels within the masks of most of the views that frame them are carved, and their largest connected piece is kept.
+Views whose mask has little in common with its silhouette lose their vote, and the voxels are carved again.
 """
 
 from __future__ import annotations

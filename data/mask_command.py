@@ -58,8 +58,8 @@ def make_masks(object_dir: Path, overwrite: bool, progress: Progress, saliency: 
         shutil.rmtree(folder)
     unfinished.rename(folder)
     return [
-        f"masks     {len(poses)} views, {len(masks.corrected)} of them corrected by the others; {len(queries)} queries, "
-        f"by the network alone",
+        f"masks     {len(poses)} views, the network's of {len(masks.corrected)} corrected by the others",
+        *([f"queries   {len(queries)}, by the network alone, for want of poses"] if queries else []),
         f"look at   {object_dir / SHEET}",
         f"next      python -m data doctor {object_dir}",
     ]

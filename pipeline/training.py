@@ -14,6 +14,7 @@ from torch import Tensor
 from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
 from data.mad import read_views, views_fingerprint
+from data.plain_background import is_plain
 from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
@@ -146,7 +147,7 @@ def run_steps(run: TrainingRun) -> Model:
         load=lambda path: load_any_field(path, context.device),
         measure=lambda made: record_psnr(made, rounds.held_out(held_out, made), record),
     )
-    check_field(config, record)
+    check_field(config, record, is_plain(views.images.numpy(), views.background))
     train = rounds.refined(train)
     gallery = run.step(
         "gallery",
@@ -242,15 +243,22 @@ def record_psnr(field: Field, held_out: Views, record: TrainingRecord) -> None:
     record.psnr, record.blank_psnr = sum(rendered) / len(rendered), sum(blank) / len(blank)
 
 
-def check_field(config: Config, record: TrainingRecord) -> None:
-    """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it."""
+def check_field(config: Config, record: TrainingRecord, plain: bool = True) -> None:
+    """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it.
+
+    Args:
+        plain: whether the views have a plain background, or masks.
+    """
     found, blank = record.psnr or 0.0, record.blank_psnr or 0.0
     needed_psnr = max(config.min_psnr, blank + MIN_PSNR_GAIN)
+    advice = "check the poses and the background"
+    if not plain:
+        advice = f"the photos have no masks and no plain background: run python -m data masks {config.object_dir}"
     if found < needed_psnr and not config.allow_bad_field:
         raise InputError(
             f"The field of {config.object_name} is bad: held-out views have a PSNR of {found:.1f} dB, at least "
-            f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); check the poses and the background, "
-            f"or continue with --allow_bad_field."
+            f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); {advice}, or continue with "
+            f"--allow_bad_field."
         )
 
 
