@@ -82,12 +82,12 @@ def find_masks(
     consensus = find_consensus(masks, poses, camera)
     trusted = np.flatnonzero(consensus.agreement >= TRUSTED)
     outlines = [hull_silhouette(consensus.hull, pose, camera) for pose in poses[trusted]]
-    corrected = cut_edges(images[trusted], outlines, masks[trusted], WIDE_BAND)
+    corrected = cut_edges(images[trusted], outlines, list(masks[trusted]), WIDE_BAND)
     hull = carve(corrected, poses[trusted], camera, CORRECTED_VOTE)
     outlines = [hull_silhouette(hull, pose, camera) for pose in poses]
     guesses = outlines.copy()
-    for view, mask in zip(trusted, corrected):
-        guesses[view] = mask
+    for row, mask in zip(trusted.tolist(), corrected):
+        guesses[row] = mask
     final = cut_edges(images, outlines, guesses, BAND)
     agreement = np.array([iou(mask, better) for mask, better in zip(masks, final)])
     return AutomaticMasks(hull, poses, camera, images, final, agreement)

@@ -40,7 +40,7 @@ def cut_edge(image: np.ndarray, silhouette: np.ndarray, guess: np.ndarray, band:
     near, core = grown(silhouette, radius), grown(silhouette, -radius)
     guess = core | (guess & near)
     labels = np.select([core, guess, near], [cv2.GC_FGD, cv2.GC_PR_FGD, cv2.GC_PR_BGD], cv2.GC_BGD).astype(np.uint8)
-    rows, columns = (_extent(near.any(axis), int(MARGIN * side) + radius) for axis in (1, 0))
+    rows, columns = (_extent(near, axis, int(MARGIN * side) + radius) for axis in (0, 1))
     part = np.ascontiguousarray(labels[rows, columns])
     if not guess.any() or near[rows, columns].all():  # nothing to learn colours from
         return guess
@@ -53,7 +53,7 @@ def cut_edge(image: np.ndarray, silhouette: np.ndarray, guess: np.ndarray, band:
     return result
 
 
-def _extent(covered: np.ndarray, margin: int) -> slice:
-    """Return the range of what is ``covered`` (length,) bool, with a margin."""
-    places = np.flatnonzero(covered)
-    return slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin)
+def _extent(mask: np.ndarray, axis: int, margin: int) -> slice:
+    """Return the range of rows (axis 0) or columns (axis 1) that a mask covers, with a margin."""
+    places = mask.nonzero()[axis]
+    return slice(max(0, int(places.min()) - margin), int(places.max()) + 1 + margin)

@@ -11,6 +11,7 @@ from data import transforms_file
 from data.folders import read_json
 from pipeline import training
 from pipeline.config import Config
+from pipeline.record import TrainingRecord
 from tests.world import write_world
 from utils.errors import InputError
 
@@ -32,3 +33,10 @@ def test_transforms_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="the views are read"):
         training.train_object(config)
     assert opened.count("transforms.json") == 1
+
+
+@pytest.mark.parametrize(("plain", "advice"), [(True, "check the poses"), (False, "run python -m data masks")])
+def test_a_bad_field_of_photos_without_masks_names_the_command_that_makes_them(plain: bool, advice: str) -> None:
+    record = TrainingRecord(psnr=12.0, blank_psnr=9.0)
+    with pytest.raises(InputError, match=advice):
+        training.check_field(Config("balls"), record, plain)
