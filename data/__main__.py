@@ -15,6 +15,7 @@ COMMANDS = {
     "import-colmap": (commands.colmap_command, "import a COLMAP model with its images"),
     "import-poses": (commands.poses_command, "import a table of camera poses, as a robot writes it"),
     "capture": (commands.capture_command, "find the poses of photos or a video with COLMAP"),
+    "masks": (commands.masks_command, "make foreground masks for the photos of an object's folder"),
     "download": (commands.download_command, "fetch MAD-Sim, MAD-Real or the paper's weights"),
     "verify": (commands.verify_command, "check an unpacked MAD data set against its known structure"),
     "generate": (commands.generate_command, "make toys with defects in MAD's layout"),

@@ -43,8 +43,8 @@ def capture(source: Path, search: CaptureOptions, options: ImportOptions, quiet:
     """
     colmap, progress = _colmap(), Progress(quiet)
     existing_parts(options)
-    if search.turntable and options.masks is None:
-        raise InputError("--turntable needs --masks, for the background is fixed while the object turns; add them.")
+    if search.turntable and options.mask_folder is None:
+        raise InputError("--turntable needs --masks DIR, for the background is fixed while the object turns; add them.")
     find_queries(options)  # missing files are reported now, not after minutes
     work = options.out / "capture"
     if work.exists():
@@ -65,8 +65,8 @@ def capture(source: Path, search: CaptureOptions, options: ImportOptions, quiet:
         )
     notes = [f"{len(models)} models, the largest has {posed} of {count} images"] if len(models) > 1 else []
     found = posed_images(models[folder], work / "images", [*gathered.notes, *notes])
-    if options.masks is not None:
-        options = replace(options, masks=work / "masks", test_masks=options.test_masks or options.masks)
+    if options.mask_folder is not None:
+        options = replace(options, masks=work / "masks", test_masks=options.query_masks)
     return write_object(replace(found, photo_size=gathered.photo_size), options, progress)
 
 
@@ -108,11 +108,11 @@ def gather(
         stems = [path.stem.casefold() for path in paths]
         names = [path.name if stems.count(stem) > 1 else path.stem for path, stem in zip(paths, stems)]
         targets = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
-    photos = OrientedPhotos.of(list(targets), options.masks)
+    photos = OrientedPhotos.of(list(targets), options.mask_folder)
     for path, target in progress.track(targets.items(), "photos", len(targets)):
         if target != path:
             _write_photo(target, _scaled(photos.read(path), search.sfm_size), path)
-        if options.masks is not None:
+        if options.mask_folder is not None:
             write_png(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.sfm_size))
     sizes = {photos.size(path) for path in targets}
     rotated = sum(photos.is_rotated(path) for path in targets)

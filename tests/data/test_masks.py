@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.masks import find_mask, read_foreground
-from data.plain_background import plain_mask
+from data.plain_background import is_plain, plain_mask
 from tests.mad_folder import write_picture
 from utils.errors import InputError
 
@@ -58,3 +58,9 @@ def test_transparency_is_a_mask_where_there_is_any(tmp_path: Path) -> None:
     values[:, 0, 3] = 0
     write_picture(tmp_path / "transparent.png", values)
     assert read_foreground(tmp_path / "transparent.png").tolist() == [[0, 255], [0, 255]]
+
+
+def test_borders_tell_whether_a_background_is_plain() -> None:
+    noise = np.random.default_rng(0).integers(0, 200, (3, 60, 80, 3), dtype=np.uint8)
+    assert is_plain(toy(250)[None], (1.0, 1.0, 1.0)) and not is_plain(toy(250)[None], (0.0, 0.0, 0.0))
+    assert not is_plain(noise, (1.0, 1.0, 1.0))

