@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.folders import images_in
+from data.folders import folders_below, images_in, unread_in
 from data.lens import Lens, rectify
-from data.masks import apply_mask, read_object_image
+from data.masks import apply_mask, read_object_image, without_masks
 from data.photos import OrientedPhotos
 from pipeline.config import Config
 from utils.camera import Intrinsics
@@ -117,17 +117,18 @@ def find_photos(places: list[Path]) -> dict[str, Path]:
     """Find photos, each with a unique name: a file's stem, or a folder's name and the path in it.
 
     Args:
-        places: files, and folders that are searched with all folders in them.
+        places: files, and folders that are searched with all folders in them; images of formats that are not read
+            are found too, so that reading them says so.
     Raises:
         InputError: where a place does not exist, or a folder holds no images.
     """
     photos: dict[str, Path] = {}
     for place in places:
         if place.is_dir():
-            folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
-            found = [path for folder in folders for path in images_in(folder)]
+            folders = folders_below(place)
+            found = [path for folder in folders for path in (*without_masks(images_in(folder)), *unread_in(folder))]
             if not found:
-                raise InputError(f"There are no PNG or JPEG images in the folder {place}; name another one.")
+                raise InputError(f"There are no images in the folder {place}; name another one.")
             top = place.resolve()
             named = [(f"{top.name}/{path.relative_to(place).with_suffix('').as_posix()}", path) for path in found]
         elif place.is_file():

@@ -11,10 +11,10 @@ import torch
 from data.doctor.frames import FrameTable
 from data.doctor.quick import NOTE, Check
 from data.folders import in_threads
-from data.masks import apply_mask, find_mask, read_cut_out, read_foreground
+from data.masks import apply_mask, find_masks, read_cut_out, read_foreground
 from utils.camera import Intrinsics
 from utils.hull import silhouette
-from utils.images import prepare, working_size
+from utils.images import prepare, read_uint8, working_size
 from utils.progress import Progress
 
 BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
@@ -43,13 +43,14 @@ def read_silhouettes(frames: FrameTable, masks: Path | None, background: str, pr
     """
     rows = np.array([row for row, size in enumerate(frames.sizes) if size == frames.size])
     colour = BACKGROUNDS[background]
+    found = {} if masks is None else find_masks(masks, [frames.paths[row] for row in rows])
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray | None]:
         path = frames.paths[row]
-        image = read_cut_out(path, frames.folder)
+        image = read_uint8(path) if masks is not None else read_cut_out(path, frames.folder, check=False)
         if masks is not None:
-            foreground = read_foreground(find_mask(masks, path), (image.shape[1], image.shape[0]))
-            image = apply_mask(image[..., :3], foreground)
+            foreground = read_foreground(found[path], (image.shape[1], image.shape[0]), check=False)
+            image = apply_mask(image[..., :3], foreground, f"The mask {found[path]}")
         rgb, alpha = prepare(image, SILHOUETTE_SIZE, colour)
         return (rgb * 255.0).round().astype(np.uint8), alpha
 
