@@ -6,7 +6,6 @@ MVTec's form, or ``0.png``, or all images in a folder ``0`` (MVTec LOCO's form),
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -77,7 +76,7 @@ def _read_one(path: Path) -> np.ndarray:
     return values > 0 if coloured or low or are_labels(values, levels) else values > 127
 
 
-def are_labels(values: np.ndarray, levels: Sequence[int]) -> bool:
+def are_labels(values: np.ndarray, levels: np.ndarray) -> bool:
     """Return whether few ``levels`` of ``values`` (height, width) uint8 are labels of regions, not blurred edges."""
     if len(levels) > MOST_LABELS:
         return False

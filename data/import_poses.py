@@ -38,6 +38,7 @@ TUM = (FILE, "x", "y", "z", "qx", "qy", "qz", "qw")  # a line of a trajectory in
 POSITION = ("x", "y", "z")
 QUATERNION = ("qw", "qx", "qy", "qz")
 VECTOR = ("rx", "ry", "rz")
+LONGEST_VECTOR = 7.0  # radians; a turn has 6.28
 MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
 
 
@@ -149,8 +150,11 @@ def _matrix(cells: dict[str, str], where: str) -> np.ndarray:
         result[:3, :3] = rotation_of_quaternion(numbers(QUATERNION), where)
     elif VECTOR[0] in cells:
         vector = numbers(VECTOR)
-        if not np.abs(vector).max() < 1e3:
-            raise InputError(f"The rotation vector of {where} must be finite radians, found {vector.tolist()}.")
+        if not np.linalg.norm(vector) < LONGEST_VECTOR:
+            raise InputError(
+                f"The rotation vector of {where} must be in radians, one turn at most, found {vector.tolist()}; "
+                f"convert degrees."
+            )
         result[:3, :3] = Rotation.from_rotvec(vector).as_matrix()
     else:
         raise InputError(f"{where} must have qw qx qy qz, rx ry rz or m00 to m23, found {sorted(cells)[:20]}.")

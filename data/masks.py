@@ -84,7 +84,8 @@ def find_masks(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
     """
     top = Path(os.path.commonpath([image.parent for image in images])) if images else Path()
     masks: dict[Path, Path] = {}
-    missing, expected = [], folder
+    missing: list[Path] = []
+    expected = folder
     for image in images:
         inner = [folder / image.parent.relative_to(top), folder / image.parent.name]
         places = [place for place in dict.fromkeys(inner) if place != folder and place.is_dir()] or [folder]

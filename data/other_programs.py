@@ -97,9 +97,9 @@ def _is_splatting(source: Path) -> bool:
     return source.is_file() and source.suffix.lower() == ".json" and '"img_name"' in read_text(source)
 
 
-def _lens(width: float, height: float, focal_x: float, focal_y: float, x: float, y: float, where: Path) -> Lens:
-    values = (float(value) for value in (focal_x, focal_y, x, y))
-    return Lens(int(width), int(height), *values).checked(str(where))
+def _lens(width: float, height: float, focal: tuple[float, float], centre: tuple[float, float], where: Path) -> Lens:
+    focal_x, focal_y, centre_x, centre_y = (float(value) for value in (*focal, *centre))
+    return Lens(int(width), int(height), focal_x, focal_y, centre_x, centre_y).checked(str(where))
 
 
 def _posed(found: list[tuple[str, Any, Lens]], images: list[Path], unit: str, where: Path) -> PosedImages:
@@ -125,11 +125,11 @@ def _read_polycam(folder: Path) -> PosedImages:
     files = sorted(cameras.glob("*.json"))
     if not files:
         raise InputError(f"There are no cameras in {cameras}; export the raw data with Polycam's developer mode.")
-    found = []
+    found: list[tuple[str, Any, Lens]] = []
     for file in files:
         keys = read_json(file)
         rows = [[keys[f"t_{row}{column}"] for column in range(4)] for row in (2, 0, 1)]  # z becomes up
-        lens = _lens(keys["width"], keys["height"], keys["fx"], keys["fy"], keys["cx"], keys["cy"], file)
+        lens = _lens(keys["width"], keys["height"], (keys["fx"], keys["fy"]), (keys["cx"], keys["cy"]), file)
         found.append((file.stem, [*rows, [0, 0, 0, 1]], lens))
     return _posed(found, images_in(frames / ("corrected_images" if corrected else "images")), "m", cameras)
 
@@ -139,11 +139,11 @@ def _read_record3d(folder: Path) -> PosedImages:
     file = next(folder / name for name in ("metadata.json", "metadata") if (folder / name).is_file())
     keys = read_json(file)
     matrix = np.array(keys["K"], dtype=np.float64).reshape(3, 3).T
-    lens = _lens(keys["w"], keys["h"], matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2], file)
-    images = next((found for name in ("rgb", "rgbd", "images", ".") if (found := images_in(folder / name))), [])
+    lens = _lens(keys["w"], keys["h"], (matrix[0, 0], matrix[1, 1]), (matrix[0, 2], matrix[1, 2]), file)
+    images = next((inside for name in ("rgb", "rgbd", "images", ".") if (inside := images_in(folder / name))), [])
     if len(images) != len(keys["poses"]):
         raise InputError(f"{file} has {len(keys['poses'])} poses for {len(images)} images in {folder}; export again.")
-    found = []
+    found: list[tuple[str, Any, Lens]] = []
     for image, (x, y, z, w, *place) in zip(images, keys["poses"]):
         pose = np.eye(4)
         pose[:3, :3] = rotation_of_quaternion([w, x, y, z], f"{image.name} in {file}")
@@ -161,25 +161,26 @@ def _read_llff(folder: Path) -> PosedImages:
     images = images_in(folder / "images")
     if len(images) != len(table):
         raise InputError(f"{file} has {len(table)} poses for {len(images)} images in {folder}/images; export again.")
-    found = []
+    found: list[tuple[str, Any, Lens]] = []
     for image, row in zip(sorted(images, key=lambda path: path.name), table):
         matrix = row[:15].reshape(3, 5)
         height, width, focal = matrix[:, 4]
         pose = np.eye(4)
         pose[:3] = np.stack([matrix[:, 1], -matrix[:, 0], matrix[:, 2], matrix[:, 3]], axis=1)
-        found.append((image.name, pose, _lens(width, height, focal, focal, width / 2, height / 2, file)))
+        found.append((image.name, pose, _lens(width, height, (focal, focal), (width / 2, height / 2), file)))
     return _posed(found, images, "source units", file)
 
 
 def _read_splatting(source: Path) -> PosedImages:
     """Read the cameras.json of 3D Gaussian Splatting: centres and camera-to-world rotations, OpenCV axes."""
-    file, found = source / "cameras.json" if source.is_dir() else source, []
+    file = source / "cameras.json" if source.is_dir() else source
+    found: list[tuple[str, Any, Lens]] = []
     folder = file.parent
     for camera in read_json(file):
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = camera["rotation"], camera["position"]
         width, height = camera["width"], camera["height"]
-        lens = _lens(width, height, camera["fx"], camera["fy"], width / 2, height / 2, file)
+        lens = _lens(width, height, (camera["fx"], camera["fy"]), (width / 2, height / 2), file)
         found.append((camera["img_name"], pose @ FLIP, lens))
     images = images_in(folder / "images") or images_in(folder / "input") or images_in(folder)
     return _posed(found, images, "units of COLMAP", file)

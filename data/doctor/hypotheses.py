@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, one_thread
-from data.doctor.poses import are_transposed, inverse_poses, nearest_poses
+from data.doctor.poses import are_transposed, inverse_poses, mirrors, nearest_poses
 from utils.camera import Intrinsics
 from utils.progress import Progress
 
 GIVEN = "as given"
 WORLD_TO_CAMERA, TRANSPOSED, TRANSPOSED_ROTATIONS = "world-to-camera", "transposed", "rotations transposed"
 TRANSPOSED_WORLD_TO_CAMERA = "transposed world-to-camera"
+LEFT_HANDED, MIRRORED_WORLD, MIRRORED_AXIS = "left-handed (Unity's)", "mirrored-world", "mirrored-axis"
 LEFT_RIGHT, UPSIDE_DOWN, HALF_TURN = "mirrored left to right", "mirrored top to bottom", "rotated by 180°"
 IMAGES_AS_TEXT, POSES_AS_TEXT = "images sorted as text", "poses sorted as text"
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+MIRROR = np.diag([1.0, 1.0, -1.0, 1.0])
+QUARTER_TURN = np.array([[0.0, -1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])  # counterclockwise
 
 COARSE_CELLS, FINE_CELLS = 40, 70  # along the object's longest side
 COARSE_VIEWS, FINE_VIEWS = 64, 256  # at most
@@ -45,6 +48,7 @@ class Hypothesis:
     convention: str = GIVEN  # of the matrices
     opencv: bool = False  # axes: x right, y down, the camera looks along +z
     flip: str = GIVEN  # of the images
+    turn: int = 0  # quarter turns, counterclockwise, of the cameras
     shift: int = 0  # image k belongs to pose k + shift
     order: str = GIVEN  # of images against poses
     focal: float = 1.0  # factor on the focal length
@@ -62,6 +66,7 @@ class Hypothesis:
         """
         parts = [] if self.convention == GIVEN else [f"{self.convention} matrices"]
         parts += ["OpenCV axes"] if self.opencv else []
+        parts += [f"images a quarter turn {'clockwise' if self.turn > 0 else 'counterclockwise'}"] if self.turn else []
         parts += [] if self.flip == GIVEN else [f"images {self.flip}"]
         parts += [f"poses one frame {'late' if self.shift > 0 else 'early'}"] if self.shift else []
         parts += [] if self.order == GIVEN else [self.order]
@@ -89,8 +94,14 @@ def apply_to_poses(matrices: np.ndarray, names: Sequence[str], hypothesis: Hypot
         poses = inverse_poses(poses)
     if hypothesis.convention == TRANSPOSED_ROTATIONS:
         poses[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
+    if hypothesis.convention in (LEFT_HANDED, MIRRORED_WORLD):
+        poses = MIRROR @ poses
+    if hypothesis.convention in (LEFT_HANDED, MIRRORED_AXIS):
+        poses = poses @ MIRROR
     if hypothesis.opencv:
         poses = poses @ OPENCV_TO_OPENGL
+    if hypothesis.turn:
+        poses = poses @ np.linalg.matrix_power(QUARTER_TURN, hypothesis.turn % 4)
     if hypothesis.order != GIVEN:
         text = np.argsort(np.array(names), kind="stable")
         poses = poses[text if hypothesis.order == IMAGES_AS_TEXT else np.argsort(text)]
@@ -132,6 +143,9 @@ def diagnose(posed: PosedMasks, progress: Progress) -> Diagnosis:
         best = simplest(fits)
         if not is_decisive(given, fits[best], BETTER):
             best = Hypothesis()
+        if not best.faults and mirrors(posed.matrices).all():  # a mirrored object fits mirrored poses as well
+            best = Hypothesis(MIRRORED_WORLD)
+            fits[best] = evaluate_full(posed, best)
         factor = focal_factor(posed, best)
     fit = fits[best]
     if factor != 1.0:
@@ -170,7 +184,15 @@ def finalists(coarse: dict[Hypothesis, float]) -> list[Hypothesis]:
 
 
 def conventions(matrices: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield every convention of the matrices, with both kinds of axes and every flip of the images."""
+    """Yield every convention of the matrices, with both kinds of axes and every flip and turn of the images.
+
+    Mirrored poses and mirrored images look alike: a world of a left hand is more usual than an image upside down.
+    """
+    if mirrors(matrices).all():
+        for convention in (MIRRORED_WORLD, MIRRORED_AXIS):
+            for opencv in (False, True):
+                yield Hypothesis(convention, opencv)
+        return
     kinds = [GIVEN, WORLD_TO_CAMERA, TRANSPOSED_ROTATIONS]
     if are_transposed(matrices):
         kinds += [TRANSPOSED, TRANSPOSED_WORLD_TO_CAMERA]
@@ -178,6 +200,9 @@ def conventions(matrices: np.ndarray) -> Iterator[Hypothesis]:
         for opencv in (False, True):
             for flip in (GIVEN, LEFT_RIGHT, UPSIDE_DOWN, HALF_TURN):
                 yield Hypothesis(convention, opencv, flip)
+            for turn in (1, -1):
+                yield Hypothesis(convention, opencv, turn=turn)
+    yield Hypothesis(LEFT_HANDED)
 
 
 def pairings(leader: Hypothesis, names: Sequence[str]) -> Iterator[Hypothesis]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from data.doctor.frames import FrameTable
-from data.doctor.quick import NOTE, Check
+from data.doctor.quick import BAD_VERDICT, NOTE, Check
 from data.folders import in_threads
 from data.masks import apply_mask, find_masks, read_cut_out, read_foreground
 from utils.camera import Intrinsics
@@ -21,6 +21,7 @@ BACKGROUNDS = {"white": (1.0, 1.0, 1.0), "black": (0.0, 0.0, 0.0)}
 SILHOUETTE_SIZE = 100  # longer side in pixels
 BUSY = 0.5  # share of the frame's border that is foreground above which a background is not plain
 EMPTY, FULL = 0.002, 0.9  # bounds on the share of the frame that a usable silhouette covers
+GIVEN_SOURCES = ("masks", "alpha")  # of silhouettes that the user gives
 PLAIN_VIEWS = 0.8  # share of the views whose silhouettes must be usable
 
 
@@ -75,6 +76,13 @@ def check_silhouettes(silhouettes: Silhouettes) -> Check:
     figure = f"from {silhouettes.source}: {usable.mean():.0%} of the views, {np.median(area):.1%} of the frame"
     if usable.mean() >= PLAIN_VIEWS:
         return Check("silhouettes", figure)
+    if silhouettes.source in GIVEN_SOURCES:
+        advice = "Masks or alpha must be 255 on the object and 0 beside it: write them again."
+        if is_inverted(masks):
+            advice = "They mark what is around the object: invert them (255 = object)."
+        elif float(np.median(area)) < EMPTY:
+            advice = f"{np.mean(area < EMPTY):.0%} of them mark no object: write them again (255 = object, not 1)."
+        return Check("silhouettes", figure, BAD_VERDICT, advice)
     other = other_background(silhouettes)
     if other:
         advice = f"The background looks {other}: try --background {other}."
@@ -83,6 +91,14 @@ def check_silhouettes(silhouettes: Silhouettes) -> Check:
     else:
         advice = "The background is not plain, so matches must do; silhouettes prove more: --masks DIR, 255 = object."
     return Check("silhouettes", figure, NOTE, advice)
+
+
+def is_inverted(masks: np.ndarray) -> bool:
+    """Return whether most of the masks (views, height, width) bool mark the frame's border but not its middle."""
+    border = np.concatenate([masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]], axis=1).mean(axis=1)
+    rows, columns = masks.shape[1] // 3, masks.shape[2] // 3
+    middle = masks[:, rows : masks.shape[1] - rows, columns : masks.shape[2] - columns].mean(axis=(1, 2))
+    return float(np.median(border)) > BUSY and float(np.median(middle)) < 0.5
 
 
 def other_background(silhouettes: Silhouettes) -> str:

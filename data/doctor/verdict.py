@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.doctor.fit import Fit
-from data.doctor.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
+from data.doctor.hypotheses import (
+    GIVEN,
+    LEFT_HANDED,
+    MIRRORED_AXIS,
+    MIRRORED_WORLD,
+    WORLD_TO_CAMERA,
+    Diagnosis,
+    Hypothesis,
+)
 from data.doctor.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
 from data.doctor.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale
 from utils.errors import listed_names
@@ -45,10 +53,10 @@ def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
     given, best = diagnosis.given, diagnosis.best
     low, middle = float(given.iou.min()), float(np.median(given.iou))
     figure = f"median IoU {middle:.3f}, worst {low:.3f}"
+    if is_unexplained(diagnosis.agreement):
+        advice = "The poses do not fit, and no known mistake explains it: poses, or masks, of other images?"
+        return [Check("poses fit images", figure, BAD_VERDICT, advice)]
     if best == Hypothesis():
-        if is_unexplained(diagnosis.agreement):
-            advice = "The poses do not fit the images, and no known mistake explains it: poses of other images?"
-            return [Check("poses fit images", figure, BAD_VERDICT, advice)]
         return [Check("poses fit images", figure), *check_odd(diagnosis.agreement, names)]
     fixed = f"median IoU {np.median(diagnosis.fit.iou):.3f} when fixed"
     checks = [Check("poses fit images", figure, BAD_VERDICT, f"They fit if read as: {best.describe()} ({fixed}).")]
@@ -75,6 +83,11 @@ def check_faults(best: Hypothesis) -> list[Check]:
         faults.append(("world to camera", best.convention, "Invert the matrices: camera_to_world is needed."))
     if "transposed" in best.convention:
         faults.append(("transposed", best.convention, "Transpose them back."))
+    if best.convention in (LEFT_HANDED, MIRRORED_WORLD):
+        advice = "Negate the third row and the third column." if best.convention == LEFT_HANDED else "Negate one row."
+        faults.append(("handedness", "a world of a left hand", advice))
+    if best.convention == MIRRORED_AXIS:
+        faults.append(("handedness", "a mirrored camera axis", "Negate the third column."))
     if best.opencv:
         advice = "Negate the second and third columns (OpenGL axes)."
         faults.append(("axes", "OpenCV: y down, looking along +z", advice))
@@ -84,6 +97,8 @@ def check_faults(best: Hypothesis) -> list[Check]:
         faults.append(("lag", f"poses one frame {late}", advice))
     if best.order != GIVEN:
         faults.append(("order", best.order, "Pair poses and images by number: 2 comes before 10."))
+    if best.turn:
+        faults.append(("turn", "images a quarter turn from their poses", "Turn the cameras about their viewing axes."))
     if best.flip != GIVEN:
         faults.append(("flip", best.flip, "Flip the images back."))
     if best.focal != 1.0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,9 +112,12 @@ def test_pictures_of_another_size_are_named(toy: Path) -> None:
         (times(1.0, 2.1), 4.0 / 3.0),
         (of_poses(np.linalg.inv), 1.0),
         (times(0.1, 1.0), 1.0),
+        (of_poses(lambda pose: np.diag([1, 1, -1, 1]) @ pose @ np.diag([1, 1, -1, 1])), 1.0),
+        (of_poses(lambda pose: pose @ np.diag([1, 1, -1, 1])), 1.0),
+        (of_poses(lambda pose: pose @ np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])), 1.0),
         (lambda content: content.update(camera_angle_x=np.degrees(ANGLE)), 1.0),
     ],
-    ids=["millimetres", "double", "world to camera", "scaled", "degrees"],
+    ids=["millimetres", "double", "world to camera", "scaled", "Unity", "mirrored", "turned", "degrees"],
 )
 def test_a_mended_copy_is_good_and_as_it_was_before(work: Change, scale: float, toy: Path, tmp_path: Path) -> None:
     truth = load_views(toy, 400, WHITE)
@@ -179,6 +183,55 @@ def test_a_background_that_is_not_plain_needs_masks(
     change(toy, of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])))
     assert doctor_command([str(toy), "--quiet", "--masks", str(tmp_path / "masks")]) == 1
     assert "OpenCV axes" in capsys.readouterr().out
+
+
+def masks_of(toy: Path, folder: Path, work: Callable[[np.ndarray], np.ndarray] = lambda masks: masks) -> Path:
+    """Write the toy's masks, changed by ``work`` on all (views, height, width) bool at once, as 0 and 255."""
+    paths = sorted((toy / "train/good").iterdir())
+    masks = np.stack([np.asarray(Image.open(path))[..., 1] < 128 for path in paths])
+    folder.mkdir(parents=True)
+    for path, mask in zip(paths, work(masks)):
+        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(folder / path.name)
+    return folder
+
+
+def two_digits(name: str) -> str:
+    return f"train/good/{int(Path(name).stem):02}.png"
+
+
+MASK_FAULTS: list[tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = [
+    ("empty", np.zeros_like, "silhouettes", r"100% of them mark no object"),
+    ("inverted", np.logical_not, "silhouettes", r"invert them .* Inverted ones fit the poses \(median IoU 0\.[89]"),
+    ("of other views", lambda masks: masks[::-1], "poses fit images", "masks, of other images"),
+    ("one of another view", lambda masks: masks[[5, *range(1, len(masks))]], "odd views", r"0\.png"),
+    ("of the view before", lambda masks: np.roll(masks, 1, axis=0), "lag", "neighbour"),
+]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("name, work, check, words", MASK_FAULTS, ids=[case[0] for case in MASK_FAULTS])
+def test_masks_are_proven_too(
+    name: str, work: Callable[[np.ndarray], np.ndarray], check: str, words: str, beside: bool, toy: Path, tmp_path: Path
+) -> None:
+    if name == "of the view before":  # the natural order, which is not that of text
+        for path in sorted((toy / "train/good").iterdir()):
+            path.rename(path.with_name(f"{int(path.stem):02}.png"))
+        change(
+            toy, lambda content: [frame.update(file_path=two_digits(frame["file_path"])) for frame in content["frames"]]
+        )
+    masks = masks_of(toy, toy / "masks/train/good" if beside else tmp_path / "masks", work)
+    found = bad(examine(toy, None if beside else masks, "white", QUIET).checks)
+    assert re.search(words, found[check]), found
+
+
+def test_nothing_is_offered_that_cannot_be_mended(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = masks_of(toy, tmp_path / "masks", np.logical_not)
+    assert doctor_command([str(toy), "--quiet", "--masks", str(masks)]) == 1
+    assert "--fix" not in capsys.readouterr().out
+    with pytest.raises(InputError, match="write the masks again"):
+        doctor_command([str(toy), "--quiet", "--masks", str(masks), "--fix", str(tmp_path / "mended")])
 
 
 def test_another_plain_background_is_recognized(toy: Path) -> None:
