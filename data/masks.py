@@ -93,7 +93,8 @@ def find_masks(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
         if mask is not None:
             masks[image] = mask
         elif not missing:
-            expected = places[0] / f"{image.stem}.png"
+            end = "_mask" if places[0].resolve() == image.parent.resolve() else ""
+            expected = places[0] / f"{image.stem}{end}.png"
         missing += [image] if mask is None else []
     if missing:
         count = f"{len(missing)} of {len(images)} images have no mask: there" if len(images) > 1 else "There"

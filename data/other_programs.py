@@ -83,7 +83,16 @@ def read_export(source: Path) -> PosedImages | None:
         return readers[program][1](folder)
     except InputError:
         raise
-    except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        ArithmeticError,
+        OSError,
+        EOFError,
+        MemoryError,
+    ) as error:
         raise InputError(f"The export of {program} in {folder} is damaged ({error!r}); export it again.") from None
 
 
@@ -155,7 +164,8 @@ def _read_record3d(folder: Path) -> PosedImages:
 def _read_llff(folder: Path) -> PosedImages:
     """Read LLFF's poses_bounds.npy: rows of a (3, 5) matrix, axes down, right and back, height, width and focal."""
     file = folder / "poses_bounds.npy"
-    table = np.load(file, allow_pickle=False)
+    with file.open("rb") as stream:
+        table = np.lib.format.read_array(stream, allow_pickle=False)
     if table.ndim != 2 or table.shape[1] != 17:
         raise InputError(f"{file} must have 17 numbers a row, found an array of {table.shape}; export it again.")
     images = images_in(folder / "images")

@@ -20,7 +20,7 @@ from data.doctor.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
 from data.doctor.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale
 from utils.errors import listed_names
 
-UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
+UNEXPLAINED, UNEXPLAINED_FEW = 0.8, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
 MANY = 20
 ODD, ODD_FEW = 0.85, 0.5  # shares of the median IoU below which a view does not fit
 APART = 6.0  # median absolute deviations by which it must also lie below the median

@@ -24,9 +24,16 @@ from utils.errors import InputError
 WHITE = (1.0, 1.0, 1.0)
 
 
-def source(folder: Path, keys: dict, suffix: bool = True, alpha: bool = False, poses: np.ndarray | None = None) -> Path:
+def source(
+    folder: Path,
+    keys: dict,
+    suffix: bool = True,
+    alpha: bool = False,
+    poses: np.ndarray | None = None,
+    size: tuple[int, int] = (24, 16),
+) -> Path:
     poses = ring() if poses is None else poses
-    names = write_pictures(folder / "images", len(poses), alpha=alpha)
+    names = write_pictures(folder / "images", len(poses), *size, alpha=alpha)
     frames = [
         {"file_path": f"./images/{name if suffix else name[:-4]}", "transform_matrix": pose.tolist()}
         for name, pose in zip(names, poses)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data.ground_truth import read_mask
 from tests.hostile import png_with_header
 from utils.errors import InputError
 from utils.images import (
@@ -63,13 +62,6 @@ def test_palette_images_are_colour(tmp_path: Path) -> None:
     image.putpalette([0, 0, 0, 255, 128, 0])
     image.save(tmp_path / "x.png")
     assert (read_image(tmp_path / "x.png", 400, (1.0, 1.0, 1.0))[0, 0] * 255).round().tolist() == [255, 128, 0]
-
-
-def test_masks_of_any_mode(tmp_path: Path) -> None:
-    truth = np.eye(6, dtype=np.uint8) * 255
-    for mode in ("L", "RGB", "1", "P"):
-        Image.fromarray(truth).convert(mode).save(tmp_path / "m.png")
-        assert torch.equal(read_mask(tmp_path / "m.png"), torch.from_numpy(truth > 0))
 
 
 def test_grey_and_16_bits_are_read_by_their_range(tmp_path: Path) -> None:
@@ -127,7 +119,7 @@ def test_gif_has_a_frame_for_each_image(tmp_path: Path) -> None:
             assert getattr(film, "n_frames", 1) == count and film.size == (6, 4) and film.info["duration"] == 250
 
 
-def test_unreadable_maps_and_masks_are_one_sentence(tmp_path: Path) -> None:
+def test_unreadable_maps_are_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "0.tiff"
     with pytest.raises(FileNotFoundError, match="no anomaly map"):
         read_map(path)
@@ -136,8 +128,6 @@ def test_unreadable_maps_and_masks_are_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"^The anomaly map .*0\.tiff cannot be read .*--overwrite\.$"):
             read_map(path)
-        with pytest.raises(InputError, match=r"^The mask .*0\.tiff cannot be read: .* PNG or JPEG file\.$"):
-            read_mask(path)
 
 
 def test_a_data_url_is_the_image_averaged_down() -> None:
