@@ -30,7 +30,7 @@ from data.lens import Lens, common_camera, cropped_and_filled, rectify
 from data.mad import TRUE_POSES
 from data.masks import FOLDER as MASKS_FOLDER
 from data.masks import apply_mask, find_masks, fitted, read_foreground
-from data.photos import OrientedPhotos
+from data.photos import OrientedPhotos, apply_orientation, orientation, upright_size
 from data.plain_background import PLAIN_COLOURS, plain_mask
 from data.world import apply_similarity, centring_similarity
 from utils.camera import Intrinsics
@@ -110,14 +110,23 @@ def camera_angle(camera: Intrinsics) -> float:
 
 
 def scale_to_file(lens: Lens, path: Path) -> Lens:
-    """Return ``lens`` for the size of the image file, which may be a smaller copy."""
-    return scale_lens(lens, read_image_size(path), path)
+    """Return ``lens`` for the size of the image file, which may be a smaller copy, or lie as its sensor did.
+
+    Only where the file does not have the lens's proportions and its EXIF orientation gives them is that obeyed.
+    """
+    stored, upright = read_image_size(path), upright_size(path)
+    return scale_lens(lens, upright if not _same_shape(lens, stored) and _same_shape(lens, upright) else stored, path)
+
+
+def _same_shape(lens: Lens, size: tuple[int, int]) -> bool:
+    """Return whether an image of ``size`` (width, height) has the lens's proportions, rounded to pixels."""
+    return abs(size[0] * lens.height - size[1] * lens.width) <= 1.5 * max(*size, lens.width, lens.height)
 
 
 def scale_lens(lens: Lens, size: tuple[int, int], path: Path) -> Lens:
     """Return ``lens`` for an image of ``size`` (width, height); an InputError names ``path`` for other proportions."""
     width, height = size
-    if abs(width * lens.height - height * lens.width) > 1.5 * max(width, height, lens.width, lens.height):
+    if not _same_shape(lens, size):
         raise InputError(
             f"The image {path} has {width}x{height} pixels, its camera {lens.width}x{lens.height}: not the same "
             f"proportions; turn the image upright as it was taken, or correct the camera."
@@ -267,6 +276,8 @@ def image_names(paths: Sequence[Path]) -> list[str]:
 def cut_out_view(frame: PosedImage, options: ImportOptions) -> np.ndarray:
     """Read a frame's image (height, width, 3 or 4) uint8, cut out by its mask or from the background."""
     image = read_uint8(frame.path)
+    if image.shape[:2] != (frame.lens.height, frame.lens.width):
+        image = np.ascontiguousarray(apply_orientation(image, orientation(frame.path)))
     if frame.mask is not None:
         foreground = read_foreground(frame.mask, (image.shape[1], image.shape[0]))
         return apply_mask(image, foreground, f"The mask {frame.mask}")

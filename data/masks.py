@@ -150,6 +150,17 @@ def fitted(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
 def _foreground_values(file: Image.Image, path: Path) -> np.ndarray:
     """Return an open mask as (height, width) uint8, 255 on the object."""
     values, coloured = mask_values(file)
+    return as_foreground(values, coloured, path)
+
+
+def as_foreground(values: np.ndarray, coloured: bool, path: Path | str) -> np.ndarray:
+    """Return the values of a mask (height, width) uint8 as 255 on the object, whatever it writes for it.
+
+    Args:
+        values: of two kinds, as 0 and 1; labels, 0 beside the object; or shades up to 255.
+        coloured: whether its pixels have colours.
+        path: of the mask, for errors.
+    """
     levels = np.unique(values)
     few = len(levels) <= MOST_SHADES
     if coloured and not few and np.mean((values > 40) & (values < 215)) > MOST_GRADED:

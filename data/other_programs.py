@@ -40,6 +40,7 @@ SIGNS = (
      "of the quaternions) as a table for import-poses --convention opengl"),
 )  # fmt: skip
 SIGN_BYTES = 65536
+DAMAGE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, EOFError, MemoryError)
 
 
 def refuse_others(path: Path) -> None:
@@ -83,16 +84,7 @@ def read_export(source: Path) -> PosedImages | None:
         return readers[program][1](folder)
     except InputError:
         raise
-    except (
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        ArithmeticError,
-        OSError,
-        EOFError,
-        MemoryError,
-    ) as error:
+    except DAMAGE as error:
         raise InputError(f"The export of {program} in {folder} is damaged ({error!r}); export it again.") from None
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from data.folders import folders_below, images_in, unread_in
 from data.lens import Lens, rectify
-from data.masks import apply_mask, read_object_image, without_masks
+from data.masks import apply_mask, as_foreground, read_object_image, without_masks
 from data.photos import OrientedPhotos
 from pipeline.config import Config
 from utils.camera import Intrinsics
@@ -44,7 +44,7 @@ class PhotoReader:
         """Read a photo as its camera wrote it: float32 RGB (height, width, 3) of the training views' size.
 
         Args:
-            path: a PNG or JPEG file; its EXIF orientation is obeyed.
+            path: an image file; its EXIF orientation is obeyed.
             mask: of the object: a file, a folder of masks by the photo's stem, or (height, width), 255 = object.
         Raises:
             FileNotFoundError, InputError: for a file that is missing, damaged or of other proportions.
@@ -110,7 +110,7 @@ def _as_mask(mask: np.ndarray) -> np.ndarray:
         raise InputError(
             f"A mask must be (height, width) of uint8 or bool, found {mask.shape} of {mask.dtype}; convert it."
         )
-    return np.where(mask, 255, 0).astype(np.uint8) if mask.dtype == np.bool_ else mask
+    return as_foreground(mask.astype(np.uint8), coloured=False, path="of the image")
 
 
 def find_photos(places: list[Path]) -> dict[str, Path]:

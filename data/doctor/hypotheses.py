@@ -143,7 +143,7 @@ def diagnose(posed: PosedMasks, progress: Progress) -> Diagnosis:
         best = simplest(fits)
         if not is_decisive(given, fits[best], BETTER):
             best = Hypothesis()
-        if not best.faults and mirrors(posed.matrices).all():  # a mirrored object fits mirrored poses as well
+        if is_mirrored(best, posed.matrices):
             best = Hypothesis(MIRRORED_WORLD)
             fits[best] = evaluate_full(posed, best)
         factor = focal_factor(posed, best)
@@ -212,6 +212,11 @@ def pairings(leader: Hypothesis, names: Sequence[str]) -> Iterator[Hypothesis]:
     if list(names) != sorted(names):
         yield replace(leader, order=IMAGES_AS_TEXT)
         yield replace(leader, order=POSES_AS_TEXT)
+
+
+def is_mirrored(best: Hypothesis, matrices: np.ndarray) -> bool:
+    """Return whether matrices that mirror are the only fault: a mirrored object fits them as well as they are."""
+    return not best.faults and bool(mirrors(matrices).all())
 
 
 def simplest(fits: dict[Hypothesis, Fit]) -> Hypothesis:
