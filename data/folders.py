@@ -91,20 +91,6 @@ def _listed(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
-def images_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder by stem.
-
-    Raises:
-        InputError: where two have the same one.
-    """
-    found: dict[str, Path] = {}
-    for path in images_in(folder):
-        other = found.setdefault(path.stem, path)
-        if other != path:
-            raise InputError(f"{other} and {path} have the same stem; rename one of them.")
-    return found
-
-
 class ImageFinder:
     """Finds the images that files of poses name in a folder, whichever program wrote the names.
 

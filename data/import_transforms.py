@@ -95,6 +95,7 @@ def _transforms_file(source: Path) -> Path:
         for name in FILE_NAMES:
             if (source / name).is_file():
                 return source / name
+        refuse_others(source)
     if not source.is_file():
         raise InputError(f"There is no {source / FILE_NAMES[0]}; name the folder of the file, or the file.")
     return source

@@ -16,7 +16,6 @@ from data.folders import (
     GOOD,
     folders_below,
     folders_in,
-    images_by_stem,
     images_in,
     in_threads,
     is_good,
@@ -29,7 +28,7 @@ from data.import_options import ImportOptions
 from data.lens import Lens, common_camera, cropped_and_filled, rectify
 from data.mad import TRUE_POSES
 from data.masks import FOLDER as MASKS_FOLDER
-from data.masks import apply_mask, find_masks, fitted, read_foreground
+from data.masks import apply_mask, find_masks, fitted, images_by_stem, read_foreground
 from data.photos import OrientedPhotos, apply_orientation, orientation, upright_size
 from data.plain_background import PLAIN_COLOURS, plain_mask
 from data.world import apply_similarity, centring_similarity
@@ -183,7 +182,7 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
         cropped=float(cropped),
         filled=float(filled),
         cut_out=has_alpha,
-        notes=[*source.notes, *unread_notes(options)],
+        notes=[*source.notes, *orientation_notes(frames), *unread_notes(options)],
     )
 
 
@@ -220,6 +219,14 @@ def with_masks(frames: Sequence[PosedImage], options: ImportOptions) -> list[Pos
             f"all masks with --masks."
         )
     return list(frames)
+
+
+def orientation_notes(frames: Sequence[PosedImage]) -> list[str]:
+    """Return a note on images whose EXIF orientation is not applied, because their cameras have the stored shape."""
+    flagged = [frame.path for frame in frames if orientation(frame.path) != 1]
+    stored = [path.name for path in flagged if read_image_size(path) == upright_size(path)]
+    what = f"the EXIF orientation of {len(stored)} images is not applied, the doctor proves which way is right"
+    return [f"{what}: {listed_names(stored)}"] if stored else []
 
 
 def unread_notes(options: ImportOptions) -> list[str]:

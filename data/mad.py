@@ -14,14 +14,13 @@ from data.folders import (
     find_object,
     folders_in,
     hash_of_files,
-    images_by_stem,
     images_in,
     in_threads,
     is_good,
     read_json,
 )
 from data.ground_truth import FOLDER, expected_truth, find_truth, read_mask, truth_fault, truth_files
-from data.masks import existing_masks, read_cut_out
+from data.masks import existing_masks, images_by_stem, read_cut_out
 from data.transforms_file import TransformsFile, good_images, transforms_path
 from data.working_size import automatic_size
 from utils.camera import Intrinsics

@@ -75,6 +75,27 @@ def without_masks(images: Sequence[Path]) -> list[Path]:
     return [path for path in images if path not in masks]
 
 
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder of queries by stem.
+
+    Raises:
+        InputError: where two have the same one, or one is by its name the mask of another.
+    """
+    found: dict[str, Path] = {}
+    images = images_in(folder)
+    for path in images:
+        other = found.setdefault(path.stem, path)
+        if other != path:
+            raise InputError(f"{other} and {path} have the same stem; rename one of them.")
+    masks = sorted({*images} - {*without_masks(images)})
+    if masks:
+        raise InputError(
+            f"{masks[0]} is by its name a mask among images; move ground truth to ground_truth/{folder.name}, "
+            f"and masks of objects to a folder of their own."
+        )
+    return found
+
+
 def find_masks(folder: Path, images: Sequence[Path]) -> dict[Path, Path]:
     """Find the mask of each image: at the image's place relative to the others, in a subfolder with the name of the
     image's folder, or in ``folder`` itself.

@@ -154,6 +154,11 @@ class TransformsFile:
         if len(framed) < len(paths):
             twice = next(path for index, path in enumerate(paths) if path in paths[:index] or paths.count(path) > 1)
             raise InputError(f"{self.path} lists {twice.name} more than once; keep one frame of it.")
+        stems: dict[tuple[Path, str], Path] = {}
+        for path in paths:
+            other = stems.setdefault((path.parent, path.stem), path)
+            if other != path:
+                raise InputError(f"{other} and {path} have the same stem, and so the same mask; rename one of them.")
         found = good_images(self.object_dir)
         lost = [path for path in found if path.resolve() not in framed]
         if lost:

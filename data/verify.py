@@ -15,7 +15,6 @@ from data.folders import (
     find_object,
     folders_below,
     folders_in,
-    images_by_stem,
     images_in,
     in_threads,
     is_good,
@@ -24,6 +23,7 @@ from data.folders import (
 from data.ground_truth import FOLDER as TRUTH_FOLDER
 from data.ground_truth import INVERTED, find_truth, read_mask, truth_folder
 from data.mad_facts import STRUCTURES, Structure
+from data.masks import images_by_stem
 from data.transforms_file import TransformsFile
 from utils.errors import InputError, listed_names, nearest
 from utils.images import read_image_size

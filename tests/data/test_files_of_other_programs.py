@@ -25,9 +25,10 @@ from data.import_poses import import_poses, read_poses
 from data.import_transforms import import_transforms, read_transforms
 from data.mad import load_views
 from data.masks import apply_mask, find_masks, read_foreground
+from data.photos import apply_orientation
 from pipeline.photos import find_photos
 from tests.data.codings import CODINGS, TRUTH, coded
-from tests.data.sources import FLIP, ring, write_colmap, write_json, write_pictures
+from tests.data.sources import FLIP, ring, write_colmap, write_json, write_photo, write_pictures
 from tests.data.test_import_colmap import PINHOLE
 from tests.data.test_import_transforms import NERFSTUDIO, source
 from tests.hostile import contents
@@ -164,6 +165,21 @@ def test_masks_of_any_name_and_coding_cut_out_the_same(coding: str, form: str, b
         path = coded(folder / form.format(stem="7", name="7.JPG"), coding)
         assert find_masks(folder, [photo]) == {photo: path}
         assert np.array_equal(read_foreground(path), TRUTH * 255)
+
+
+@pytest.mark.parametrize("flag", range(1, 9))
+def test_the_exif_orientation_is_applied_where_the_camera_asks_for_it(tmp_path: Path, flag: int) -> None:
+    path = source(tmp_path / "in", NERFSTUDIO)
+    picture = read_uint8(tmp_path / "in/images/0.png")
+    turns = [picture, *(np.asarray(Image.fromarray(picture).transpose(turn)) for turn in Image.Transpose)]
+    stored = next(turned for turned in turns if np.array_equal(apply_orientation(turned, flag), picture))
+    write_photo(tmp_path / "in/images/0.png", flag, np.ascontiguousarray(stored))
+    summary = import_transforms(path, None, ImportOptions(tmp_path / "out"))
+    seen = read_uint8(tmp_path / "out/train/good/0.png")
+    if 2 <= flag <= 4:  # the shape does not tell: COLMAP and others ignore the flag
+        assert np.array_equal(seen, stored) and "the doctor proves" in summary.notes[0]
+    else:
+        assert np.array_equal(seen, picture) and not summary.notes
 
 
 def test_a_photo_is_never_its_own_mask(tmp_path: Path) -> None:
@@ -361,6 +377,7 @@ def test_other_exports_are_named_with_the_way(tmp_path: Path, name: str) -> None
     options = ImportOptions(tmp_path / "out")
     readers: list[Callable[[], object]] = [
         lambda: import_transforms(tmp_path / name, None, options),
+        lambda: import_transforms(tmp_path / name if name == "scene.unity" else tmp_path, None, options),
         lambda: import_poses(tmp_path / name, table, options),
     ]
     readers += [] if name == "scene.unity" else [lambda: import_colmap(tmp_path, None, options)]

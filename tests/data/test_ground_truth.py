@@ -116,9 +116,17 @@ def test_labels_of_whole_images_are_enough(tmp_path: Path, good: str, capsys: py
     assert "only the metrics of whole images" in capsys.readouterr().out
 
 
+LOST = {
+    "0.jpg": "same stem",
+    "0_mask.png": "a mask among images",
+    "cam1/0.png": "deeper",
+    "1.heic": "formats that are not read",
+}
+
+
 def test_queries_are_never_lost_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = source(tmp_path / "in", {**NERFSTUDIO, "w": 16, "h": 16, "cx": 8.0}, size=(16, 16))
-    for place, said in (("0.jpg", "same stem"), ("cam1/0.png", "deeper"), ("1.heic", "formats that are not read")):
+    for place, said in LOST.items():
         folder = write_object(tmp_path / said / "toy")
         write_picture(folder / "test/Burrs" / place.replace("heic", "png"), np.zeros((16, 16, 3), dtype=np.uint8))
         if place.endswith("heic"):
