@@ -190,7 +190,8 @@ def _text_images(path: Path) -> Iterator[tuple[str, tuple[int, np.ndarray]]]:
     lines = _text_lines(path)
     while lines and not lines[0][1].strip():  # an empty line before the first image
         lines.pop(0)
-    for index, line in lines[::2]:
+    bare = any(_names_an_image(line) for _, line in lines[1::2])  # written by hand, without lines of points
+    for index, line in lines if bare else lines[::2]:
         if line.strip():
             with _line(index, path, "IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME, then points"):
                 fields = line.split(maxsplit=9)
@@ -198,6 +199,15 @@ def _text_images(path: Path) -> Iterator[tuple[str, tuple[int, np.ndarray]]]:
                 pose = _pose([float(value) for value in fields[1:8]], f"{name!r} in {path}")
                 camera = int(fields[8])
             yield name, (camera, pose)
+
+
+def _names_an_image(line: str) -> bool:
+    """Return whether a line ends in a name, and so gives a pose, not points, which are numbers only."""
+    fields = line.split(maxsplit=9)
+    try:
+        return len(fields) == 10 and not float(fields[9].split()[0]) < float("inf")
+    except ValueError:
+        return True
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, float, float]]:

@@ -132,6 +132,9 @@ def read_lens(keys: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
 
     width, height = int(number("w") or size[0]), int(number("h") or size[1])
     angle_x, angle_y = number("camera_angle_x"), number("camera_angle_y")
+    for key, angle in (("camera_angle_x", angle_x), ("camera_angle_y", angle_y)):
+        if angle is not None and angle >= math.pi and number("fl_x") is None:
+            raise InputError(f"{key} of {where} must be in radians, below 3.14, found {angle:g}; convert degrees.")
     focal_x = number("fl_x") or _focal(width, angle_x) or number("fl_y") or _focal(height, angle_y)
     if not focal_x:
         raise InputError(f"{where} must have fl_x in pixels or camera_angle_x in radians, found neither.")
@@ -141,6 +144,10 @@ def read_lens(keys: dict[str, Any], size: tuple[int, int], where: str) -> Lens:
     if not fisheye and not any(distortion[5:]):
         distortion = distortion[:5] if distortion[4] else distortion[:4]
     centre_x, centre_y = number("cx"), number("cy")
+    if ((centre_x or 0.0) > size[0] and number("w") is None) or ((centre_y or 0.0) > size[1] and number("h") is None):
+        raise InputError(
+            f"cx and cy of {where} lie outside an image of {size[0]}x{size[1]}; give the w and h they are for."
+        )
     centre_x, centre_y = (width / 2 if centre_x is None else centre_x), (height / 2 if centre_y is None else centre_y)
     return Lens(width, height, focal_x, focal_y, centre_x, centre_y, distortion, fisheye).checked(where)
 

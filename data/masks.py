@@ -37,6 +37,7 @@ MASK_NAMES = (
 MOST_SHADES = 64  # values that a mask of labels may have
 MOST_GRADED = 0.05  # share of middling values from which many shades of colour are a photo's
 COLOURED = 24  # 8-bit steps between a pixel's channels from which it has a colour
+WHOLE = 0.995  # share of an image that no object covers
 ROUND_ABOUT = 0.9  # share of the border from which a mask that leaves the middle out is inverted
 SAME_LEVELS = 3.0  # mean 8-bit steps up to which a mask is its own photo
 
@@ -171,6 +172,8 @@ def fitted(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
 def _foreground_values(file: Image.Image, path: Path) -> np.ndarray:
     """Return an open mask as (height, width) uint8, 255 on the object."""
     values, coloured = mask_values(file)
+    if file.format == "JPEG":  # which blurs, and reddens greys
+        values, coloured = np.where(values > max(1, values.max() // 2), 255, 0).astype(np.uint8), False
     return as_foreground(values, coloured, path)
 
 
@@ -220,6 +223,8 @@ def foreground_fault(values: np.ndarray) -> str:
     marked = values > 127
     if not marked.any():
         return "marks no object (all black); write it again, 255 = object, or leave its image out"
+    if marked.mean() > WHOLE:
+        return "marks the whole image; write it again, 0 beside the object"
     height, width = marked.shape
     centre = marked[height // 3 : height - height // 3, width // 3 : width - width // 3]
     border = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]])

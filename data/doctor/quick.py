@@ -54,10 +54,13 @@ def check_frames(frames: FrameTable) -> list[Check]:
 
 def check_files(frames: FrameTable) -> Check:
     """Check that each frame has its image, and each image its frame."""
-    figure = f"{len(frames.content['frames'])} frames, {len(frames) + len(frames.unlisted)} images"
+    figure = (
+        f"{len(frames.content['frames'])} frames, {len(frames) + len(frames.poseless) + len(frames.unlisted)} images"
+    )
     wrong = [
         (frames.missing, "frames have no image"),
         (frames.repeated, "frames repeat an image"),
+        ([path.name for path in frames.poseless], "frames have no pose"),
         ([path.name for path in frames.unlisted], f"images in train/{GOOD} have no frame"),
         ([path.name for path in unread_in(frames.folder / "train" / GOOD)], "images have formats that are not read"),
     ]

@@ -40,8 +40,8 @@ CODINGS: dict[str, Callable[[np.ndarray], Image.Image]] = {
 
 
 def coded(path: Path, coding: str, mask: np.ndarray = TRUTH) -> Path:
-    """Write a mask (height, width) bool; BMP has no transparency and no 16 bits, so it gets bytes."""
+    """Write a mask (height, width) bool; BMP and JPEG have no transparency and no 16 bits, so they get bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = CODINGS["bytes" if path.suffix.lower() == ".bmp" else coding](mask)
+    image = CODINGS["bytes" if path.suffix.lower() in (".bmp", ".jpg") else coding](mask)
     image.save(path)
     return path

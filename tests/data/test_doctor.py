@@ -89,6 +89,12 @@ CASES: list[tuple[str, Change, str, str]] = [
     ("OpenCV", of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])), "common point", "OpenCV"),
     ("no picture", lambda content: content["frames"][2].update(file_path="train/good/x.png"), "files", "x.png"),
     ("no frame", lambda content: content["frames"].pop(3), "files", "3.png"),
+    (
+        "no pose",
+        lambda content: content["frames"][7].update(transform_matrix=None),
+        "files",
+        "1 frames have no pose (7.png)",
+    ),
     ("twice", lambda content: content["frames"].append(content["frames"][4]), "files", "4.png"),
 ]
 
@@ -148,12 +154,13 @@ def test_mirrored_pictures_are_flipped_back_with_their_masks(toy: Path, tmp_path
 
 
 def test_lost_frames_and_pictures_stay_out_of_the_copy(toy: Path, tmp_path: Path) -> None:
+    change(toy, lambda content: content["frames"][9].update(transform_matrix=[[float("nan")] * 4] * 4))
     change(toy, lambda content: content["frames"].pop(3))
     (toy / "train/good/7.png").unlink()
     (toy / "readme").write_text("kept")
     assert doctor_command([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
     names = load_views(tmp_path / "mended", 400, WHITE).names
-    assert set(names) == {str(index) for index in range(24)} - {"3", "7"}
+    assert set(names) == {str(index) for index in range(24)} - {"3", "7", "9"}
     assert (tmp_path / "mended/readme").read_text() == "kept"
 
 

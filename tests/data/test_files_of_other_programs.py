@@ -152,7 +152,15 @@ def test_images_outside_the_folder_are_said_where(tmp_path: Path) -> None:
     assert import_transforms(inner, tmp_path / "in/images", ImportOptions(tmp_path / "out")).images == 6
 
 
-MASK_NAMES = ["{stem}.png", "{stem}.PNG", "{stem}_mask.png", "{stem}.mask.png", "{name}.png", "{name}.mask.png"]
+MASK_NAMES = [
+    "{stem}.png",
+    "{stem}_mask.jpg",
+    "{stem}.PNG",
+    "{stem}_mask.png",
+    "{stem}.mask.png",
+    "{name}.png",
+    "{name}.mask.png",
+]
 
 
 @given(st.sampled_from(sorted(CODINGS)), st.sampled_from(MASK_NAMES), st.booleans())
@@ -197,6 +205,7 @@ def test_a_photo_is_never_its_own_mask(tmp_path: Path) -> None:
 
 MASK_FAULTS = {"marks no object": np.zeros((16, 24), dtype=bool), "invert it": np.ones((16, 24), dtype=bool)}
 MASK_FAULTS["invert it"][4:12, 6:18] = False
+MASK_FAULTS["marks the whole image"] = np.ones((16, 24), dtype=bool)
 
 
 @pytest.mark.parametrize("said", MASK_FAULTS)
@@ -264,6 +273,22 @@ def test_texts_of_any_editor(tmp_path: Path, encoding: str) -> None:
     table = PoseTableOptions(tmp_path / "in/images", "opencv", "c2w", focal=33.0)
     found, _ = read_poses(tmp_path / "in/poses.csv", table)
     assert [name for name, _ in found] == names and found[2][1][:3, 3].tolist() == [1.5, 2.0, 3.0]
+
+
+def test_models_written_by_hand_need_no_lines_of_points(tmp_path: Path) -> None:
+    write_colmap(tmp_path / "in/sparse/0", write_pictures(tmp_path / "in/images"), ring(), PINHOLE, binary=False)
+    path = tmp_path / "in/sparse/0/images.txt"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if line.endswith(".png")))
+    assert import_colmap(tmp_path / "in", None, ImportOptions(tmp_path / "out")).images == 6
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({"camera_angle_x": 40.1}, "convert degrees"), ({"fl_x": 330.0, "cx": 120.0}, "give the w and h")],
+)
+def test_cameras_in_other_units_or_of_other_images_are_refused(tmp_path: Path, keys: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        read_transforms(source(tmp_path / "in", keys))
 
 
 NO_POSE: dict[str, object] = {"missing": None, "null": None, "NaN": [[float("nan")] * 4] * 4, "short": [[1.0]]}

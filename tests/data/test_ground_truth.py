@@ -20,7 +20,17 @@ from tests.data.test_import_transforms import NERFSTUDIO, source
 from tests.mad_folder import write_object, write_picture
 from utils.errors import InputError
 
-NAMES = ["0_mask.png", "0.png", "0_mask.PNG", "0.png.png", "0/000.png", "0/000.tif", "0_MASK.tiff", "0_mask.bmp"]
+NAMES = [
+    "0_mask.png",
+    "0.png",
+    "0_mask.PNG",
+    "0.png.png",
+    "0/000.png",
+    "0/000.tif",
+    "0_MASK.tiff",
+    "0_mask.jpg",
+    "0_mask.bmp",
+]
 
 
 def with_truth(folder: Path, name: str, coding: str, kind: str = "Burrs") -> Path:
