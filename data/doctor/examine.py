@@ -11,7 +11,7 @@ import numpy as np
 from data.doctor.fit import fit_hull
 from data.doctor.fix import Fix, write_fixed
 from data.doctor.frames import FrameTable, read_frame_table
-from data.doctor.hypotheses import COARSE_CELLS, Hypothesis, PosedMasks, apply_to_poses, diagnose
+from data.doctor.hypotheses import COARSE_CELLS, Hypothesis, PosedMasks, apply_to_poses, diagnose, turned_views
 from data.doctor.matches import FEWEST_MATCHES, diagnose_matches, find_matches
 from data.doctor.page import write_page
 from data.doctor.quick import (
@@ -32,6 +32,7 @@ from data.doctor.verdict import (
     check_fit,
     check_matches,
     check_scale,
+    check_turned,
     foreign_views,
     is_unexplained,
     odd_views,
@@ -93,6 +94,8 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     posed = PosedMasks(frames.matrices[rows], silhouettes.masks, silhouettes.camera, names)
     diagnosis = diagnose(posed, progress)
     checks += check_fit(diagnosis, names)
+    if is_unexplained(diagnosis.agreement) or (len(odd_views(diagnosis.agreement)) and not diagnosis.best.faults):
+        checks += check_turned(turned_views(posed), names)
     fix = Fix(diagnosis.best)
     if not is_unexplained(diagnosis.agreement):
         poses = apply_to_poses(posed.matrices, names, diagnosis.best)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, one_thread
+from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, hull_silhouette, one_thread
 from data.doctor.poses import are_transposed, inverse_poses, mirrors, nearest_poses
 from utils.camera import Intrinsics
 from utils.progress import Progress
@@ -28,6 +28,8 @@ LEADERS, FINALISTS = 6, 5  # hypotheses evaluated with other pairings, and in fu
 BETTER, SURE = 1.25, 4.0  # factor by which a hypothesis must lower the misfit, and standard errors of the gain
 FOCAL_APART = 1.07  # the least factor on the focal length that is reported
 FOCAL_FACTORS = tuple(float(factor) for factor in np.geomspace(0.4, 2.5, 15))  # 1 is the middle one
+MOST_VIEWS_VOTE = 0.55  # share of the views that carve where some images are turned
+TURNED = 1.2  # factor by which turning an image must raise its overlap with the hull
 SIMPLER = 1.1  # factor in misfit up to which a simpler hypothesis is preferred
 
 
@@ -212,6 +214,26 @@ def pairings(leader: Hypothesis, names: Sequence[str]) -> Iterator[Hypothesis]:
     if list(names) != sorted(names):
         yield replace(leader, order=IMAGES_AS_TEXT)
         yield replace(leader, order=POSES_AS_TEXT)
+
+
+@one_thread()
+def turned_views(posed: PosedMasks) -> dict[int, int]:
+    """Return the views that fit a hull of most views only when their images are turned, with their quarter turns.
+
+    Quarter turns are counterclockwise, of the cameras; the rest of the views must be the larger part.
+    """
+    poses = apply_to_poses(posed.matrices, posed.names, Hypothesis())
+    fit = fit_hull(posed.masks, poses, posed.camera, COARSE_CELLS, MOST_VIEWS_VOTE)
+    found = {}
+    for view, (mask, pose) in enumerate(zip(posed.masks, poses)):
+        overlap = []
+        for turn in range(4):
+            hull = hull_silhouette(fit, pose @ np.linalg.matrix_power(QUARTER_TURN, turn), posed.camera)
+            overlap.append(np.count_nonzero(hull & mask) / max(1, np.count_nonzero(hull | mask)))
+        best = int(np.argmax(overlap))
+        if overlap[best] > TURNED * overlap[0]:
+            found[view] = best
+    return found if 0 < len(found) < 0.45 * len(poses) else {}
 
 
 def is_mirrored(best: Hypothesis, matrices: np.ndarray) -> bool:

@@ -107,6 +107,15 @@ def check_faults(best: Hypothesis) -> list[Check]:
     return [Check(name, figure, BAD_VERDICT, advice) for name, figure, advice in faults]
 
 
+def check_turned(turned: dict[int, int], names: Sequence[str]) -> list[Check]:
+    """Name views whose images are turned by themselves, with their quarter turns; none where there are none."""
+    if not turned:
+        return []
+    listed = listed_names([f"{names[view]} {90 * turns}°" for view, turns in turned.items()])
+    advice = f"Turn these images counterclockwise, and import them anew: {listed}."
+    return [Check("turned images", f"{len(turned)} of {len(names)} are turned by themselves", BAD_VERDICT, advice)]
+
+
 def check_odd(agreement: np.ndarray, names: Sequence[str]) -> list[Check]:
     """Check for views that do not fit although the others do."""
     odd = odd_views(agreement)

@@ -231,6 +231,16 @@ def test_masks_are_proven_too(
     assert re.search(words, found[check]), found
 
 
+@pytest.mark.parametrize("turn, degrees", [("ROTATE_90", 270), ("ROTATE_270", 90), ("ROTATE_180", 180)])
+def test_images_that_are_turned_one_by_one_are_named(turn: str, degrees: int, toy: Path) -> None:
+    for index in range(0, 24, 4):
+        path = toy / f"train/good/{index}.png"
+        Image.open(path).transpose(Image.Transpose[turn]).save(path)
+    told = bad(examine(toy, None, "white", QUIET).checks)["turned images"]
+    named = re.findall(r"(\d+)\.png (\d+)°", told)
+    assert len(named) >= 3 and {(int(name) % 4, int(turned)) for name, turned in named} == {(0, degrees)}
+
+
 def test_nothing_is_offered_that_cannot_be_mended(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
