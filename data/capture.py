@@ -20,7 +20,8 @@ from data.colmap_files import read_model
 from data.folders import folders_below, images_in, unread_in
 from data.import_colmap import model_folders, posed_images
 from data.import_options import CaptureOptions, ImportOptions
-from data.layout import ImportSummary, existing_parts, find_queries, write_object
+from data.import_queries import find_queries
+from data.layout import ImportSummary, existing_parts, write_object
 from data.masks import without_masks
 from data.photos import ORIENTATION, OrientedPhotos
 from utils.errors import InputError, listed_names

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from data.folders import folded, folders_in, images_in
-from data.masks import MOST_SHADES, mask_in, mask_values
+from data.masks import MOST_SHADES, check_is_mask, mask_in, mask_values
 from utils.errors import InputError
 from utils.images import open_image
 
@@ -68,6 +68,7 @@ def read_mask(path: Path) -> Tensor:
 def _read_one(path: Path) -> np.ndarray:
     with open_image(path, "mask") as file:
         values, coloured = mask_values(file)
+        check_is_mask(values, coloured, path)
         lossy = file.format == "JPEG"
     levels = np.unique(values)
     if lossy:

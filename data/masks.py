@@ -172,26 +172,31 @@ def fitted(values: np.ndarray, size: tuple[int, int], path: Path) -> np.ndarray:
 def _foreground_values(file: Image.Image, path: Path) -> np.ndarray:
     """Return an open mask as (height, width) uint8, 255 on the object."""
     values, coloured = mask_values(file)
+    check_is_mask(values, coloured, path)
     if file.format == "JPEG":  # which blurs, and reddens greys
         values, coloured = np.where(values > max(1, values.max() // 2), 255, 0).astype(np.uint8), False
-    return as_foreground(values, coloured, path)
+    return as_foreground(values, coloured)
 
 
-def as_foreground(values: np.ndarray, coloured: bool, path: Path | str) -> np.ndarray:
+def check_is_mask(values: np.ndarray, coloured: bool, path: Path) -> None:
+    """Raise an InputError where the values of a mask (height, width) uint8 have as many shades of colour as a photo."""
+    shades = len(np.unique(values)) if coloured else 0
+    if shades > MOST_SHADES and np.mean((values > 40) & (values < 215)) > MOST_GRADED:
+        raise InputError(
+            f"The mask {path} is a colour image with {shades} shades, the photo itself? Name the folder of the masks "
+            f"(white: marked)."
+        )
+
+
+def as_foreground(values: np.ndarray, coloured: bool = False) -> np.ndarray:
     """Return the values of a mask (height, width) uint8 as 255 on the object, whatever it writes for it.
 
     Args:
         values: of two kinds, as 0 and 1; labels, 0 beside the object; or shades up to 255.
         coloured: whether its pixels have colours.
-        path: of the mask, for errors.
     """
     levels = np.unique(values)
     few = len(levels) <= MOST_SHADES
-    if coloured and not few and np.mean((values > 40) & (values < 215)) > MOST_GRADED:
-        raise InputError(
-            f"The mask {path} is a colour image with {len(levels)} shades, the photo itself? Name the folder of the "
-            f"masks (255 = object)."
-        )
     if len(levels) == 2 or (few and coloured) or (few and 0 < levels[-1] < 128):
         return np.where(values > (levels[0] if len(levels) > 1 else 0), 255, 0).astype(np.uint8)
     return np.round(values * (255.0 / levels[-1])).astype(np.uint8) if 0 < levels[-1] < 128 else values

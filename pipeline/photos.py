@@ -110,7 +110,7 @@ def _as_mask(mask: np.ndarray) -> np.ndarray:
         raise InputError(
             f"A mask must be (height, width) of uint8 or bool, found {mask.shape} of {mask.dtype}; convert it."
         )
-    return as_foreground(mask.astype(np.uint8), coloured=False, path="of the image")
+    return as_foreground(mask.astype(np.uint8))
 
 
 def find_photos(places: list[Path]) -> dict[str, Path]:

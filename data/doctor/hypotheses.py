@@ -229,7 +229,7 @@ def turned_views(posed: PosedMasks) -> dict[int, int]:
         overlap = []
         for turn in range(4):
             hull = hull_silhouette(fit, pose @ np.linalg.matrix_power(QUARTER_TURN, turn), posed.camera)
-            overlap.append(np.count_nonzero(hull & mask) / max(1, np.count_nonzero(hull | mask)))
+            overlap.append(int(np.count_nonzero(hull & mask)) / max(1, int(np.count_nonzero(hull | mask))))
         best = int(np.argmax(overlap))
         if overlap[best] > TURNED * overlap[0]:
             found[view] = best

@@ -93,6 +93,12 @@ def test_importers_copy_what_readers_find(tmp_path_factory: pytest.TempPathFacto
     assert np.array_equal(read_mask(folder / "out/ground_truth/Burrs/0_mask.png").numpy(), TRUTH)
 
 
+def test_the_photo_itself_is_no_ground_truth(tmp_path: Path) -> None:
+    write_picture(tmp_path / "0.png", np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8))
+    with pytest.raises(InputError, match="the photo itself"):
+        read_mask(tmp_path / "0.png")
+
+
 FAULTS = {"marks no pixel": np.zeros_like(TRUTH), r"marks \d+% of the image, inverted": ~TRUTH}
 
 
