@@ -12,7 +12,7 @@ from utils.errors import exit_code_of
 def main(argv: list[str]) -> int:
     """Inspect the photos that the command line names; returns the exit code."""
     parser = ConfigParser(__doc__ or "")
-    parser.add_argument("photos", nargs="+", type=Path, metavar="photo", help="PNG or JPEG files, or folders of them")
+    parser.add_argument("photos", nargs="+", type=Path, metavar="photo", help="image files, or folders of them")
     masks = "folder of the photos' masks, NAME.png for NAME.jpg, 255 = object; auto: found by a network and the pose"
     parser.add_argument("--masks", type=Path, help=masks)
     config, args, warnings = parse(parser, argv, saved=True)

@@ -17,6 +17,7 @@ from baselines.protocol import Method
 from baselines.registry import make_method
 from bench.memory import PeakMemory
 from bench.runs import FAILURE, RESULTS, VERSION, Run, RunResult, lock_of, read_result, record_failure
+from data.ground_truth import read_mask
 from data.mad import (
     Query,
     check_ground_truth,
@@ -35,7 +36,6 @@ from scoring.calibration import Calibration
 from utils.checkpoint import write_text
 from utils.device import environment, pick_device
 from utils.errors import InputError
-from utils.images import read_mask
 from utils.progress import Progress
 from utils.run_context import RunContext
 from utils.views import Views, split_held_out
@@ -203,5 +203,5 @@ def evaluate_run(
     masks = {query.name: query.mask_path for query in queries if query.mask_path is not None}
     results = [replace(journal.done[query.name], defect_type=query.defect_type) for query in queries]
     poses = read_true_poses(run.object_dir)
-    mask_of = lambda name: read_mask(masks[name])  # noqa: E731
+    mask_of = lambda name: read_mask(masks[name]) if name in masks else None  # noqa: E731
     return results, evaluate(results, threshold, journal.anomaly_map, mask_of, poses, run.seed)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.runs import Run, RunResult
 from bench.tables import STAND_IN_MARKS, stand_in_cautions
+from data.ground_truth import read_mask
 from data.mad import list_queries
 from data.masks import read_object_image
 from evaluation.pixel_metrics import fit_mask
@@ -20,7 +21,7 @@ from evaluation.results import GOOD, QueryResult, anomaly_map_path
 from report.figure import Panel, add_heat_bar, image_grid, mask_image, save_png
 from report.heatmap import HeatScale, heat_overlay, outlines
 from utils.errors import InputError, nearest
-from utils.images import read_map, read_mask, to_bytes
+from utils.images import read_map, to_bytes
 from utils.text import format_number
 from utils.weights import stand_in_among
 

@@ -113,9 +113,9 @@ def shape_complexity(triangles: list[int]) -> list[float | None]:
 def measure_contrast(object_dir: Path, background: tuple[float, float, float], progress: Progress) -> Contrast:
     """Measure an object's contrast: the mean over its normal views, cut out and put on ``background``."""
     folder = object_dir / "train" / GOOD
-    paths = images_in(folder) if folder.is_dir() else []
+    paths = images_in(folder)
     if not paths:
-        raise InputError(f"There are no PNG or JPEG images in {folder}; name folders of objects in the MAD layout.")
+        raise InputError(f"There are no images in {folder}; name folders of objects in the MAD layout.")
 
     def read(path: Path) -> tuple[float, float]:
         image, _ = prepare(read_cut_out(path, object_dir), LARGEST, background)

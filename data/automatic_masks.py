@@ -56,7 +56,7 @@ class AutomaticMasks:
         return np.where(cut_edge(image, silhouette, guess), 255, 0).astype(np.uint8)
 
 
-def find_masks(
+def find_automatic_masks(
     read: Callable[[int], np.ndarray], poses: np.ndarray, camera: Intrinsics, saliency: Saliency, progress: Progress
 ) -> AutomaticMasks:
     """Find the masks of posed images.

@@ -17,12 +17,14 @@ import numpy as np
 from PIL import Image
 
 from data.colmap_files import read_model
-from data.folders import images_in
+from data.folders import folders_below, images_in, unread_in
 from data.import_colmap import model_folders, posed_images
 from data.import_options import CaptureOptions, ImportOptions
-from data.layout import ImportSummary, existing_parts, find_queries, write_object
+from data.import_queries import find_queries
+from data.layout import ImportSummary, existing_parts, write_object
+from data.masks import without_masks
 from data.photos import ORIENTATION, OrientedPhotos
-from utils.errors import InputError
+from utils.errors import InputError, listed_names
 from utils.images import read_image_size, write_png
 from utils.progress import Progress
 
@@ -102,9 +104,10 @@ def gather(
     elif not source.is_dir():
         raise InputError(f"There is no folder of photos or video ({', '.join(VIDEOS)}) {source}; correct it.")
     else:
-        paths = images_in(source)
+        paths = without_masks(images_in(source))
         if not paths:
-            raise InputError(f"There are no PNG or JPEG images in {source}; convert them (HEIC is not read).")
+            unread = f", but {len(unread_in(source))} of other formats" if unread_in(source) else ""
+            raise InputError(f"There are no images in {source}{unread}; convert them to JPEG or PNG.")
         stems = [path.stem.casefold() for path in paths]
         names = [path.name if stems.count(stem) > 1 else path.stem for path, stem in zip(paths, stems)]
         targets = {path: folder / f"{name}.png" for path, name in zip(paths, names)}
@@ -116,8 +119,17 @@ def gather(
             write_png(work / "masks" / f"{target.name}.png", _scaled(photos.foreground(path), search.sfm_size))
     sizes = {photos.size(path) for path in targets}
     rotated = sum(photos.is_rotated(path) for path in targets)
-    notes = (f"{rotated} of {len(targets)} photos are rotated by a quarter turn to the shape of the others",)
-    return GatheredImages(len(targets), sizes.pop() if len(sizes) == 1 else None, notes if rotated else ())
+    notes = [f"{rotated} of {len(targets)} photos are rotated by a quarter turn to the shape of the others"]
+    notes = (notes if rotated else []) + skipped_notes(source)
+    return GatheredImages(len(targets), sizes.pop() if len(sizes) == 1 else None, tuple(notes))
+
+
+def skipped_notes(source: Path) -> list[str]:
+    """Return notes on what is not taken of a folder of photos: formats that are not read, photos that lie deeper."""
+    unread = [path.name for path in unread_in(source)]
+    deeper = [path.relative_to(source).as_posix() for place in folders_below(source)[1:] for path in images_in(place)]
+    wrong = ((unread, "are of formats that are not read, convert them"), (deeper, "lie in folders, move them up"))
+    return [f"{len(names)} photos {what}: {listed_names(names)}" for names, what in wrong if names]
 
 
 def _write_photo(target: Path, image: np.ndarray, source: Path) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from data.folders import read_text
 from data.lens import Lens
 from data.world import rotation_of_quaternion
 from utils.errors import InputError
@@ -29,10 +31,16 @@ CAMERA_MODELS = (
     "SIMPLE_RADIAL_FISHEYE",
     "RADIAL_FISHEYE",
     "THIN_PRISM_FISHEYE",
+    "RAD_TAN_THIN_PRISM_FISHEYE",
+    "SIMPLE_DIVISION",
+    "DIVISION",
+    "SIMPLE_FISHEYE",
+    "FISHEYE",
+    "EUCM",
+    "EQUIRECTANGULAR",
 )
-PARAMETER_COUNTS = dict(zip(CAMERA_MODELS, (3, 4, 4, 5, 8, 8, 12, 5, 4, 5, 12)))
-UNSUPPORTED = ("FOV", "THIN_PRISM_FISHEYE")
-ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+PARAMETER_COUNTS = dict(zip(CAMERA_MODELS, (3, 4, 4, 5, 8, 8, 12, None, 4, 5, None, None, None, None, 3, 4)))
+ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_FISHEYE")
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ def read_model(folder: Path) -> ColmapModel:
     points = folder / f"points3D{end}"
     try:
         lenses = dict(_binary_cameras(cameras) if binary else _text_cameras(cameras))
-        poses = dict(_binary_images(images) if binary else _text_images(images))
+        records = list(_binary_images(images) if binary else _text_images(images))
+        poses = dict(records)
         cloud = list(_binary_points(points) if binary else _text_points(points)) if points.is_file() else []
     except (struct.error, IndexError) as error:
         raise InputError(f"A file of the COLMAP model {folder} ends too early ({error}); export it again.") from None
@@ -69,6 +78,10 @@ def read_model(folder: Path) -> ColmapModel:
         if isinstance(error, InputError):
             raise
         raise InputError(f"A file of the COLMAP model {folder} is damaged ({error}); export it again.") from None
+    if len(poses) < len(records):
+        names = [name for name, _ in records]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{images} lists {twice!r} more than once; keep the pose that is right.")
     for name, (camera, _) in poses.items():
         if camera not in lenses:
             raise InputError(f"{images} gives {name} the camera {camera}, which {cameras} lacks; export it again.")
@@ -78,9 +91,12 @@ def read_model(folder: Path) -> ColmapModel:
 
 def colmap_lens(model: str, width: int, height: int, parameters: tuple[float, ...], where: str) -> Lens:
     """Return the lens of a COLMAP camera; an InputError names ``where`` it was read if it is not supported."""
-    if model in UNSUPPORTED or model not in PARAMETER_COUNTS:
-        raise InputError(f"The camera model {model} of {where} is not supported; undistort the images with COLMAP.")
-    count = PARAMETER_COUNTS[model]
+    count = PARAMETER_COUNTS.get(model)
+    if count is None:
+        raise InputError(
+            f"The camera model {model} of {where} is not supported; undistort the images with COLMAP "
+            f"(image_undistorter) and import what it writes."
+        )
     if len(parameters) != count:
         raise InputError(f"{where} must have {count} parameters for {model}, found {len(parameters)}.")
     focal, rest = (parameters[:1] * 2, parameters[1:]) if model in ONE_FOCAL else (parameters[:2], parameters[2:])
@@ -121,10 +137,8 @@ def _binary_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
     file = _ByteReader(path)
     for _ in range(file.take("Q")[0]):
         number, model, width, height = file.take("iiQQ")
-        if not 0 <= model < len(CAMERA_MODELS):
-            raise InputError(f"Camera {number} of {path} has the unknown model {model}; export the model again.")
-        name = CAMERA_MODELS[model]
-        parameters = file.take(f"{PARAMETER_COUNTS[name]}d")
+        name = CAMERA_MODELS[model] if 0 <= model < len(CAMERA_MODELS) else f"number {model}"
+        parameters = file.take(f"{PARAMETER_COUNTS.get(name) or 0}d")
         yield number, colmap_lens(name, width, height, parameters, f"camera {number} of {path}")
 
 
@@ -145,30 +159,64 @@ def _binary_points(path: Path) -> Iterator[tuple[float, float, float]]:
         yield values[1:4]
 
 
-def _text_lines(path: Path) -> list[str]:
-    """Return all lines but comments; empty ones too, which may belong to an image without points."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+def _text_lines(path: Path) -> list[tuple[int, str]]:
+    """Return all lines but comments, numbered; empty ones too, which may belong to an image without points."""
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    return [(number, line) for number, line in lines if not line.lstrip().startswith("#")]
+
+
+@contextmanager
+def _line(number: int, path: Path, form: str) -> Iterator[None]:
+    """Turn what goes wrong with a line of a text file into an InputError that names it."""
+    try:
+        yield
+    except (ValueError, IndexError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Line {number} of {path} must be {form} ({error}); export the model again.") from None
 
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, Lens]]:
-    for line in filter(str.strip, _text_lines(path)):
-        number, model, width, height, *parameters = line.split()
-        where = f"camera {number} of {path}"
-        yield int(number), colmap_lens(model, int(width), int(height), tuple(map(float, parameters)), where)
+    for index, line in _text_lines(path):
+        if line.strip():
+            with _line(index, path, "CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]"):
+                number, model, width, height, *parameters = line.split()
+                where = f"camera {number} of {path}"
+                lens = colmap_lens(model, int(width), int(height), tuple(map(float, parameters)), where)
+            yield int(number), lens
 
 
 def _text_images(path: Path) -> Iterator[tuple[str, tuple[int, np.ndarray]]]:
-    for line in _text_lines(path)[::2]:
+    lines = _text_lines(path)
+    while lines and not lines[0][1].strip():  # an empty line before the first image
+        lines.pop(0)
+    bare = any(_names_an_image(line) for _, line in lines[1::2])  # written by hand, without lines of points
+    for index, line in lines if bare else lines[::2]:
         if line.strip():
-            fields = line.split(maxsplit=9)
-            name = fields[9].strip()
-            yield name, (int(fields[8]), _pose([float(value) for value in fields[1:8]], f"{name!r} in {path}"))
+            with _line(index, path, "IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME, then points"):
+                fields = line.split(maxsplit=9)
+                name = fields[9].strip()
+                pose = _pose([float(value) for value in fields[1:8]], f"{name!r} in {path}")
+                camera = int(fields[8])
+            yield name, (camera, pose)
+
+
+def _names_an_image(line: str) -> bool:
+    """Return whether a line ends in a name, and so gives a pose, not points, which are numbers only."""
+    fields = line.split(maxsplit=9)
+    try:
+        return len(fields) == 10 and not float(fields[9].split()[0]) < float("inf")
+    except ValueError:
+        return True
 
 
 def _text_points(path: Path) -> Iterator[tuple[float, float, float]]:
-    for line in filter(str.strip, _text_lines(path)):
-        fields = line.split(maxsplit=4)
-        yield float(fields[1]), float(fields[2]), float(fields[3])
+    for index, line in _text_lines(path):
+        if line.strip():
+            with _line(index, path, "POINT3D_ID, X, Y, Z, ..."):
+                fields = line.split(maxsplit=4)
+                point = float(fields[1]), float(fields[2]), float(fields[3])
+            yield point
 
 
 def _pose(values: list[float] | tuple[float, ...], where: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def poses_command(argv: list[str]) -> int:
 def capture_command(argv: list[str]) -> int:
     """Run ``python -m data capture``."""
     parser = command_parser("capture", "Find the poses of photos or a video with COLMAP and write the object.")
-    parser.add_argument("source", type=Path, help="a folder of photos (PNG, JPEG), or a video")
+    parser.add_argument("source", type=Path, help="a folder of photos, or a video")
     add_options(parser, CaptureOptions)
     args, options = _parse(parser, argv)
     from data.capture import capture  # noqa: PLC0415  heavy, --help stays fast

@@ -1,16 +1,21 @@
-"""Imports a COLMAP model, binary or text, with its images."""
+"""Imports a COLMAP model, binary or text, with its images.
+
+COLMAP's own models of all versions, those of glomap, RealityCapture, Metashape and others that write its form. Rigs and
+frames (rigs.bin, frames.bin, from COLMAP 3.12 on) say again what images.bin says and are not read.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from data.colmap_files import ColmapModel, has_model, read_model
+from data.folders import ImageFinder, folders_below, images_in
 from data.import_options import ImportOptions
-from data.import_transforms import find_image
 from data.layout import ImportSummary, PosedImage, PosedImages, scale_to_file, write_object
+from data.masks import mask_in
+from data.other_programs import refuse_others
 from data.world import pose_from_opencv
 from utils.errors import InputError
-from utils.images import SUFFIXES
 from utils.progress import Progress
 from utils.text import natural_key
 
@@ -29,6 +34,7 @@ def read_colmap(source: Path, images: Path | None = None) -> PosedImages:
     Raises:
         InputError: where there is no model, no folder of images, or a file cannot be understood.
     """
+    refuse_others(source)
     models = {folder: read_model(folder) for folder in model_folders(source)}
     folder = max(models, key=lambda place: len(models[place].images))
     notes = [f"the model {folder} is used, it has {len(models[folder].images)} poses"]
@@ -39,16 +45,18 @@ def read_colmap(source: Path, images: Path | None = None) -> PosedImages:
 
 def posed_images(model: ColmapModel, images: Path, notes: list[str]) -> PosedImages:
     """Return the images of ``model``, and what is missing: images without a pose, poses without an image."""
+    finder = ImageFinder(images)
     frames, skipped = [], []
     for name, (camera, pose) in sorted(model.images.items(), key=lambda item: natural_key(item[0])):
-        path = find_image(images, name, None)
+        path = finder.find(name) or finder.find(name.replace("\\", "/").rsplit("/", 1)[-1])
         if path is None:
-            skipped.append(f"{name} (no such image in {images})")
+            skipped.append(f"{name} ({finder.explain(name)})")
             continue
         frames.append(PosedImage(path, pose_from_opencv(pose), scale_to_file(model.cameras[camera], path)))
     posed = {frame.path for frame in frames}
-    found = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
-    skipped += [f"{path.relative_to(images)} (no pose)" for path in found if path not in posed]
+    found = [path for folder in folders_below(images) for path in images_in(folder) if path not in posed]
+    masks = {mask for frame in frames if (mask := mask_in(frame.path.parent, frame.path)) is not None}
+    skipped += [f"{path.relative_to(images)} (no pose)" for path in found if path not in masks]
     return PosedImages(frames, skipped, model.points, free_axes=True, unit="units of COLMAP", notes=notes)
 
 

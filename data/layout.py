@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,27 +12,31 @@ from pathlib import Path
 
 import numpy as np
 
-from data.automatic_masks import AutomaticMasks, find_masks, network_mask
-from data.folders import GOOD, folders_in, images_in, in_threads
+from data.automatic_masks import AutomaticMasks, find_automatic_masks
+from data.folders import GOOD, in_threads, replaced_parts
+from data.ground_truth import FOLDER as TRUTH_FOLDER
 from data.import_options import ImportOptions
-from data.lens import Lens, common_camera, cropped_and_filled, rectify
+from data.import_queries import cut_out_plain, find_queries, unread_notes, write_queries
+from data.lens import Lens, common_camera, cropped_and_filled, rectify, same_shape, scale_lens
+from data.mad import TRUE_POSES
 from data.mask_sheet import FILE as SHEET
 from data.mask_sheet import write_sheet
-from data.masks import apply_mask, find_mask, find_query_mask, read_foreground, with_alpha
-from data.photos import OrientedPhotos
-from data.plain_background import PLAIN_COLOURS, plain_mask
+from data.masks import FOLDER as MASKS_FOLDER
+from data.masks import apply_mask, find_masks, read_foreground, with_alpha
+from data.photos import apply_orientation, orientation, upright_size
+from data.plain_background import PLAIN_COLOURS
 from data.saliency import SIDE, load_saliency
 from data.world import apply_similarity, centring_similarity
 from utils.camera import Intrinsics
 from utils.checkpoint import write_text
-from utils.errors import InputError
+from utils.errors import InputError, listed_names
 from utils.images import read_image_size, read_uint8, working_size, write_png
 from utils.progress import Progress
 from utils.weights import Weights
 
 MIN_FRAMES = 3  # below which nothing can be learned
 MAX_LISTED = 20  # skipped images that the summary names
-UNKNOWN = "unknown"  # defect type of queries that are not in a folder of one
+PARTS = ("train", "test", TRUTH_FOLDER, TRUE_POSES, SHEET, "transforms.json")  # of an object
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class PosedImages:
     """What an importer found."""
 
     frames: Sequence[PosedImage]
-    skipped: Sequence[str] = ()  # a sentence for each image or pose that is left out
+    skipped: Sequence[str] = ()  # for each image or pose that is left out, its name and why
     points: np.ndarray | None = None  # (points, 3) sparse points in the poses' world
     free_axes: bool = False  # whether the world's axes mean nothing
     unit: str = "source units"  # of the poses' world
@@ -66,6 +69,7 @@ class ImportSummary:
     out: Path
     images: int
     queries: int
+    truths: int  # of queries that have ground truth
     skipped: Sequence[str]
     camera: Intrinsics
     distances: np.ndarray  # (views,) of the cameras from the origin
@@ -81,14 +85,15 @@ class ImportSummary:
         camera, angle, more = self.camera, math.degrees(camera_angle(self.camera)), len(self.skipped) - MAX_LISTED
         low, mean, high = self.distances.min(), self.distances.mean(), self.distances.max()
         return [
-            *[f"skipped: {sentence}" for sentence in self.skipped[:MAX_LISTED]],
+            *[f"skipped: {name}" for name in self.skipped[:MAX_LISTED]],
             *([f"skipped: and {more} more"] if more > 0 else []),
             *[f"note: {sentence}" for sentence in self.notes],
-            f"images    {self.images} imported, {len(self.skipped)} skipped, {self.queries} queries",
+            f"images    {self.images} of {self.images + len(self.skipped)} imported, {len(self.skipped)} skipped",
+            f"queries   {self.queries} imported, {self.truths} with ground truth",
             f"camera    {camera.width}x{camera.height} pixels, {angle:.1f} degrees wide, the same for all",
             f"resampled at most {self.cropped:.1%} of an image cropped, {self.filled:.1%} filled with background",
             f"distance  {low:.2f} to {high:.2f}, {mean:.2f} on average; a unit is {1 / self.scale:.4g} {self.unit}",
-            "object    " + ("cut out" if self.cut_out else "not cut out: give --masks (auto finds them) or --plain"),
+            "object    " + ("cut out" if self.cut_out else "not cut out: give --masks or --plain"),
             f"next      python -m data doctor {self.out}",
         ]
 
@@ -99,19 +104,12 @@ def camera_angle(camera: Intrinsics) -> float:
 
 
 def scale_to_file(lens: Lens, path: Path) -> Lens:
-    """Return ``lens`` for the size of the image file, which may be a smaller copy."""
-    return scale_lens(lens, read_image_size(path), path)
+    """Return ``lens`` for the size of the image file, which may be a smaller copy, or lie as its sensor did.
 
-
-def scale_lens(lens: Lens, size: tuple[int, int], path: Path) -> Lens:
-    """Return ``lens`` for an image of ``size`` (width, height); an InputError names ``path`` for other proportions."""
-    width, height = size
-    if abs(width * lens.height - height * lens.width) > 1.5 * max(width, height, lens.width, lens.height):
-        raise InputError(
-            f"The image {path} has {width}x{height} pixels, its camera {lens.width}x{lens.height}: not the same "
-            f"proportions; turn the image upright as it was taken, or correct the camera."
-        )
-    return lens.resized(width, height)
+    Only where the file does not have the lens's proportions and its EXIF orientation gives them is that obeyed.
+    """
+    stored, upright = read_image_size(path), upright_size(path)
+    return scale_lens(lens, upright if not same_shape(lens, stored) and same_shape(lens, upright) else stored, path)
 
 
 def write_object(source: PosedImages, options: ImportOptions, progress: Progress) -> ImportSummary:
@@ -120,23 +118,21 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
     Raises:
         InputError: where there is an object already, too few views, or an image or mask that cannot be read.
     """
-    frames = [replace(frame, lens=scale_to_file(frame.lens, frame.path)) for frame in source.frames]
+    listed, twice = without_repetitions(source.frames)
+    source = replace(source, skipped=[*source.skipped, *twice])
+    frames = [replace(frame, lens=scale_to_file(frame.lens, frame.path)) for frame in listed]
     if len(frames) < MIN_FRAMES:
         lost = f"; {source.skipped[0]}" if source.skipped else "."
         raise InputError(f"At least {MIN_FRAMES} posed images are needed, found {len(frames)}{lost}")
+    queries = find_queries(options)
+    frames = with_masks(frames, options)
     camera = common_camera([frame.lens for frame in frames], options.image_size)
     poses = np.stack([frame.pose for frame in frames])
     similarity = np.eye(4) if options.keep_world else centring_similarity(poses, source.points, source.free_axes)
     poses = apply_similarity(similarity, poses)
-    names = image_names([frame.path for frame in frames])
-    existing_parts(options)
-    masks = automatic_masks(frames, poses, camera, options, progress)
-    queries = prepare_folder(frames, options)
-    if masks is not None:
-        write_sheet(options.out / SHEET, masks, names)
-    has_alpha = write_views(frames, names, camera, options, progress, masks)
+    check_existing(options, [*(frame.path for frame in frames), *(query.path for query in queries)])
     lens, _ = Counter(frame.lens for frame in frames).most_common(1)[0]
-    write_queries(queries, lens, camera, options, progress)
+    names = image_names([frame.path for frame in frames])
     content = {
         "camera_angle_x": camera_angle(camera),
         "source_to_world": similarity.tolist(),
@@ -147,12 +143,19 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
             for name, pose, frame in zip(names, poses, frames)
         ],
     }
-    write_text(options.out / "transforms.json", json.dumps(content, indent=1))
+    masks = automatic_masks(frames, poses, camera, options, progress)
+    with replaced_parts(options.out, PARTS) as unfinished:
+        if masks is not None:
+            write_sheet(unfinished / SHEET, masks, names)
+        has_alpha = write_views(frames, names, camera, replace(options, out=unfinished), progress, masks)
+        truths = write_queries(queries, lens, camera, replace(options, out=unfinished), progress)
+        write_text(unfinished / "transforms.json", json.dumps(content, indent=1))
     cropped, filled = np.max([cropped_and_filled(lens, camera) for lens in {frame.lens for frame in frames}], axis=0)
     return ImportSummary(
         out=options.out,
         images=len(frames),
         queries=len(queries),
+        truths=truths,
         skipped=source.skipped,
         camera=camera,
         distances=np.linalg.norm(poses[:, :3, 3], axis=1),
@@ -161,18 +164,56 @@ def write_object(source: PosedImages, options: ImportOptions, progress: Progress
         cropped=float(cropped),
         filled=float(filled),
         cut_out=has_alpha,
-        notes=[*source.notes, *mask_notes(masks, len(queries) if options.query_masks is None else 0)],
+        notes=[
+            *source.notes,
+            *orientation_notes(frames),
+            *unread_notes(options),
+            *mask_notes(masks, len(queries) if options.query_masks is None else 0),
+        ],
     )
 
 
-def prepare_folder(frames: Sequence[PosedImage], options: ImportOptions) -> dict[str, Path]:
-    """Find queries and masks before anything is written, and remove an object that may go; return the queries."""
-    queries = find_queries(options)
+def without_repetitions(frames: Sequence[PosedImage]) -> tuple[list[PosedImage], list[str]]:
+    """Return the frames without those that list an image again with its pose, and what is left out.
+
+    Raises:
+        InputError: where an image has two poses.
+    """
+    kept: dict[Path, PosedImage] = {}
+    skipped = []
+    for frame in frames:
+        first = kept.setdefault(frame.path, frame)
+        if first is not frame:
+            if not np.allclose(first.pose, frame.pose, atol=1e-4 * (1 + np.abs(frame.pose).max())):
+                raise InputError(f"{frame.path} is listed twice with different poses; keep the one that is right.")
+            skipped.append(f"{frame.path.name} (listed twice)")
+    return list(kept.values()), skipped
+
+
+def with_masks(frames: Sequence[PosedImage], options: ImportOptions) -> list[PosedImage]:
+    """Return the frames with their masks from the options' folder, if they name one; an InputError if some have none.
+
+    Raises:
+        InputError: where some frames have a mask of their own and others have none; as ``find_masks``.
+    """
     if options.mask_folder is not None:
-        for frame in frames:
-            find_mask(options.mask_folder, frame.path)
-    remove_existing(options, [*(frame.path for frame in frames), *queries.values()])
-    return queries
+        masks = find_masks(options.mask_folder, [frame.path for frame in frames])
+        return [replace(frame, mask=masks[frame.path]) for frame in frames]
+    bare = [frame.path.name for frame in frames if frame.mask is None]
+    if 0 < len(bare) < len(frames):
+        raise InputError(
+            f"{len(bare)} of {len(frames)} frames have no mask_path, the first is that of {bare[0]}; add them, or give "
+            f"all masks with --masks."
+        )
+    return list(frames)
+
+
+def orientation_notes(frames: Sequence[PosedImage]) -> list[str]:
+    """Return a note on images whose EXIF orientation is not applied, because their cameras have the stored shape."""
+    flagged = [frame.path for frame in frames if orientation(frame.path) != 1]
+    stored = [path.name for path in flagged if read_image_size(path) == upright_size(path)]
+    what = f"the EXIF orientation of {len(stored)} images is not applied, the doctor proves which way is right"
+    return [f"{what}: {listed_names(stored)}"] if stored else []
 
 
 def automatic_masks(
@@ -184,9 +225,9 @@ def automatic_masks(
     small = camera.resized(*working_size(camera.width, camera.height, SIDE))
 
     def read(view: int) -> np.ndarray:
-        return rectify(read_uint8(frames[view].path), frames[view].lens, small, PLAIN_COLOURS[options.fill])[..., :3]
+        return rectify(read_view(frames[view]), frames[view].lens, small, PLAIN_COLOURS[options.fill])[..., :3]
 
-    return find_masks(read, poses, small, load_saliency(Weights(quiet=progress.quiet)), progress)
+    return find_automatic_masks(read, poses, small, load_saliency(Weights(quiet=progress.quiet)), progress)
 
 
 def mask_notes(masks: AutomaticMasks | None, queries: int) -> list[str]:
@@ -217,7 +258,7 @@ def write_views(
         if masks is None:
             seen = rectify(cut_out_view(frame, options), frame.lens, camera, fill)
         else:
-            seen = rectify(with_alpha(read_uint8(frame.path)), frame.lens, camera, fill)
+            seen = rectify(with_alpha(read_view(frame)), frame.lens, camera, fill)
             seen = apply_mask(seen, masks.mask(index, seen[..., :3], camera))
             seen[seen[..., 3] == 0, :3] = fill
         write_png(path, seen)
@@ -228,21 +269,21 @@ def write_views(
 
 def existing_parts(options: ImportOptions) -> list[Path]:
     """List the files and folders of an object at ``out``; an InputError if there are any, unless they may go."""
-    parts = [options.out / name for name in ("transforms.json", "train", "test", "ground_truth", SHEET)]
-    existing = [path for path in parts if path.exists()]
+    existing = [options.out / name for name in PARTS if (options.out / name).exists()]
     if existing and not options.overwrite:
         raise InputError(f"There is {existing[0]} already; name another folder with --out, or give --overwrite.")
+    masks = options.out / MASKS_FOLDER
+    if masks.exists():
+        raise InputError(f"There is {masks}, which would cut out the new images; move it away, or name another --out.")
     return existing
 
 
-def remove_existing(options: ImportOptions, images: Sequence[Path]) -> None:
-    """Remove the object at ``out`` if --overwrite says so, unless it holds one of the ``images`` to be read."""
+def check_existing(options: ImportOptions, images: Sequence[Path]) -> None:
+    """Check that nothing is at ``out`` that may not go: an object without --overwrite, or the ``images`` to be read."""
     existing = existing_parts(options)
     for image in images:
         if any(image.resolve().is_relative_to(path.resolve()) for path in existing):
             raise InputError(f"{image} would be replaced while it is read; name another folder with --out.")
-    for path in existing:
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def image_names(paths: Sequence[Path]) -> list[str]:
@@ -255,61 +296,17 @@ def image_names(paths: Sequence[Path]) -> list[str]:
 
 
 def cut_out_view(frame: PosedImage, options: ImportOptions) -> np.ndarray:
-    """Read a frame's image (height, width, 3 or 4) uint8, cut out by the options' masks, its own, or the background."""
-    image = read_uint8(frame.path)
-    mask = frame.mask if options.mask_folder is None else find_mask(options.mask_folder, frame.path)
-    if mask is not None:
-        return apply_mask(image, read_foreground(mask, (image.shape[1], image.shape[0])))
+    """Read a frame's image (height, width, 3 or 4) uint8, cut out by its mask or from the background."""
+    image = read_view(frame)
+    if frame.mask is not None:
+        foreground = read_foreground(frame.mask, (image.shape[1], image.shape[0]))
+        return apply_mask(image, foreground, f"The mask {frame.mask}")
     return cut_out_plain(image, options)
 
 
-def cut_out_plain(image: np.ndarray, options: ImportOptions) -> np.ndarray:
-    """Cut an image (height, width, 3 or 4) without alpha out of a plain background, if the options name one."""
-    if options.plain == "none" or image.shape[2] == 4:
+def read_view(frame: PosedImage) -> np.ndarray:
+    """Read a frame's image (height, width, 3 or 4) uint8, upright where its camera is."""
+    image = read_uint8(frame.path)
+    if image.shape[:2] == (frame.lens.height, frame.lens.width):
         return image
-    return apply_mask(image, plain_mask(image, options.plain, options.tolerance))
-
-
-def find_queries(options: ImportOptions) -> dict[str, Path]:
-    """Find query images by name "<defect type>/<stem>"; those in the folder itself are "unknown".
-
-    Raises:
-        InputError: where there are none in a folder that is named, or where one has no mask in a folder of masks.
-    """
-    folder, masks = options.test, options.query_masks
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder} of test images; correct --test.")
-    found = {f"{kind.name}/{path.stem}": path for kind in folders_in(folder) for path in images_in(kind)}
-    found |= {f"{UNKNOWN}/{path.stem}": path for path in images_in(folder)}
-    if not found:
-        raise InputError(f"There are no PNG or JPEG images in {folder} or its folders; correct --test.")
-    if masks is not None:
-        for path in found.values():
-            find_query_mask(masks, path)
-    return found
-
-
-def write_queries(
-    queries: dict[str, Path], lens: Lens, camera: Intrinsics, options: ImportOptions, progress: Progress
-) -> None:
-    """Write queries, and defect masks where ``<test>/../ground_truth`` has some, as the common camera sees them."""
-    masks = options.query_masks
-    photos = OrientedPhotos.of(list(queries.values()), masks, lens.width > lens.height)
-    saliency = load_saliency(Weights(quiet=progress.quiet)) if queries and options.automatic and not masks else None
-    for name, path in progress.track(queries.items(), "queries") if queries else ():
-        defect_type, stem = name.split("/")
-        image = photos.read(path)
-        if saliency is not None:
-            image = apply_mask(image, network_mask(image, saliency))
-        else:
-            image = cut_out_plain(image, options) if masks is None else apply_mask(image, photos.foreground(path))
-        photo_lens = scale_lens(lens, photos.size(path), path)
-        seen = rectify(image, photo_lens, camera, PLAIN_COLOURS[options.fill])
-        write_png(options.out / "test" / defect_type / f"{stem}.png", seen)
-        truth = path.parent.parent.parent / "ground_truth" / defect_type / f"{stem}_mask.png"
-        if defect_type != UNKNOWN and truth.is_file():
-            defect = np.repeat(photos.read_mask_file(truth, path)[..., None], 3, axis=2)
-            white = rectify(defect, photo_lens, camera, 0)[..., 0] > 127
-            write_png(options.out / "ground_truth" / defect_type / truth.name, white.astype(np.uint8) * 255)
+    return np.ascontiguousarray(apply_orientation(image, orientation(frame.path)))

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -100,6 +101,22 @@ class Lens:
         x, y = width / self.width, height / self.height
         focal_x, focal_y, centre_x, centre_y = self.focal_x * x, self.focal_y * y, self.centre_x * x, self.centre_y * y
         return Lens(width, height, focal_x, focal_y, centre_x, centre_y, self.distortion, self.fisheye)
+
+
+def same_shape(lens: Lens, size: tuple[int, int]) -> bool:
+    """Return whether an image of ``size`` (width, height) has the lens's proportions, rounded to pixels."""
+    return abs(size[0] * lens.height - size[1] * lens.width) <= 1.5 * max(*size, lens.width, lens.height)
+
+
+def scale_lens(lens: Lens, size: tuple[int, int], path: Path) -> Lens:
+    """Return ``lens`` for an image of ``size`` (width, height); an InputError names ``path`` for other proportions."""
+    width, height = size
+    if not same_shape(lens, size):
+        raise InputError(
+            f"The image {path} has {width}x{height} pixels, its camera {lens.width}x{lens.height}: not the same "
+            f"proportions; turn the image upright as it was taken, or correct the camera."
+        )
+    return lens.resized(width, height)
 
 
 def common_camera(lenses: Sequence[Lens], image_size: int) -> Intrinsics:

@@ -9,14 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.folders import GOOD, find_object, folders_in, hash_of_files, images_in, in_threads, read_json
-from data.masks import existing_masks, read_cut_out
+from data.folders import (
+    GOOD,
+    find_object,
+    folders_in,
+    hash_of_files,
+    images_in,
+    in_threads,
+    is_good,
+    read_json,
+)
+from data.ground_truth import FOLDER, expected_truth, find_truth, read_mask, truth_fault, truth_files
+from data.masks import existing_masks, images_by_stem, read_cut_out
 from data.transforms_file import TransformsFile, good_images, transforms_path
 from data.working_size import automatic_size
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import prepare, read_image_size, working_size
 from utils.views import Views
+
+TRUE_POSES = "poses_truth.json"  # of the queries, where a generator wrote them
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,12 @@ class Query:
     name: str  # "<defect type>/<stem>", as in "Burrs/0"
     path: Path
     is_anomalous: bool  # for metrics only
-    mask_path: Path | None  # None for good queries; for metrics only
+    mask_path: Path | None  # None for good queries and where there is no ground truth at all; for metrics only
 
     @property
     def defect_type(self) -> str:
         """The defect's name, or "good"."""
-        return self.name.split("/")[0]
+        return self.name.split("/")[0] if self.is_anomalous else GOOD
 
 
 def load_views(object_dir: Path, image_size: int, background: tuple[float, float, float]) -> Views:
@@ -87,28 +99,29 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
 
 
 def list_queries(object_dir: Path) -> list[Query]:
-    """List the test images of an object in natural order of their names, with masks paired by stem.
+    """List the test images of an object in natural order of their names, each with its ground truth.
+
+    Folders named good, ok, normal and the like hold good images. Without a folder of ground truth no query has any:
+    only the metrics of whole images are defined then.
 
     Raises:
         InputError: where there are none, or two images share a stem.
     """
     folder = find_object(object_dir) / "test"
-    queries: dict[str, Query] = {}
+    has_truth = any(images_in(path) or folders_in(path) for path in folders_in(object_dir / FOLDER))
+    queries: list[Query] = []
     for class_dir in folders_in(folder):
-        for path in images_in(class_dir):
-            name = f"{class_dir.name}/{path.stem}"
-            if name in queries:
-                raise InputError(f"{queries[name].path} and {path} have the same stem; rename one of them.")
-            is_anomalous = class_dir.name != GOOD
-            truth = object_dir / "ground_truth" / class_dir.name / f"{path.stem}_mask.png"
-            queries[name] = Query(name, path, is_anomalous, truth if is_anomalous else None)
+        for stem, path in images_by_stem(class_dir).items():
+            is_anomalous = not is_good(class_dir.name)
+            truth = (find_truth(path) or expected_truth(path)) if is_anomalous and has_truth else None
+            queries.append(Query(f"{class_dir.name}/{stem}", path, is_anomalous, truth))
     if not queries:
-        raise InputError(f"There are no PNG or JPEG images in the folders of {folder}; put test images there.")
-    return list(queries.values())
+        raise InputError(f"There are no images in the folders of {folder}; put test images there, as test/good/0.png.")
+    return queries
 
 
 def check_ground_truth(queries: list[Query]) -> None:
-    """Check that queries of both classes exist and that each defective one has a mask of its size.
+    """Check that queries of both classes exist, and the ground truth of the defective ones, where there is any.
 
     Raises:
         InputError: naming the class, query or mask.
@@ -116,26 +129,38 @@ def check_ground_truth(queries: list[Query]) -> None:
     classes = {query.is_anomalous for query in queries}
     if len(classes) < 2:
         found = "defective" if True in classes else "good"
+        kinds = ", ".join(sorted({query.path.parent.name for query in queries}))
         raise InputError(
-            f"Both good and defective queries are needed to measure, found only {found} ones in "
-            f"{queries[0].path.parent.parent}; use detect.py for images without ground truth."
+            f"Both good and defective queries are needed to measure, found only {found} ones ({kinds}) in "
+            f"{queries[0].path.parent.parent}; good ones belong in a folder good; use detect.py for images without "
+            f"ground truth."
         )
-    for query in queries:
-        if query.mask_path is None:
-            continue
-        if not query.mask_path.is_file():
+    empty = []
+    masked = [query for query in queries if query.mask_path is not None]
+    for query in masked:
+        assert query.mask_path is not None
+        if not query.mask_path.exists():
             raise InputError(f"The query {query.path} has no mask, expected {query.mask_path}; add it.")
-        size, mask_size = read_image_size(query.path), read_image_size(query.mask_path)
-        if size != mask_size:
+        size, mask = read_image_size(query.path), read_mask(query.mask_path)
+        if size != (mask.shape[1], mask.shape[0]):
             raise InputError(
                 f"The mask {query.mask_path} must have the size of its query, {size[0]}x{size[1]} pixels, found "
-                f"{mask_size[0]}x{mask_size[1]}; write it again."
+                f"{mask.shape[1]}x{mask.shape[0]}; write it again."
             )
+        fault = truth_fault(mask)
+        empty += [query.mask_path] if fault and not bool(mask.any()) else []
+        if fault and bool(mask.any()):
+            raise InputError(f"The mask {query.mask_path} {fault} White must be where the query is defective.")
+    if masked and len(empty) == len(masked):
+        raise InputError(
+            f"None of the {len(masked)} masks in {empty[0].parent.parent} marks a pixel, the first is {empty[0]}; "
+            f"white must be where a query is defective."
+        )
 
 
 def read_true_poses(object_dir: Path) -> dict[str, Tensor] | None:
     """Read the queries' true camera_to_world (4, 4) by name, where a generator wrote them; for metrics only."""
-    path = object_dir / "poses_truth.json"
+    path = object_dir / TRUE_POSES
     if not path.is_file():
         return None
     try:
@@ -152,7 +177,8 @@ def views_fingerprint(object_dir: Path) -> str:
 
 def query_fingerprint(object_dir: Path, queries: list[Query]) -> str:
     """Return a hash of all that testing reads: queries, their masks and true poses."""
-    files = [path for query in queries for path in (query.path, query.mask_path) if path is not None]
-    truth = object_dir / "poses_truth.json"
+    files = [query.path for query in queries]
+    files += [file for query in queries if query.mask_path is not None for file in truth_files(query.mask_path)]
+    truth = object_dir / TRUE_POSES
     masks = existing_masks(object_dir, [query.path for query in queries])
     return hash_of_files(object_dir, [*files, *masks, *([truth] if truth.is_file() else [])])

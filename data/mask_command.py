@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.automatic_masks import AutomaticMasks, find_masks, network_mask
+from data.automatic_masks import AutomaticMasks, find_automatic_masks, network_mask
 from data.folders import GOOD, find_object, folders_in, images_in
 from data.mask_sheet import FILE as SHEET
 from data.mask_sheet import write_sheet
@@ -44,7 +44,9 @@ def make_masks(object_dir: Path, overwrite: bool, progress: Progress, saliency: 
     saliency = saliency or load_saliency(Weights(quiet=progress.quiet))
     camera = Intrinsics.from_angle(*sizes.pop(), cameras.angle)
     poses = cameras.camera_to_world.numpy().astype(np.float64)
-    masks = find_masks(lambda view: read_uint8(cameras.paths[view])[..., :3], poses, camera, saliency, progress)
+    masks = find_automatic_masks(
+        lambda view: read_uint8(cameras.paths[view])[..., :3], poses, camera, saliency, progress
+    )
     unfinished = folder.with_name(f"{FOLDER}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)

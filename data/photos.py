@@ -6,16 +6,17 @@ programs made may have either orientation: the sensor's, or that of the upright 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
-from data.masks import find_query_mask, read_foreground
-from utils.images import DECODE_ERRORS, read_image_size, read_uint8
+from data.masks import find_masks, read_foreground
+from utils.errors import InputError
+from utils.images import open_image, read_image_size, read_uint8
 
 ORIENTATION = int(Base.Orientation)
 SWAPPED = 5  # the flag from which on width and height change places
@@ -26,7 +27,7 @@ class OrientedPhotos:
     """Reader of the photos of one camera, and of their masks, in one orientation."""
 
     landscape: bool  # whether all are brought to a landscape shape, or to a portrait shape
-    masks: Path | None = None  # folder of masks, by stem, 255 = object
+    masks: Mapping[Path, Path] = field(default_factory=dict)  # of photos, files, 255 = object
     masks_as_stored: bool = False  # whether the masks have the sensor's orientation
 
     @staticmethod
@@ -35,7 +36,8 @@ class OrientedPhotos:
         if landscape is None:
             sizes = [upright_size(path) for path in paths]
             landscape = sum(width > height for width, height in sizes) * 2 >= len(sizes)
-        return OrientedPhotos(landscape, masks, masks is not None and _masks_as_stored(paths, masks))
+        found = {} if masks is None else find_masks(masks, paths)
+        return OrientedPhotos(landscape, found, _masks_as_stored(found))
 
     def is_rotated(self, path: Path) -> bool:
         """Whether a photo is rotated by a quarter turn to get the others' shape."""
@@ -57,15 +59,20 @@ class OrientedPhotos:
         Raises:
             InputError: for a mask that is missing, damaged or of other proportions.
         """
-        assert self.masks is not None
-        return self.read_mask_file(find_query_mask(self.masks, path), path)
+        return self.read_mask_file(self.masks[path], path)
 
     def read_mask_file(self, mask: Path, path: Path) -> np.ndarray:
         """Read the file ``mask`` of the photo ``path``, oriented as ``read`` returns that: (height, width) uint8."""
+        return self.oriented(read_foreground(mask, self.stored_size(path)), path)
+
+    def stored_size(self, path: Path) -> tuple[int, int]:
+        """Return the width and height that a mask of the photo has as it is stored, at its full size."""
+        return read_image_size(path) if self.masks_as_stored else upright_size(path)
+
+    def oriented(self, values: np.ndarray, path: Path) -> np.ndarray:
+        """Orient ``values`` (height, width) uint8, which are as the masks are, as ``read`` returns the photo."""
         if self.masks_as_stored:
-            values = apply_orientation(read_foreground(mask, read_image_size(path)), orientation(path))
-        else:
-            values = read_foreground(mask, upright_size(path))
+            values = apply_orientation(values, orientation(path))
         return self._rotated(path, values)
 
     def _rotated(self, path: Path, image: np.ndarray) -> np.ndarray:
@@ -75,9 +82,9 @@ class OrientedPhotos:
 def orientation(path: Path) -> int:
     """Return the EXIF orientation of a photo, 1 (upright) to 8; 1 where it is missing or invalid."""
     try:
-        with Image.open(path) as photo:
+        with open_image(path) as photo:
             flag = photo.getexif().get(ORIENTATION, 1)
-    except DECODE_ERRORS:
+    except InputError:
         return 1
     return flag if isinstance(flag, int) and 1 <= flag <= 8 else 1
 
@@ -95,11 +102,11 @@ def apply_orientation(image: np.ndarray, flag: int) -> np.ndarray:
     return np.asarray(ImageOps.exif_transpose(photo))
 
 
-def _masks_as_stored(paths: Sequence[Path], masks: Path) -> bool:
+def _masks_as_stored(masks: Mapping[Path, Path]) -> bool:
     """Whether masks have the sensor's orientation, decided by the first photo whose flag swaps width and height."""
-    for path in paths:
+    for path, mask in masks.items():
         width, height = read_image_size(path)
         if orientation(path) >= SWAPPED and width != height:
-            mask_width, mask_height = read_image_size(find_query_mask(masks, path))
+            mask_width, mask_height = read_image_size(mask)
             return (mask_width > mask_height) == (width > height)
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.folders import GOOD, find_object, images_in, read_json
+from data.folders import GOOD, ImageFinder, find_object, images_in, read_json
 from utils.errors import InputError
 from utils.images import SUFFIXES
 
@@ -47,6 +48,11 @@ class TransformsFile:
             raise InputError(f"{path} must list at least one frame under 'frames', found none; nothing can be trained.")
         return TransformsFile(path, content)
 
+    @functools.cached_property
+    def finder(self) -> ImageFinder:
+        """The finder of the images in the object's folder."""
+        return ImageFinder(self.object_dir)
+
     @property
     def object_dir(self) -> Path:
         """The object's folder."""
@@ -67,27 +73,38 @@ class TransformsFile:
         return float(angle)
 
     def image_path(self, index: int) -> Path:
-        """Return where a frame's image should be, inside the object's folder; a name without a suffix means PNG."""
+        """Return where a frame's image is, or should be, inside the object's folder; see ``ImageFinder``.
+
+        An image that is not where its name says is looked for in train/good.
+        """
         frame, where = self.frames[index], f"frame {index} of {self.path}"
         name = frame.get("file_path") if isinstance(frame, dict) else None
         if not isinstance(name, str) or not _is_file_name(name):
             raise InputError(f"file_path in {where} must name an image, found {name!r}.")
-        if Path(name).is_absolute() or ".." in Path(name).parts:
+        name = name.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/"):
             raise InputError(f"file_path {name!r} in {where} leaves the object's folder; put the image inside it.")
-        path = self.object_dir / name
-        if not path.suffix or (not path.is_file() and path.suffix.lower() not in SUFFIXES):
-            path = path.with_name(path.name + ".png")
+        last = name.rsplit("/", 1)[-1]
+        path = self.finder.find(name) or self.finder.find(f"train/{GOOD}/{last}")
+        if path is None:
+            path = self.object_dir / name
+            return path if path.suffix.lower() in SUFFIXES else path.with_name(path.name + ".png")
         if not path.resolve().is_relative_to(self.object_dir.resolve()):
-            raise InputError(f"file_path {name!r} in {where} leaves the object's folder; put the image inside it.")
+            raise InputError(
+                f"file_path {name!r} in {where} leaves the object's folder, for {path} is or lies behind a link to "
+                f"{path.resolve()}; copy the images into the folder in place of the link."
+            )
         return path
 
     def matrix(self, index: int, path: Path) -> Tensor:
         """Return the ``transform_matrix`` (4, 4) float64 of the frame of the image ``path``: finite, maybe no pose."""
+        where = self._matrix_name(path)
+        if self.frames[index].get("transform_matrix") is None:
+            raise InputError(f"There is no {where}; write the pose, or remove the frame and move its image away.")
         try:
             matrix = torch.tensor(self.frames[index].get("transform_matrix"), dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             matrix = torch.empty(0)
-        where = self._matrix_name(path)
         if matrix.shape != (4, 4):
             raise InputError(f"{where} must be a 4x4 matrix of numbers, found something else; write the frame again.")
         if not bool(torch.isfinite(matrix.float()).all()):
@@ -137,6 +154,11 @@ class TransformsFile:
         if len(framed) < len(paths):
             twice = next(path for index, path in enumerate(paths) if path in paths[:index] or paths.count(path) > 1)
             raise InputError(f"{self.path} lists {twice.name} more than once; keep one frame of it.")
+        stems: dict[tuple[Path, str], Path] = {}
+        for path in paths:
+            other = stems.setdefault((path.parent, path.stem), path)
+            if other != path:
+                raise InputError(f"{other} and {path} have the same stem, and so the same mask; rename one of them.")
         found = good_images(self.object_dir)
         lost = [path for path in found if path.resolve() not in framed]
         if lost:
@@ -162,10 +184,9 @@ def transforms_path(object_dir: Path) -> Path:
 
 def good_images(object_dir: Path) -> list[Path]:
     """Return the images in ``train/good`` in natural order, with or without a frame."""
-    folder = object_dir / "train" / GOOD
-    return images_in(folder) if folder.is_dir() else []
+    return images_in(object_dir / "train" / GOOD)
 
 
 def _is_file_name(text: str) -> bool:
-    """Whether the text is a valid relative file name."""
+    """Whether the text is a valid file name."""
     return bool(text) and text.isprintable() and max(map(len, text.encode().split(b"/"))) <= 255

@@ -10,8 +10,20 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from data.folders import GOOD, find_object, folders_in, images_in, in_threads
+from data.folders import (
+    GOOD,
+    find_object,
+    folders_below,
+    folders_in,
+    images_in,
+    in_threads,
+    is_good,
+    unread_in,
+)
+from data.ground_truth import FOLDER as TRUTH_FOLDER
+from data.ground_truth import INVERTED, find_truth, read_mask, truth_folder
 from data.mad_facts import STRUCTURES, Structure
+from data.masks import images_by_stem
 from data.transforms_file import TransformsFile
 from utils.errors import InputError, listed_names, nearest
 from utils.images import read_image_size
@@ -86,12 +98,19 @@ def verify_class(folder: Path, structure: Structure) -> ClassReport:
     report = ClassReport(folder.name)
     kinds = {path.name: path for path in folders_in(folder / "test")}
     splits = {"train": folder / "train" / GOOD, **kinds}
-    images = {name: images_in(path) if path.is_dir() else [] for name, path in splits.items()}
+    images = {name: images_in(path) for name, path in splits.items()}
     report.counts = {name: len(paths) for name, paths in images.items()}
     _check_counts(report, structure)
     _check_sizes(report, [path for paths in images.values() for path in paths], structure)
-    for kind in kinds.keys() - {GOOD}:
-        _check_masks(report, images[kind], folder / "ground_truth" / kind)
+    defects = [kind for kind in kinds if not is_good(kind)]
+    _check_names(report, folder, splits, defects)
+    if any(folders_in(folder / TRUTH_FOLDER)):
+        for kind in defects:
+            _check_masks(report, images[kind], truth_folder(folder, kind))
+    elif structure.defects:
+        report.problems.append(f"no folder {TRUTH_FOLDER}: {', '.join(defects)} have no masks")
+    elif defects:
+        report.notes.append(f"no folder {TRUTH_FOLDER}: only the metrics of whole images are defined")
     _check_poses(report, folder, structure)
     return report
 
@@ -133,25 +152,58 @@ def _check_sizes(report: ClassReport, paths: list[Path], structure: Structure) -
         report.problems.append(f"images of {_size_text(report.sizes[0])} instead of {_size_text(structure.size)}")
 
 
-def _check_masks(report: ClassReport, images: list[Path], folder: Path) -> None:
-    masks = {path.stem: path for path in images_in(folder)} if folder.is_dir() else {}
-    report.masks += len(masks)
-    expected = {f"{path.stem}_mask": path for path in images}
-    missing = [f"{path.parent.name}/{path.name}" for stem, path in expected.items() if stem not in masks]
+def _check_names(report: ClassReport, folder: Path, splits: dict[str, Path], defects: list[str]) -> None:
+    """Check for what readers would refuse or not look at: equal stems, deeper folders, other formats, no good ones."""
+    for name, path in splits.items():
+        deeper = [str(image.relative_to(folder)) for place in folders_below(path)[1:] for image in images_in(place)]
+        unread = [image.name for image in unread_in(path)]
+        if deeper:
+            report.problems.append(f"{len(deeper)} images lie deeper than {name}: {listed_names(deeper)}")
+        if unread:
+            report.problems.append(
+                f"{len(unread)} images of {name} are of formats that are not read: {listed_names(unread)}"
+            )
+        try:
+            images_by_stem(path)
+        except InputError as error:
+            report.problems.append(str(error))
+    if defects and len(defects) + 1 == len(splits):
+        report.problems.append(
+            f"no good queries: name the folder of good ones good ({', '.join(defects)} hold defects)"
+        )
+
+
+def _check_masks(report: ClassReport, images: list[Path], folder: Path | None) -> None:
+    truths = {path: truth for path in images if (truth := find_truth(path)) is not None}
+    report.masks += len(truths)
+    missing = [f"{path.parent.name}/{path.name}" for path in images if path not in truths]
     if missing:
         report.problems.append(f"{len(missing)} queries have no mask: {listed_names(missing)}")
-    alone = [f"{folder.name}/{path.name}" for stem, path in masks.items() if stem not in expected]
+    inside = (
+        [] if folder is None else [*images_in(folder), *(place for place in folders_in(folder) if images_in(place))]
+    )
+    alone = [f"{path.parent.name}/{path.name}" for path in inside if path not in truths.values()]
     if alone:
         report.problems.append(f"{len(alone)} masks have no query: {listed_names(alone)}")
-    pairs = [(path, masks[stem]) for stem, path in expected.items() if stem in masks]
-    sizes = in_threads(lambda pair: (_size_or_none(pair[0]), _size_or_none(pair[1])), pairs)
-    other = [
-        f"{folder.name}/{mask.name}"
-        for (_, mask), (size, mask_size) in zip(pairs, sizes)
-        if mask_size is None or mask_size != size
-    ]
-    if other:
-        report.problems.append(f"{len(other)} masks cannot be read or have another size: {listed_names(other)}")
+    wrong: dict[str, list[str]] = {}
+    for (path, truth), fault in zip(truths.items(), in_threads(lambda pair: _mask_fault(*pair), truths.items())):
+        if fault:
+            wrong.setdefault(fault, []).append(f"{path.parent.name}/{truth.name}")
+    for fault, names in wrong.items():
+        report.problems.append(f"{len(names)} masks {fault}: {listed_names(names)}")
+
+
+def _mask_fault(path: Path, truth: Path) -> str:
+    """Return what is wrong with the ground truth of the query ``path``; empty where nothing is."""
+    try:
+        mask, size = read_mask(truth), _size_or_none(path)
+    except (InputError, OSError):
+        return "cannot be read or have another size"
+    if size != (mask.shape[1], mask.shape[0]):
+        return "cannot be read or have another size"
+    if not bool(mask.any()):
+        return "mark no pixel"
+    return "mark most of the image, inverted?" if float(mask.float().mean()) > INVERTED else ""
 
 
 def _check_poses(report: ClassReport, folder: Path, structure: Structure) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.folders import images_in
+from data.folders import folders_below, images_in, unread_in
 from data.lens import Lens, rectify
-from data.masks import apply_mask, read_object_image
+from data.masks import apply_mask, as_foreground, read_object_image, without_masks
 from data.photos import OrientedPhotos
 from pipeline.config import Config
 from utils.camera import Intrinsics
@@ -44,7 +44,7 @@ class PhotoReader:
         """Read a photo as its camera wrote it: float32 RGB (height, width, 3) of the training views' size.
 
         Args:
-            path: a PNG or JPEG file; its EXIF orientation is obeyed.
+            path: an image file; its EXIF orientation is obeyed.
             mask: of the object: a file, a folder of masks by the photo's stem, or (height, width), 255 = object.
         Raises:
             FileNotFoundError, InputError: for a file that is missing, damaged or of other proportions.
@@ -110,24 +110,25 @@ def _as_mask(mask: np.ndarray) -> np.ndarray:
         raise InputError(
             f"A mask must be (height, width) of uint8 or bool, found {mask.shape} of {mask.dtype}; convert it."
         )
-    return np.where(mask, 255, 0).astype(np.uint8) if mask.dtype == np.bool_ else mask
+    return as_foreground(mask.astype(np.uint8))
 
 
 def find_photos(places: list[Path]) -> dict[str, Path]:
     """Find photos, each with a unique name: a file's stem, or a folder's name and the path in it.
 
     Args:
-        places: files, and folders that are searched with all folders in them.
+        places: files, and folders that are searched with all folders in them; images of formats that are not read
+            are found too, so that reading them says so.
     Raises:
         InputError: where a place does not exist, or a folder holds no images.
     """
     photos: dict[str, Path] = {}
     for place in places:
         if place.is_dir():
-            folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
-            found = [path for folder in folders for path in images_in(folder)]
+            folders = folders_below(place)
+            found = [path for folder in folders for path in (*without_masks(images_in(folder)), *unread_in(folder))]
             if not found:
-                raise InputError(f"There are no PNG or JPEG images in the folder {place}; name another one.")
+                raise InputError(f"There are no images in the folder {place}; name another one.")
             top = place.resolve()
             named = [(f"{top.name}/{path.relative_to(place).with_suffix('').as_posix()}", path) for path in found]
         elif place.is_file():

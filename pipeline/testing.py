@@ -9,6 +9,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
+from data.ground_truth import read_mask
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
 from data.splits import disturb
 from evaluation.metrics import evaluate
@@ -25,7 +26,7 @@ from report.page import QueryImages, write_report
 from utils.checkpoint import ensure_writable, write_text
 from utils.config import values_of
 from utils.device import environment
-from utils.images import read_mask, to_bytes
+from utils.images import to_bytes
 from utils.progress import Progress
 from utils.text import format_decimal
 
@@ -116,7 +117,7 @@ def measure(queries: list[Query], model: Model, journal: Journal, inputs: str) -
         results,
         model.scorer.threshold,
         journal.anomaly_map,
-        lambda name: read_mask(masks[name]),
+        lambda name: read_mask(masks[name]) if name in masks else None,
         read_true_poses(model.config.object_dir),
         model.config.seed,
     )

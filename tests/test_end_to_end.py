@@ -215,3 +215,22 @@ def test_bad_field_is_told(place: Path, tmp_path: Path) -> None:
     bad = words(place, "--ckpt_dir", str(tmp_path / "ckpts"), "--min_psnr", "90")
     with pytest.raises(InputError, match=r"field of balls is bad: .* --allow_bad_field"):
         anomaly_nerf_lego.main(bad)
+
+
+def test_labels_of_whole_images_give_the_metrics_of_whole_images(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "data/balls/ground_truth")
+    (tmp_path / "data/balls/test/good").rename(tmp_path / "data/balls/test/Good")
+    before = scores(tmp_path)
+    assert auroc_test.main(words(tmp_path)) == 0
+    found, after = results(tmp_path), scores(tmp_path)
+    assert found["image_auroc"] > 0.95 and found["pixel_auroc"] is None and found["aupro"] is None
+    assert {name.replace("Good", "good"): score for name, score in after.items()} == pytest.approx(before)
+
+
+def test_no_photo_of_a_folder_is_passed_over(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.open(place / "data/balls/test/good/0.png").save(tmp_path / "0.webp", lossless=True)
+    (tmp_path / "1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert detect.main([*words(place), str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "0.webp\tgood" in said.out and "1.heic cannot be read: it is HEIC" in said.err

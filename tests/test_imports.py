@@ -84,6 +84,9 @@ def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
         "bench/execute.py:evaluate_run",
         "bench/gallery.py:query_images",
         "bench/measure/worst_errors.py:error_rows",
+        "data/import_queries.py:read_truth",  # which copies it
+        "data/mad.py:check_ground_truth",
+        "data/verify.py:_mask_fault",
         "pipeline/testing.py:measure",
         "pipeline/testing.py:query_images",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,57 +19,93 @@ from torch import Tensor
 from utils.checkpoint import write_atomically
 from utils.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+PHONE_SUFFIXES = (".heic", ".heif", ".avif")
+RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+UNREAD_SUFFIXES = (*PHONE_SUFFIXES, *RAW_SUFFIXES, ".gif", ".jp2", ".jxl", ".psd", ".exr", ".hdr")
+MAX_PIXELS = 260_000_000  # of an image; phones have up to 200 million, more is a damaged header
 MIN_CONTRAST = 0.04  # largest channel difference to the background from which a pixel is foreground
-COLOUR_MODES = ("RGB", "RGBA", "P")
-# What Pillow raises for files that are no images, are damaged, or claim to be larger than any camera's: OSError and
-# ValueError as documented; the others come from chunks that lie about their contents.
+CONVERTED = {"L": "RGB", "1": "RGB", "LA": "RGBA", "La": "RGBA", "PA": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}
+# What Pillow raises for files that are no images or are damaged: OSError and ValueError as documented; the others come
+# from chunks that lie about their contents.
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, OverflowError, EOFError, struct.error, Image.DecompressionBombError)
+Image.MAX_IMAGE_PIXELS = None  # Pillow warns and raises in words of its own; ``open_image`` has the limit
+
+
+@contextmanager
+def open_image(path: Path, what: str = "image") -> Iterator[Image.Image]:
+    """Open an image file; whatever is wrong with it, then or while its pixels are decoded, is an InputError.
+
+    Args:
+        path: the file.
+        what: it is, for errors: "image" or "mask".
+    Raises:
+        FileNotFoundError: where there is no such file.
+        InputError: for a file that is empty, damaged, too large, or of a format that is not read.
+    """
+    try:
+        with Image.open(path) as file:
+            if file.width * file.height > MAX_PIXELS:
+                limit = MAX_PIXELS // 1_000_000
+                raise ValueError(f"it has {file.width}x{file.height} pixels, at most {limit} million are read")
+            yield file
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no {what} {path}; put it there, or remove what names it.") from None
+    except InputError:
+        raise
+    except DECODE_ERRORS as error:
+        raise InputError(f"The {what} {path} cannot be read: {_reason(path, error)}.") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Return why an image cannot be read and what to do."""
+    suffix = path.suffix.lower()
+    try:
+        start = path.read_bytes()[:12] if path.is_file() else b""
+    except OSError:
+        return f"{error}; check that it may be read"
+    if path.is_file() and not start:
+        return "it is empty (0 bytes); replace it with an intact PNG or JPEG file"
+    if suffix in PHONE_SUFFIXES or start[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "it is HEIC or AVIF; export it as JPEG or PNG (a phone's camera settings: most compatible)"
+    if suffix in RAW_SUFFIXES:
+        return "it is a camera's RAW file; develop it to JPEG or PNG"
+    return f"{str(error).rstrip('.')}; replace it with an intact PNG or JPEG file"
 
 
 def read_uint8(path: Path) -> np.ndarray:
-    """Read an 8-bit colour image unchanged.
+    """Read a colour image as 8 bits; grey is replicated, 16 bits are scaled by their range, 65535.
 
     Args:
-        path: a PNG or JPEG file.
+        path: a PNG, JPEG, WebP, TIFF or BMP file.
 
     Returns:
         (height, width, 3) or, with an alpha channel, (height, width, 4), uint8.
 
     Raises:
         FileNotFoundError: where there is no such file.
-        InputError: for a file that is empty, damaged, grey or of 16 bits.
+        InputError: for a file that is empty or damaged, or whose values are no plain colours (CMYK, 32 bits).
     """
-    try:
-        with Image.open(path) as file:  # Pillow itself: imageio does not give the bit depth
-            mode, bits = file.mode, _bits(file)
-            palette_mode = "RGBA" if "transparency" in file.info else "RGB"
-        pixels = iio.imread(
-            path, plugin="pillow", index=0, mode=palette_mode if mode == "P" else None, writeable_output=False
-        )
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"There is no image {path}; put it there, or remove it from the list of frames."
-        ) from None
-    except DECODE_ERRORS as error:
-        reason = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
-        raise InputError(
-            f"The image {path} cannot be read: {reason}; replace it with an intact PNG or JPEG file."
-        ) from None
-    if mode in COLOUR_MODES and bits == 8:
-        return pixels
-    kind = {"L": "a grey image", "LA": "a grey image", "1": "a black-and-white image"}.get(mode, f"mode {mode}")
-    kind = "a 16-bit image" if mode.startswith("I") or mode in COLOUR_MODES else kind
-    raise InputError(f"The image {path} must be 8-bit RGB or RGBA, found {kind}; convert it and try again.")
+    with open_image(path) as file:
+        mode = file.mode
+        if mode.startswith("I"):
+            return _scaled_16_bits(np.asarray(file), path)
+        if mode in ("P", "RGB", "L", "1"):
+            target = "RGBA" if "transparency" in file.info else "RGB"
+        else:
+            target = CONVERTED.get(mode, mode)
+        if target not in ("RGB", "RGBA"):
+            hint = "its colours depend on the printer; " if mode == "CMYK" else ""
+            raise InputError(f"The image {path} must be RGB, RGBA or grey, found mode {mode}; {hint}convert it to RGB.")
+        return np.array(file if target == mode else file.convert(target))
 
 
-def _bits(image: Image.Image) -> int:
-    """Return the bits a channel that the file's header states; Pillow silently reduces 16-bit colour to 8."""
-    for tile in getattr(image, "tile", []):
-        raw = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]
-        if isinstance(raw, str) and ";16" in raw:
-            return 16
-    return 8
+def _scaled_16_bits(values: np.ndarray, path: Path) -> np.ndarray:
+    """Return grey of 16 bits (height, width) as uint8 (height, width, 3)."""
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 65535:
+        raise InputError(f"The image {path} must have 8 or 16 bits a channel, found 32; convert it to 8-bit RGB.")
+    grey = (values.astype(np.float32) / 257.0).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def working_size(width: int, height: int, image_size: int) -> tuple[int, int]:
@@ -111,26 +149,10 @@ def read_image(path: Path, image_size: int, background: tuple[float, float, floa
     return torch.from_numpy(prepare(read_uint8(path), image_size, background)[0])
 
 
-def read_mask(path: Path) -> Tensor:
-    """Read a ground-truth mask: (height, width) bool, True where the image is anomalous."""
-    try:
-        return torch.from_numpy(iio.imread(path, plugin="pillow", index=0, mode="L") > 127)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no mask {path}; each defective query needs one.") from None
-    except DECODE_ERRORS as error:
-        reason = error.__cause__ or error  # imageio wraps what Pillow raises
-        raise InputError(f"The mask {path} cannot be read: {reason}; replace it with an intact PNG file.") from None
-
-
 def read_image_size(path: Path) -> tuple[int, int]:
-    """Read width and height of an image from its header alone."""
-    try:
-        with Image.open(path) as file:
-            return file.size
-    except DECODE_ERRORS as error:
-        raise InputError(
-            f"The image {path} cannot be read: {error}; replace it with an intact PNG or JPEG file."
-        ) from None
+    """Read width and height of an image from its header alone; errors as ``open_image``."""
+    with open_image(path) as file:
+        return file.size
 
 
 def is_foreground(image: Tensor, background: Tensor) -> Tensor:

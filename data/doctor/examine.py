@@ -6,27 +6,33 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from data.doctor.fit import fit_hull
 from data.doctor.fix import Fix, write_fixed
-from data.doctor.frames import read_frame_table
-from data.doctor.hypotheses import Hypothesis, PosedMasks, apply_to_poses, diagnose
+from data.doctor.frames import FrameTable, read_frame_table
+from data.doctor.hypotheses import COARSE_CELLS, Hypothesis, PosedMasks, apply_to_poses, diagnose, turned_views
 from data.doctor.matches import FEWEST_MATCHES, diagnose_matches, find_matches
 from data.doctor.page import write_page
 from data.doctor.quick import (
+    BAD_VERDICT,
     FAR,
     GOOD_VERDICT,
     NEAR,
     SCALE,
+    Check,
     check_aim,
     check_frames,
     fitting_scale,
     looking_distance,
 )
 from data.doctor.report import DoctorReport
-from data.doctor.silhouettes import check_colours, check_silhouettes, read_silhouettes
+from data.doctor.silhouettes import Silhouettes, check_colours, check_silhouettes, is_inverted, read_silhouettes
 from data.doctor.verdict import (
     check_fit,
     check_matches,
     check_scale,
+    check_turned,
     foreign_views,
     is_unexplained,
     odd_views,
@@ -58,7 +64,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     if args.fix is not None:
         write_fixed_copy(report, args.fix)
         print(f"Fixed copy: {args.fix} ({report.changes()})")
-    else:
+    elif not report.unfixable:
         print("--fix OUT writes a fixed copy.")
     return EXIT_BAD
 
@@ -78,6 +84,9 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     checks = check_frames(frames)
     silhouettes = read_silhouettes(frames, masks, background, progress)
     checks.append(check_silhouettes(silhouettes))
+    if checks[-1].verdict == BAD_VERDICT:
+        checks[-1] = with_proof(checks[-1], frames, silhouettes)
+        return DoctorReport(frames, checks, silhouettes, None, Fix(Hypothesis()))
     if checks[-1].verdict != GOOD_VERDICT:
         return examine_matches(DoctorReport(frames, checks, silhouettes, None, Fix(Hypothesis())), progress)
     checks += check_colours(silhouettes, background)
@@ -86,6 +95,8 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
     posed = PosedMasks(frames.matrices[rows], silhouettes.masks, silhouettes.camera, names)
     diagnosis = diagnose(posed, progress)
     checks += check_fit(diagnosis, names)
+    if is_unexplained(diagnosis.agreement) or (len(odd_views(diagnosis.agreement)) and not diagnosis.best.faults):
+        checks += check_turned(turned_views(posed), names)
     fix = Fix(diagnosis.best)
     if not is_unexplained(diagnosis.agreement):
         poses = apply_to_poses(posed.matrices, names, diagnosis.best)
@@ -95,6 +106,15 @@ def examine(folder: Path, masks: Path | None, background: str, progress: Progres
         dropped = tuple(sorted(int(rows[view]) for view in views))
         fix = Fix(diagnosis.best, scale_factor(diagnosis.fit, poses), dropped)
     return DoctorReport(frames, checks, silhouettes, diagnosis, fix)
+
+
+def with_proof(check: Check, frames: FrameTable, silhouettes: Silhouettes) -> Check:
+    """Add to a finding on masks how well inverted ones fit the poses, if they look inverted."""
+    if not is_inverted(silhouettes.masks):
+        return check
+    poses = apply_to_poses(frames.matrices[silhouettes.rows], [path.name for path in frames.paths], Hypothesis())
+    fit = fit_hull(~silhouettes.masks, poses, silhouettes.camera, COARSE_CELLS)
+    return replace(check, advice=f"{check.advice} Inverted ones fit the poses (median IoU {np.median(fit.iou):.3f}).")
 
 
 def examine_matches(report: DoctorReport, progress: Progress) -> DoctorReport:
@@ -123,9 +143,6 @@ def write_fixed_copy(report: DoctorReport, out: Path) -> None:
     Raises:
         InputError: as ``write_fixed``, and where no known mistake explains why the poses do not fit.
     """
-    if report.diagnosis is not None and is_unexplained(report.diagnosis.agreement):
-        raise InputError(
-            f"{report.frames.folder} cannot be fixed: its poses do not fit its images, and no known mistake explains "
-            f"it; find the poses anew with python -m data capture."
-        )
+    if report.unfixable:
+        raise InputError(f"{report.frames.folder} cannot be fixed: {report.unfixable}.")
     write_fixed(report.frames, report.fix, out)

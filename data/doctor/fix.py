@@ -78,7 +78,7 @@ def fixed_content(frames: FrameTable, fix: Fix, kept: Sequence[int]) -> dict[str
 
 def copy_others(frames: FrameTable, out: Path) -> None:
     """Copy all but the training images and ``transforms.json``; links are not followed."""
-    images = {path.resolve() for path in (*frames.paths, *frames.unlisted)}
+    images = {path.resolve() for path in (*frames.paths, *frames.poseless, *frames.unlisted)}
 
     def skipped(folder: str, names: list[str]) -> set[str]:
         paths = {name: Path(folder) / name for name in names}

@@ -16,6 +16,8 @@ from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import read_image_size
 
+MOST_FAULTS = 0.25  # share of the frames that may have no matrix of finite numbers
+
 
 @dataclass(frozen=True)
 class FrameTable:
@@ -29,6 +31,7 @@ class FrameTable:
     sizes: tuple[tuple[int, int], ...]  # width and height of each image
     missing: tuple[str, ...]  # names of listed images that do not exist
     repeated: tuple[str, ...]  # names of images that are listed again
+    poseless: tuple[Path, ...]  # images whose frames have no matrix of finite numbers, a quarter at most
     unlisted: tuple[Path, ...]  # images that no frame lists
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ def read_frame_table(transforms: TransformsFile) -> FrameTable:
     """Read the frames of a transforms file and the headers of the images.
 
     Raises:
-        InputError: for what cannot be understood at all: no field of view, no frame with an image, a matrix that is
+        InputError: for what cannot be understood at all: no field of view, no frame with an image, most matrices
             not 4 x 4 numbers, a path that leaves the folder, a damaged image.
     """
     folder, content = transforms.object_dir, transforms.content
@@ -76,17 +79,25 @@ def read_frame_table(transforms: TransformsFile) -> FrameTable:
             f"None of the {len(missing)} images that {folder / 'transforms.json'} lists exists, the first is "
             f"{missing[0]}; put them in {folder / 'train' / GOOD}."
         )
-    matrices = [transforms.matrix(row, path).numpy() for path, row in kept.items()]
+    matrices, faults = {}, {}
+    for path, row in kept.items():
+        try:
+            matrices[path] = transforms.matrix(row, path).numpy()
+        except InputError as error:
+            faults[path] = error
+    if len(faults) > MOST_FAULTS * len(kept):
+        raise next(iter(faults.values()))
     framed = {path.resolve() for path in kept}
     return FrameTable(
         folder=folder,
         content=content,
-        rows=tuple(kept.values()),
-        paths=tuple(kept),
-        matrices=np.stack(matrices),
-        sizes=tuple(read_image_size(path) for path in kept),
+        rows=tuple(kept[path] for path in matrices),
+        paths=tuple(matrices),
+        matrices=np.stack(list(matrices.values())),
+        sizes=tuple(read_image_size(path) for path in matrices),
         missing=tuple(missing),
         repeated=tuple(repeated),
+        poseless=tuple(faults),
         unlisted=tuple(path for path in good_images(folder) if path.resolve() not in framed),
     )
 

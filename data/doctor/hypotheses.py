@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, one_thread
-from data.doctor.poses import are_transposed, inverse_poses, nearest_poses
+from data.doctor.fit import FORGIVING_VOTE, VOTE, Fit, fit_hull, hull_silhouette, one_thread
+from data.doctor.poses import are_transposed, inverse_poses, mirrors, nearest_poses
 from utils.camera import Intrinsics
 from utils.progress import Progress
 
 GIVEN = "as given"
 WORLD_TO_CAMERA, TRANSPOSED, TRANSPOSED_ROTATIONS = "world-to-camera", "transposed", "rotations transposed"
 TRANSPOSED_WORLD_TO_CAMERA = "transposed world-to-camera"
+LEFT_HANDED, MIRRORED_WORLD, MIRRORED_AXIS = "left-handed (Unity's)", "mirrored-world", "mirrored-axis"
 LEFT_RIGHT, UPSIDE_DOWN, HALF_TURN = "mirrored left to right", "mirrored top to bottom", "rotated by 180°"
 IMAGES_AS_TEXT, POSES_AS_TEXT = "images sorted as text", "poses sorted as text"
 OPENCV_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+MIRROR = np.diag([1.0, 1.0, -1.0, 1.0])
+QUARTER_TURN = np.array([[0.0, -1.0, 0, 0], [1.0, 0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])  # counterclockwise
 
 COARSE_CELLS, FINE_CELLS = 40, 70  # along the object's longest side
 COARSE_VIEWS, FINE_VIEWS = 64, 256  # at most
@@ -25,6 +28,8 @@ LEADERS, FINALISTS = 6, 5  # hypotheses evaluated with other pairings, and in fu
 BETTER, SURE = 1.25, 4.0  # factor by which a hypothesis must lower the misfit, and standard errors of the gain
 FOCAL_APART = 1.07  # the least factor on the focal length that is reported
 FOCAL_FACTORS = tuple(float(factor) for factor in np.geomspace(0.4, 2.5, 15))  # 1 is the middle one
+MOST_VIEWS_VOTE = 0.55  # share of the views that carve where some images are turned
+TURNED = 1.2  # factor by which turning an image must raise its overlap with the hull
 SIMPLER = 1.1  # factor in misfit up to which a simpler hypothesis is preferred
 
 
@@ -45,6 +50,7 @@ class Hypothesis:
     convention: str = GIVEN  # of the matrices
     opencv: bool = False  # axes: x right, y down, the camera looks along +z
     flip: str = GIVEN  # of the images
+    turn: int = 0  # quarter turns, counterclockwise, of the cameras
     shift: int = 0  # image k belongs to pose k + shift
     order: str = GIVEN  # of images against poses
     focal: float = 1.0  # factor on the focal length
@@ -62,6 +68,7 @@ class Hypothesis:
         """
         parts = [] if self.convention == GIVEN else [f"{self.convention} matrices"]
         parts += ["OpenCV axes"] if self.opencv else []
+        parts += [f"images a quarter turn {'clockwise' if self.turn > 0 else 'counterclockwise'}"] if self.turn else []
         parts += [] if self.flip == GIVEN else [f"images {self.flip}"]
         parts += [f"poses one frame {'late' if self.shift > 0 else 'early'}"] if self.shift else []
         parts += [] if self.order == GIVEN else [self.order]
@@ -89,8 +96,14 @@ def apply_to_poses(matrices: np.ndarray, names: Sequence[str], hypothesis: Hypot
         poses = inverse_poses(poses)
     if hypothesis.convention == TRANSPOSED_ROTATIONS:
         poses[:, :3, :3] = poses[:, :3, :3].transpose(0, 2, 1)
+    if hypothesis.convention in (LEFT_HANDED, MIRRORED_WORLD):
+        poses = MIRROR @ poses
+    if hypothesis.convention in (LEFT_HANDED, MIRRORED_AXIS):
+        poses = poses @ MIRROR
     if hypothesis.opencv:
         poses = poses @ OPENCV_TO_OPENGL
+    if hypothesis.turn:
+        poses = poses @ np.linalg.matrix_power(QUARTER_TURN, hypothesis.turn % 4)
     if hypothesis.order != GIVEN:
         text = np.argsort(np.array(names), kind="stable")
         poses = poses[text if hypothesis.order == IMAGES_AS_TEXT else np.argsort(text)]
@@ -132,6 +145,9 @@ def diagnose(posed: PosedMasks, progress: Progress) -> Diagnosis:
         best = simplest(fits)
         if not is_decisive(given, fits[best], BETTER):
             best = Hypothesis()
+        if is_mirrored(best, posed.matrices):
+            best = Hypothesis(MIRRORED_WORLD)
+            fits[best] = evaluate_full(posed, best)
         factor = focal_factor(posed, best)
     fit = fits[best]
     if factor != 1.0:
@@ -170,7 +186,15 @@ def finalists(coarse: dict[Hypothesis, float]) -> list[Hypothesis]:
 
 
 def conventions(matrices: np.ndarray) -> Iterator[Hypothesis]:
-    """Yield every convention of the matrices, with both kinds of axes and every flip of the images."""
+    """Yield every convention of the matrices, with both kinds of axes and every flip and turn of the images.
+
+    Mirrored poses and mirrored images look alike: a world of a left hand is more usual than an image upside down.
+    """
+    if mirrors(matrices).all():
+        for convention in (MIRRORED_WORLD, MIRRORED_AXIS):
+            for opencv in (False, True):
+                yield Hypothesis(convention, opencv)
+        return
     kinds = [GIVEN, WORLD_TO_CAMERA, TRANSPOSED_ROTATIONS]
     if are_transposed(matrices):
         kinds += [TRANSPOSED, TRANSPOSED_WORLD_TO_CAMERA]
@@ -178,6 +202,9 @@ def conventions(matrices: np.ndarray) -> Iterator[Hypothesis]:
         for opencv in (False, True):
             for flip in (GIVEN, LEFT_RIGHT, UPSIDE_DOWN, HALF_TURN):
                 yield Hypothesis(convention, opencv, flip)
+            for turn in (1, -1):
+                yield Hypothesis(convention, opencv, turn=turn)
+    yield Hypothesis(LEFT_HANDED)
 
 
 def pairings(leader: Hypothesis, names: Sequence[str]) -> Iterator[Hypothesis]:
@@ -187,6 +214,31 @@ def pairings(leader: Hypothesis, names: Sequence[str]) -> Iterator[Hypothesis]:
     if list(names) != sorted(names):
         yield replace(leader, order=IMAGES_AS_TEXT)
         yield replace(leader, order=POSES_AS_TEXT)
+
+
+@one_thread()
+def turned_views(posed: PosedMasks) -> dict[int, int]:
+    """Return the views that fit a hull of most views only when their images are turned, with their quarter turns.
+
+    Quarter turns are counterclockwise, of the cameras; the rest of the views must be the larger part.
+    """
+    poses = apply_to_poses(posed.matrices, posed.names, Hypothesis())
+    fit = fit_hull(posed.masks, poses, posed.camera, COARSE_CELLS, MOST_VIEWS_VOTE)
+    found = {}
+    for view, (mask, pose) in enumerate(zip(posed.masks, poses)):
+        overlap = []
+        for turn in range(4):
+            hull = hull_silhouette(fit, pose @ np.linalg.matrix_power(QUARTER_TURN, turn), posed.camera)
+            overlap.append(int(np.count_nonzero(hull & mask)) / max(1, int(np.count_nonzero(hull | mask))))
+        best = int(np.argmax(overlap))
+        if overlap[best] > TURNED * overlap[0]:
+            found[view] = best
+    return found if 0 < len(found) < 0.45 * len(poses) else {}
+
+
+def is_mirrored(best: Hypothesis, matrices: np.ndarray) -> bool:
+    """Return whether matrices that mirror are the only fault: a mirrored object fits them as well as they are."""
+    return not best.faults and bool(mirrors(matrices).all())
 
 
 def simplest(fits: dict[Hypothesis, Fit]) -> Hypothesis:

@@ -18,10 +18,12 @@ from data.doctor.hypotheses import (
     FOCAL_FACTORS,
     HALF_TURN,
     LEFT_RIGHT,
+    MIRRORED_WORLD,
     UPSIDE_DOWN,
     Hypothesis,
     apply_to_poses,
     conventions,
+    is_mirrored,
     pairings,
     with_focal,
 )
@@ -146,6 +148,7 @@ def diagnose_matches(matrices: np.ndarray, names: Sequence[str], matches: Matche
     best = min((item for item in shares if shares[item] >= 0.97 * most), key=lambda item: (item.faults, -shares[item]))
     if not is_decisive_share(given, shares[best]):
         best = Hypothesis()
+    best = Hypothesis(MIRRORED_WORLD) if is_mirrored(best, matrices) else best
     scales = np.geomspace(FOCAL_FACTORS[0], FOCAL_FACTORS[-1], 61)
     curve = [share(replace(best, focal=float(factor)), FOCAL_PIXELS) for factor in scales]
     factor = float(scales[int(np.argmax(curve))])

@@ -10,7 +10,8 @@ import torch
 
 from data.doctor.frames import FrameTable, read_frame_table
 from data.doctor.poses import are_transposed, mirrors, nearest_poses, pose_scales, rigid_errors
-from data.folders import GOOD
+from data.folders import GOOD, unread_in
+from data.photos import orientation
 from data.transforms_file import RIGID_TOLERANCE, TransformsFile
 from utils.camera import Intrinsics
 from utils.errors import listed_names
@@ -53,11 +54,15 @@ def check_frames(frames: FrameTable) -> list[Check]:
 
 def check_files(frames: FrameTable) -> Check:
     """Check that each frame has its image, and each image its frame."""
-    figure = f"{len(frames.content['frames'])} frames, {len(frames) + len(frames.unlisted)} images"
+    figure = (
+        f"{len(frames.content['frames'])} frames, {len(frames) + len(frames.poseless) + len(frames.unlisted)} images"
+    )
     wrong = [
         (frames.missing, "frames have no image"),
         (frames.repeated, "frames repeat an image"),
+        ([path.name for path in frames.poseless], "frames have no pose"),
         ([path.name for path in frames.unlisted], f"images in train/{GOOD} have no frame"),
+        ([path.name for path in unread_in(frames.folder / "train" / GOOD)], "images have formats that are not read"),
     ]
     found = [f"{len(names)} {what} ({listed_names(names)})" for names, what in wrong if names]
     if found:
@@ -72,6 +77,10 @@ def check_sizes(frames: FrameTable) -> Check:
     width, height = frames.size
     other = [path.name for path, size in zip(frames.paths, frames.sizes) if size != frames.size]
     figure = f"{width}x{height} pixels"
+    turned = [path.name for path in frames.paths if orientation(path) != 1]
+    if turned and not other:
+        advice = f"{len(turned)} have an EXIF orientation, which is not applied here ({listed_names(turned)})."
+        return Check("image size", figure, NOTE, advice)
     if other:
         advice = f"{len(other)} images have another size ({listed_names(other)}): make them equal, or import them anew."
         return Check("image size", figure, BAD_VERDICT, advice)

@@ -11,6 +11,7 @@ from data.doctor.frames import FrameTable
 from data.doctor.hypotheses import Diagnosis, Hypothesis
 from data.doctor.quick import BAD_VERDICT, Check
 from data.doctor.silhouettes import Silhouettes
+from data.doctor.verdict import is_unexplained
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,18 @@ class DoctorReport:
     def good(self) -> bool:
         """Return whether nothing needs fixing."""
         return all(check.verdict != BAD_VERDICT for check in self.checks)
+
+    @property
+    def unfixable(self) -> str:
+        """Return why no fixed copy can be written and what to do, as the end of a sentence; empty where one can be."""
+        if self.diagnosis is not None and is_unexplained(self.diagnosis.agreement):
+            return (
+                "its poses do not fit its images, and no known mistake explains it; find the poses anew with python -m "
+                "data capture"
+            )
+        if any(check.name == "silhouettes" and check.verdict == BAD_VERDICT for check in self.checks):
+            return "its masks are wrong, and nothing proves its poses without them; write the masks again"
+        return ""
 
     def table(self) -> str:
         """Return the checks as lines of text, each with its advice below."""

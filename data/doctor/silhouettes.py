@@ -10,18 +10,19 @@ import numpy as np
 import torch
 
 from data.doctor.frames import FrameTable
-from data.doctor.quick import NOTE, Check
+from data.doctor.quick import BAD_VERDICT, NOTE, Check
 from data.folders import in_threads
-from data.masks import apply_mask, find_mask, read_cut_out, read_foreground
+from data.masks import apply_mask, find_masks, read_cut_out, read_foreground
 from data.settings import BACKGROUNDS
 from utils.camera import Intrinsics
 from utils.hull import silhouette
-from utils.images import is_foreground, prepare, working_size
+from utils.images import is_foreground, prepare, read_uint8, working_size
 from utils.progress import Progress
 
 SILHOUETTE_SIZE = 100  # longer side in pixels
 BUSY = 0.5  # share of the frame's border that is foreground above which a background is not plain
 EMPTY, FULL = 0.002, 0.9  # bounds on the share of the frame that a usable silhouette covers
+GIVEN_SOURCES = ("masks", "alpha")  # of silhouettes that the user gives
 PLAIN_VIEWS = 0.8  # share of the views whose silhouettes must be usable
 HIDDEN = 0.02  # share of a cut-out object that may have the background's colour
 
@@ -45,13 +46,14 @@ def read_silhouettes(frames: FrameTable, masks: Path | None, background: str, pr
     """
     rows = np.array([row for row, size in enumerate(frames.sizes) if size == frames.size])
     colour = BACKGROUNDS[background]
+    found = {} if masks is None else find_masks(masks, [frames.paths[row] for row in rows])
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray | None]:
         path = frames.paths[row]
-        image = read_cut_out(path, frames.folder)
+        image = read_uint8(path) if masks is not None else read_cut_out(path, frames.folder, check=False)
         if masks is not None:
-            foreground = read_foreground(find_mask(masks, path), (image.shape[1], image.shape[0]))
-            image = apply_mask(image[..., :3], foreground)
+            foreground = read_foreground(found[path], (image.shape[1], image.shape[0]), check=False)
+            image = apply_mask(image[..., :3], foreground, f"The mask {found[path]}")
         rgb, alpha = prepare(image, SILHOUETTE_SIZE, colour)
         return (rgb * 255.0).round().astype(np.uint8), alpha
 
@@ -76,6 +78,13 @@ def check_silhouettes(silhouettes: Silhouettes) -> Check:
     figure = f"from {silhouettes.source}: {usable.mean():.0%} of the views, {np.median(area):.1%} of the frame"
     if usable.mean() >= PLAIN_VIEWS:
         return Check("silhouettes", figure)
+    if silhouettes.source in GIVEN_SOURCES:
+        advice = "Masks or alpha must be 255 on the object and 0 beside it: write them again."
+        if is_inverted(masks):
+            advice = "They mark what is around the object: invert them (255 = object)."
+        elif float(np.median(area)) < EMPTY:
+            advice = f"{np.mean(area < EMPTY):.0%} of them mark no object: write them again (255 = object, not 1)."
+        return Check("silhouettes", figure, BAD_VERDICT, advice)
     other = other_background(silhouettes)
     if other:
         advice = f"The background looks {other}: try --background {other}."
@@ -99,9 +108,15 @@ def check_colours(silhouettes: Silhouettes, background: str) -> list[Check]:
     if share[background] <= HIDDEN:
         return [Check("colours", figure)]
     clearest = min(share, key=lambda name: share[name])
-    return [
-        Check("colours", figure, NOTE, f"There it cannot be seen: train and test with --background {clearest}.")
-    ]
+    return [Check("colours", figure, NOTE, f"There it cannot be seen: train and test with --background {clearest}.")]
+
+
+def is_inverted(masks: np.ndarray) -> bool:
+    """Return whether most of the masks (views, height, width) bool mark the frame's border but not its middle."""
+    border = np.concatenate([masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]], axis=1).mean(axis=1)
+    rows, columns = masks.shape[1] // 3, masks.shape[2] // 3
+    middle = masks[:, rows : masks.shape[1] - rows, columns : masks.shape[2] - columns].mean(axis=(1, 2))
+    return float(np.median(border)) > BUSY and float(np.median(middle)) < 0.5
 
 
 def other_background(silhouettes: Silhouettes) -> str:

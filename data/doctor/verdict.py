@@ -7,12 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.doctor.fit import Fit
-from data.doctor.hypotheses import GIVEN, WORLD_TO_CAMERA, Diagnosis, Hypothesis
+from data.doctor.hypotheses import (
+    GIVEN,
+    LEFT_HANDED,
+    MIRRORED_AXIS,
+    MIRRORED_WORLD,
+    WORLD_TO_CAMERA,
+    Diagnosis,
+    Hypothesis,
+)
 from data.doctor.matches import FEWEST_MATCHES, FITTING, MatchDiagnosis
 from data.doctor.quick import BAD_VERDICT, FAR, NEAR, NOTE, SCALE, Check, fitting_scale
 from utils.errors import listed_names
 
-UNEXPLAINED, UNEXPLAINED_FEW = 0.75, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
+UNEXPLAINED, UNEXPLAINED_FEW = 0.8, 0.5  # median IoU below which poses do not fit, and with fewer than MANY views
 MANY = 20
 ODD, ODD_FEW = 0.85, 0.5  # shares of the median IoU below which a view does not fit
 APART = 6.0  # median absolute deviations by which it must also lie below the median
@@ -45,10 +53,10 @@ def check_fit(diagnosis: Diagnosis, names: Sequence[str]) -> list[Check]:
     given, best = diagnosis.given, diagnosis.best
     low, middle = float(given.iou.min()), float(np.median(given.iou))
     figure = f"median IoU {middle:.3f}, worst {low:.3f}"
+    if is_unexplained(diagnosis.agreement):
+        advice = "The poses do not fit, and no known mistake explains it: poses, or masks, of other images?"
+        return [Check("poses fit images", figure, BAD_VERDICT, advice)]
     if best == Hypothesis():
-        if is_unexplained(diagnosis.agreement):
-            advice = "The poses do not fit the images, and no known mistake explains it: poses of other images?"
-            return [Check("poses fit images", figure, BAD_VERDICT, advice)]
         return [Check("poses fit images", figure), *check_odd(diagnosis.agreement, names)]
     fixed = f"median IoU {np.median(diagnosis.fit.iou):.3f} when fixed"
     checks = [Check("poses fit images", figure, BAD_VERDICT, f"They fit if read as: {best.describe()} ({fixed}).")]
@@ -75,6 +83,11 @@ def check_faults(best: Hypothesis) -> list[Check]:
         faults.append(("world to camera", best.convention, "Invert the matrices: camera_to_world is needed."))
     if "transposed" in best.convention:
         faults.append(("transposed", best.convention, "Transpose them back."))
+    if best.convention in (LEFT_HANDED, MIRRORED_WORLD):
+        advice = "Negate the third row and the third column." if best.convention == LEFT_HANDED else "Negate one row."
+        faults.append(("handedness", "a world of a left hand", advice))
+    if best.convention == MIRRORED_AXIS:
+        faults.append(("handedness", "a mirrored camera axis", "Negate the third column."))
     if best.opencv:
         advice = "Negate the second and third columns (OpenGL axes)."
         faults.append(("axes", "OpenCV: y down, looking along +z", advice))
@@ -84,12 +97,23 @@ def check_faults(best: Hypothesis) -> list[Check]:
         faults.append(("lag", f"poses one frame {late}", advice))
     if best.order != GIVEN:
         faults.append(("order", best.order, "Pair poses and images by number: 2 comes before 10."))
+    if best.turn:
+        faults.append(("turn", "images a quarter turn from their poses", "Turn the cameras about their viewing axes."))
     if best.flip != GIVEN:
         faults.append(("flip", best.flip, "Flip the images back."))
     if best.focal != 1.0:
         advice = f"Multiply the focal length by {best.focal:.3f}, and correct camera_angle_x."
         faults.append(("focal length", f"{1 / best.focal:.3g} times the right one", advice))
     return [Check(name, figure, BAD_VERDICT, advice) for name, figure, advice in faults]
+
+
+def check_turned(turned: dict[int, int], names: Sequence[str]) -> list[Check]:
+    """Name views whose images are turned by themselves, with their quarter turns; none where there are none."""
+    if not turned:
+        return []
+    listed = listed_names([f"{names[view]} {90 * turns}°" for view, turns in turned.items()])
+    advice = f"Turn these images counterclockwise, and import them anew: {listed}."
+    return [Check("turned images", f"{len(turned)} of {len(names)} are turned by themselves", BAD_VERDICT, advice)]
 
 
 def check_odd(agreement: np.ndarray, names: Sequence[str]) -> list[Check]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from data.folders import images_in, is_image
 from utils.errors import InputError
-from utils.images import SUFFIXES, read_uint8
+from utils.images import read_uint8
 
 WIDEST_ZOOM = 1.5
 
@@ -19,10 +20,9 @@ def background_images(path: Path) -> list[Path]:
     Raises:
         InputError: where there is none.
     """
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    found = [one for one in inside if one.is_file() and one.suffix.lower() in SUFFIXES and not one.name.startswith(".")]
-    if not found:
-        raise InputError(f"{path} must be a PNG or JPEG image, or a folder with some; correct --background.")
+    found = images_in(path) if path.is_dir() else [path]
+    if not found or not is_image(found[0]) or not found[0].is_file():
+        raise InputError(f"{path} must be an image, or a folder with some; correct --background.")
     return found
 
 

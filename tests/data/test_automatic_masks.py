@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from data import layout, mask_command
+from data import import_queries, layout, mask_command
 from data.__main__ import main
-from data.automatic_masks import find_masks, network_mask
+from data.automatic_masks import find_automatic_masks, network_mask
 from data.consensus import find_consensus, iou, largest_piece
 from data.import_options import AUTO, ImportOptions
 from data.import_transforms import import_transforms
@@ -52,7 +52,7 @@ def photos(truth: np.ndarray) -> np.ndarray:
 
 
 def test_views_correct_the_network_where_it_takes_something_else(photos: np.ndarray, truth: np.ndarray) -> None:
-    found = find_masks(photos.__getitem__, POSES, CAMERA, red, QUIET)
+    found = find_automatic_masks(photos.__getitem__, POSES, CAMERA, red, QUIET)
     alone = [iou(red(photo) > 0.5, mask) for photo, mask in zip(photos, truth)]
     final = [iou(found.mask(view, photos[view], CAMERA) > 127, truth[view]) for view in range(VIEWS)]
     assert max(alone[view] for view in DECOYED) < 0.8
@@ -92,6 +92,7 @@ def test_an_import_finds_masks_and_shows_them(
     photos: np.ndarray, truth: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layout, "load_saliency", lambda weights: red)
+    monkeypatch.setattr(import_queries, "load_saliency", lambda weights: red)
     write_photos(tmp_path / "in", photos)
     options = ImportOptions(tmp_path / "out", masks=AUTO, keep_world=True, test=tmp_path / "in/train/good")
     options.check_folders()

@@ -89,7 +89,7 @@ def test_without_pycolmap_one_sentence_says_what_to_install(tmp_path: Path, monk
     ("make", "told"),
     [
         (lambda folder: None, r"no folder"),
-        (lambda folder: folder.mkdir(), r"no PNG or JPEG"),
+        (lambda folder: folder.mkdir(), r"no images"),
         (lambda folder: write_pictures(folder, 3), r"At least 8"),
         (lambda folder: folder.with_suffix(".mp4").write_bytes(b"no video"), r"no folder"),
     ],

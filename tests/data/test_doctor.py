@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -88,6 +89,12 @@ CASES: list[tuple[str, Change, str, str]] = [
     ("OpenCV", of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])), "common point", "OpenCV"),
     ("no picture", lambda content: content["frames"][2].update(file_path="train/good/x.png"), "files", "x.png"),
     ("no frame", lambda content: content["frames"].pop(3), "files", "3.png"),
+    (
+        "no pose",
+        lambda content: content["frames"][7].update(transform_matrix=None),
+        "files",
+        "1 frames have no pose (7.png)",
+    ),
     ("twice", lambda content: content["frames"].append(content["frames"][4]), "files", "4.png"),
 ]
 
@@ -111,9 +118,12 @@ def test_pictures_of_another_size_are_named(toy: Path) -> None:
         (times(1.0, 2.1), 4.0 / 3.0),
         (of_poses(np.linalg.inv), 1.0),
         (times(0.1, 1.0), 1.0),
+        (of_poses(lambda pose: np.diag([1, 1, -1, 1]) @ pose @ np.diag([1, 1, -1, 1])), 1.0),
+        (of_poses(lambda pose: pose @ np.diag([1, 1, -1, 1])), 1.0),
+        (of_poses(lambda pose: pose @ np.array([[0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])), 1.0),
         (lambda content: content.update(camera_angle_x=np.degrees(ANGLE)), 1.0),
     ],
-    ids=["millimetres", "double", "world to camera", "scaled", "degrees"],
+    ids=["millimetres", "double", "world to camera", "scaled", "Unity", "mirrored", "turned", "degrees"],
 )
 def test_a_mended_copy_is_good_and_as_it_was_before(work: Change, scale: float, toy: Path, tmp_path: Path) -> None:
     truth = load_views(toy, 400, WHITE)
@@ -144,12 +154,13 @@ def test_mirrored_pictures_are_flipped_back_with_their_masks(toy: Path, tmp_path
 
 
 def test_lost_frames_and_pictures_stay_out_of_the_copy(toy: Path, tmp_path: Path) -> None:
+    change(toy, lambda content: content["frames"][9].update(transform_matrix=[[float("nan")] * 4] * 4))
     change(toy, lambda content: content["frames"].pop(3))
     (toy / "train/good/7.png").unlink()
     (toy / "readme").write_text("kept")
     assert doctor_command([str(toy), "--quiet", "--fix", str(tmp_path / "mended")]) == 1
     names = load_views(tmp_path / "mended", 400, WHITE).names
-    assert set(names) == {str(index) for index in range(24)} - {"3", "7"}
+    assert set(names) == {str(index) for index in range(24)} - {"3", "7", "9"}
     assert (tmp_path / "mended/readme").read_text() == "kept"
 
 
@@ -179,6 +190,65 @@ def test_a_background_that_is_not_plain_needs_masks(
     change(toy, of_poses(lambda pose: pose @ np.diag([1, -1, -1, 1])))
     assert doctor_command([str(toy), "--quiet", "--masks", str(tmp_path / "masks")]) == 1
     assert "OpenCV axes" in capsys.readouterr().out
+
+
+def masks_of(toy: Path, folder: Path, work: Callable[[np.ndarray], np.ndarray] = lambda masks: masks) -> Path:
+    """Write the toy's masks, changed by ``work`` on all (views, height, width) bool at once, as 0 and 255."""
+    paths = sorted((toy / "train/good").iterdir())
+    masks = np.stack([np.asarray(Image.open(path))[..., 1] < 128 for path in paths])
+    folder.mkdir(parents=True)
+    for path, mask in zip(paths, work(masks)):
+        Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(folder / path.name)
+    return folder
+
+
+def two_digits(name: str) -> str:
+    return f"train/good/{int(Path(name).stem):02}.png"
+
+
+MASK_FAULTS: list[tuple[str, Callable[[np.ndarray], np.ndarray], str, str]] = [
+    ("empty", np.zeros_like, "silhouettes", r"100% of them mark no object"),
+    ("inverted", np.logical_not, "silhouettes", r"invert them .* Inverted ones fit the poses \(median IoU 0\.[89]"),
+    ("of other views", lambda masks: masks[::-1], "poses fit images", "masks, of other images"),
+    ("one of another view", lambda masks: masks[[5, *range(1, len(masks))]], "odd views", r"0\.png"),
+    ("of the view before", lambda masks: np.roll(masks, 1, axis=0), "lag", "neighbour"),
+]
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("name, work, check, words", MASK_FAULTS, ids=[case[0] for case in MASK_FAULTS])
+def test_masks_are_proven_too(
+    name: str, work: Callable[[np.ndarray], np.ndarray], check: str, words: str, beside: bool, toy: Path, tmp_path: Path
+) -> None:
+    if name == "of the view before":  # the natural order, which is not that of text
+        for path in sorted((toy / "train/good").iterdir()):
+            path.rename(path.with_name(f"{int(path.stem):02}.png"))
+        change(
+            toy, lambda content: [frame.update(file_path=two_digits(frame["file_path"])) for frame in content["frames"]]
+        )
+    masks = masks_of(toy, toy / "masks/train/good" if beside else tmp_path / "masks", work)
+    found = bad(examine(toy, None if beside else masks, "white", QUIET).checks)
+    assert re.search(words, found[check]), found
+
+
+@pytest.mark.parametrize("turn, degrees", [("ROTATE_90", 270), ("ROTATE_270", 90), ("ROTATE_180", 180)])
+def test_images_that_are_turned_one_by_one_are_named(turn: str, degrees: int, toy: Path) -> None:
+    for index in range(0, 24, 4):
+        path = toy / f"train/good/{index}.png"
+        Image.open(path).transpose(Image.Transpose[turn]).save(path)
+    told = bad(examine(toy, None, "white", QUIET).checks)["turned images"]
+    named = re.findall(r"(\d+)\.png (\d+)°", told)
+    assert len(named) >= 3 and {(int(name) % 4, int(turned)) for name, turned in named} == {(0, degrees)}
+
+
+def test_nothing_is_offered_that_cannot_be_mended(
+    toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masks = masks_of(toy, tmp_path / "masks", np.logical_not)
+    assert doctor_command([str(toy), "--quiet", "--masks", str(masks)]) == 1
+    assert "--fix" not in capsys.readouterr().out
+    with pytest.raises(InputError, match="write the masks again"):
+        doctor_command([str(toy), "--quiet", "--masks", str(masks), "--fix", str(tmp_path / "mended")])
 
 
 def test_another_plain_background_is_recognized(toy: Path) -> None:

@@ -13,8 +13,13 @@ from data.doctor import hypotheses
 from data.doctor.fit import VOTE, Fit, fit_hull, hull_silhouette, left_out_iou
 from data.doctor.hypotheses import (
     IMAGES_AS_TEXT,
+    LEFT_HANDED,
     LEFT_RIGHT,
+    MIRROR,
+    MIRRORED_AXIS,
+    MIRRORED_WORLD,
     POSES_AS_TEXT,
+    QUARTER_TURN,
     TRANSPOSED,
     TRANSPOSED_ROTATIONS,
     UPSIDE_DOWN,
@@ -71,6 +76,11 @@ SPOILED = [
     (Hypothesis(order=IMAGES_AS_TEXT), POSES[np.argsort(TEXT_ORDER)]),
     (Hypothesis(convention=WORLD_TO_CAMERA, opencv=True), np.linalg.inv(POSES @ OPENCV)),
     (Hypothesis(opencv=True, shift=1), np.roll(POSES, 1, axis=0) @ OPENCV),
+    (Hypothesis(convention=LEFT_HANDED), MIRROR @ POSES @ MIRROR),
+    (Hypothesis(convention=MIRRORED_WORLD), MIRROR @ POSES),
+    (Hypothesis(convention=MIRRORED_AXIS), POSES @ MIRROR),
+    (Hypothesis(turn=1), POSES @ np.linalg.inv(QUARTER_TURN)),
+    (Hypothesis(turn=-1), POSES @ QUARTER_TURN),
 ]
 
 

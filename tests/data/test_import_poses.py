@@ -52,7 +52,7 @@ def write_table(path: Path, poses: np.ndarray, form: str, convention: str, pose:
 def test_each_way_to_write_a_pose_gives_the_same(tmp_path: Path, form: str, convention: str, pose: str) -> None:
     poses = ring(radius=0.8, centre=(0.5, 0.1, 0.3))
     table = write_table(tmp_path / "poses.csv", poses, form, convention, pose, 0.001)
-    found = read_poses(table, table_options(convention, pose, "mm"))
+    found, _ = read_poses(table, table_options(convention, pose, "mm"))
     assert [name for name, _ in found] == [f"{index}.png" for index in range(6)]
     assert np.allclose([matrix for _, matrix in found], poses, atol=1e-9)
 
@@ -60,7 +60,7 @@ def test_each_way_to_write_a_pose_gives_the_same(tmp_path: Path, form: str, conv
 def test_a_wrong_convention_gives_other_poses(tmp_path: Path) -> None:
     table = write_table(tmp_path / "poses.csv", ring(), "quaternion", "opencv", "c2w", 1.0)
     for convention, pose in (("opengl", "c2w"), ("opencv", "w2c"), ("opengl", "w2c")):
-        found = read_poses(table, table_options(convention, pose))
+        found, _ = read_poses(table, table_options(convention, pose))
         assert not np.allclose([matrix for _, matrix in found], ring(), atol=0.1)
 
 
@@ -86,7 +86,7 @@ def test_the_command_line(tmp_path: Path, lens: str, capsys: pytest.CaptureFixtu
     ("text", "told"),
     [
         ("", r"column 'file'"),
-        ("name,x,y,z\n", r"column 'file'"),
+        ("title,x,y,z\n", r"column 'file'"),
         ("file,x,y,z,qw,qx,qy,qz\na.png,1,2,3,0,0,0,0\n", r"line 2"),
         ("file,x,y,z,qw,qx,qy,qz\na.png,1,2\n", r"line 2"),
         ("file,x,y,z,qw,qx,qy,qz\na.png,1,2,nan,1,0,0,0\n", r"line 2"),
@@ -113,7 +113,7 @@ def test_hostile_tables_end_in_a_sentence_or_poses(tmp_path_factory: pytest.Temp
         content = "\n".join([content[0], *content[1]]).encode("utf-8", "surrogatepass")
     path.write_bytes(content)
     try:
-        found = read_poses(path, table_options("opencv", "w2c", "mm"))
+        found, _ = read_poses(path, table_options("opencv", "w2c", "mm"))
     except InputError:
         return
     for _, pose in found:

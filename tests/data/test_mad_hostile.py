@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.ground_truth import read_mask
 from data.mad import list_queries, load_views, read_true_poses
 from data.masks import read_cut_out
 from data.transforms_file import Cameras, TransformsFile
 from tests import hostile
 from tests.mad_folder import write_object
-from utils.images import read_image_size, read_mask, read_uint8
+from utils.images import read_image_size, read_uint8
 
 WHITE = (1.0, 1.0, 1.0)
 

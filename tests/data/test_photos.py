@@ -56,11 +56,13 @@ def test_masks_may_have_the_sensors_orientation_or_the_upright_one(tmp_path: Pat
 
 def test_a_subfolder_named_like_the_photos_folder_is_searched_first(tmp_path: Path) -> None:
     paths = [write_photo(tmp_path / kind / "0.png", 1, NOISE) for kind in ("stain", "burr")]
-    for place, value in ((tmp_path / "masks", 0), (tmp_path / "masks/stain", 255)):
+    for place, value in ((tmp_path / "masks", 2), (tmp_path / "masks/stain", 3)):
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((4, 6), value, dtype=np.uint8)).save(place / "0.png")
+        mask = np.zeros((4, 6), dtype=np.uint8)
+        mask[:value] = 255
+        Image.fromarray(mask).save(place / "0.png")
     photos = OrientedPhotos.of(paths, tmp_path / "masks")
-    assert photos.foreground(paths[0]).min() == 255 and photos.foreground(paths[1]).max() == 0
+    assert [photos.foreground(path)[2].max() for path in paths] == [255, 0]
 
 
 def test_without_a_valid_flag_nothing_is_turned(tmp_path: Path) -> None:

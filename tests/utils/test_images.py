@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.hostile import png_with_header
 from utils.errors import InputError
 from utils.images import (
     prepare,
     read_image,
+    read_image_size,
     read_map,
-    read_mask,
+    read_uint8,
     to_data_url,
     working_size,
     write_gif,
@@ -61,11 +64,36 @@ def test_palette_images_are_colour(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "x.png", 400, (1.0, 1.0, 1.0))[0, 0] * 255).round().tolist() == [255, 128, 0]
 
 
-def test_masks_of_any_mode(tmp_path: Path) -> None:
-    truth = np.eye(6, dtype=np.uint8) * 255
-    for mode in ("L", "RGB", "1", "P"):
-        Image.fromarray(truth).convert(mode).save(tmp_path / "m.png")
-        assert torch.equal(read_mask(tmp_path / "m.png"), torch.from_numpy(truth > 0))
+def test_grey_and_16_bits_are_read_by_their_range(tmp_path: Path) -> None:
+    levels = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "wide.png")
+    Image.fromarray((levels // 257).astype(np.uint8)).save(tmp_path / "grey.webp", lossless=True)
+    Image.fromarray(levels > 30000).save(tmp_path / "bits.bmp")
+    for name, expected in {
+        "wide.png": [0, 1, 128, 255],
+        "grey.webp": [0, 1, 128, 255],
+        "bits.bmp": [0, 0, 255, 255],
+    }.items():
+        assert read_uint8(tmp_path / name)[0].tolist() == [[value] * 3 for value in expected]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [("CMYK", r"found mode CMYK; .*convert it to RGB"), ("F", r"found mode F; convert it to RGB")]
+)
+def test_values_that_are_no_colours_are_refused(tmp_path: Path, mode: str, said: str) -> None:
+    Image.new(mode, (4, 4)).save(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=said):
+        read_uint8(tmp_path / "x.tif")
+
+
+def test_huge_images_are_read_or_refused_in_words_of_our_own(tmp_path: Path) -> None:
+    Image.new("1", (16320, 12240)).save(tmp_path / "phone.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image_size(tmp_path / "phone.png") == (16320, 12240)
+    (tmp_path / "lies.png").write_bytes(png_with_header(2**15, 2**15, 8, 2, 0))
+    with pytest.raises(InputError, match=r"32768x32768 pixels, at most 260 million"):
+        read_image_size(tmp_path / "lies.png")
 
 
 def test_map_round_trip_is_bit_for_bit(tmp_path: Path) -> None:
@@ -91,7 +119,7 @@ def test_gif_has_a_frame_for_each_image(tmp_path: Path) -> None:
             assert getattr(film, "n_frames", 1) == count and film.size == (6, 4) and film.info["duration"] == 250
 
 
-def test_unreadable_maps_and_masks_are_one_sentence(tmp_path: Path) -> None:
+def test_unreadable_maps_are_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "0.tiff"
     with pytest.raises(FileNotFoundError, match="no anomaly map"):
         read_map(path)
@@ -100,8 +128,6 @@ def test_unreadable_maps_and_masks_are_one_sentence(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"^The anomaly map .*0\.tiff cannot be read .*--overwrite\.$"):
             read_map(path)
-        with pytest.raises(InputError, match=r"^The mask .*0\.tiff cannot be read: .* PNG file\.$"):
-            read_mask(path)
 
 
 def test_a_data_url_is_the_image_averaged_down() -> None:
