@@ -24,9 +24,10 @@ from nerf.fields import load_any_field
 from pipeline.config import Config, config_text, read_config
 from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
-from pipeline.query_masks import AGREES, CORRECTIONS, corrected_mask, cut_out
+from pipeline.query_masks import AGREES, TEMPLATES, Silhouette, corrected_mask, cut_out, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
+from retrieval.templates import Templates
 from scoring.regions import Region, find_regions
 from scoring.scorers import Comparison, Scorer, compare_seen, load_scorer
 from utils.camera import Intrinsics
@@ -210,8 +211,9 @@ class Model(ReferenceModel):
     def detect_uncut(self, photo: Tensor, name: str) -> tuple[Detection, Tensor]:
         """Run the whole method on a photo with a real background and no mask, which is found.
 
-        The network's mask leads to a pose. Where it has less than ``AGREES`` in common with the object's silhouette at
-        that pose, it is corrected, and the method run again.
+        The network's mask leads to a pose. Where it leads to none, the object's renderings are looked for in the photo,
+        and the silhouettes that explain it best become masks. At the end colours correct the mask by the silhouette at
+        the pose found, unless both have ``AGREES`` in common.
 
         Args:
             photo: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
@@ -219,18 +221,39 @@ class Model(ReferenceModel):
         Returns:
             The detection, with the seconds of all runs, and the photo cut out.
         """
-        network = mask = network_mask(to_bytes(photo), self.saliency) > 0
-        seconds: dict[str, float] = {}
-        for correction in range(CORRECTIONS + 1):
-            query = cut_out(photo, mask, self.config.background_rgb)
-            detection = self.detect_image(query, name)
-            seconds = {stage: seconds.get(stage, 0.0) + more for stage, more in detection.stage_seconds.items()}
-            opacity = self.field.render(detection.pose.to(self.device), self.intrinsics).opacity
-            silhouette = opacity.cpu().numpy() > 0.5
-            if iou(mask, silhouette) >= AGREES or correction == CORRECTIONS:
-                break
-            mask = corrected_mask(photo, network, silhouette)
-        return replace(detection, stage_seconds=seconds), query
+        clock = Stopwatch(self.device)
+        with clock.stage("mask"):
+            network = network_mask(to_bytes(photo), self.saliency) > 0
+            mask, found = network, self.locate_cut_out(photo, network, name)
+            if not found.found:
+                tries = [(each, self.locate_cut_out(photo, each, name)) for each in self.template_masks(photo, name)]
+                mask, found = max([(mask, found), *tries], key=lambda one: one[1].confidence)
+            silhouette = (self.field.render(found.camera_to_world, self.intrinsics).opacity > 0.5).cpu().numpy()
+            if found.found and iou(mask, silhouette) < AGREES:
+                mask = corrected_mask(photo, mask, silhouette)
+        query = cut_out(photo, mask, self.config.background_rgb)
+        detection = self.detect_image(query, name)
+        return replace(detection, stage_seconds={**clock.seconds, **detection.stage_seconds}), query
+
+    def locate_cut_out(self, photo: Tensor, mask: np.ndarray, name: str) -> Refinement:
+        """Find the pose of a photo by a mask (height, width) bool of the object."""
+        return self.locate(self.condition(cut_out(photo, mask, self.config.background_rgb)), name)
+
+    def template_masks(self, photo: Tensor, name: str) -> list[np.ndarray]:
+        """Return masks (height, width) bool of the object in a photo: its silhouettes where it looks most like it."""
+        photo, method, silhouettes = photo.to(self.device), refinement_method(self.config), []
+        for pose in self.templates.retrieve(photo, TEMPLATES):
+            shown = with_margin(Silhouette.of(photo, self.field.render(pose, self.intrinsics)).mask)
+            query = self.condition(cut_out(photo, shown, self.config.background_rgb))
+            refined = method.refine(query, name, pose[None], self.intrinsics, self.field, self.context)
+            rendering = self.field.render(refined.camera_to_world, self.intrinsics)
+            silhouettes.append(Silhouette.of(photo, rendering))
+        return masks_of(photo, silhouettes)
+
+    @cached_property
+    def templates(self) -> Templates:
+        """What the object looks like from the gallery's poses."""
+        return Templates.build(self.gallery.camera_to_world, self.intrinsics, self.field.render, self.device)
 
     def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:
         """Detect defects in one image of the object.

@@ -20,6 +20,10 @@ from utils.views import Views
 class Gallery(Protocol):
     """Posed views of one object, by which the coarse poses of a query are found."""
 
+    @property
+    def camera_to_world(self) -> Tensor:
+        """Poses of the views: (views, 4, 4) float32."""
+
     def retrieve(self, query: Tensor, intrinsics: Intrinsics, top_k: int) -> Tensor:
         """Find coarse poses of a query, best first, each from another side.
 

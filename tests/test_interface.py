@@ -96,6 +96,23 @@ def test_a_mask_is_found_and_corrected_by_the_pose(
     assert found.verdict == plain.verdict and found.anomaly_score < misled.anomaly_score
 
 
+def test_an_object_that_the_network_misses_is_found_by_what_it_looks_like(
+    place: Path, model: pad.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.asarray(Image.open(place / "balls/test/good/0.png").convert("RGB"))
+    shown = (image < 250).any(axis=2)
+    clutter = np.random.default_rng(0).integers(0, 255, (*image.shape[:2], 3)).astype(np.uint8)
+    photo = np.where(shown[..., None], image, clutter)
+    elsewhere = np.zeros(shown.shape, np.float32)
+    elsewhere[:12, :30] = 1.0
+    monkeypatch.setitem(vars(model), "saliency", lambda _: elsewhere)
+    assert not model.detect(photo, mask=elsewhere > 0, name="query").pose_found
+    found, query = model.detect_uncut(torch.from_numpy(photo).float() / 255.0, "query")
+    assert found.pose_found and torch.allclose(found.pose, model.detect(image, name="query").pose, atol=0.05)
+    cut = (query.numpy() < 1.0).any(axis=2)
+    assert (cut & shown).sum() > 0.9 * (cut | shown).sum()
+
+
 def test_a_saved_model_loads_and_finds_the_same(place: Path, model: pad.Model, tmp_path: Path) -> None:
     model.save(tmp_path / "copy")
     shutil.copytree(place / "ckpts/balls", tmp_path / "moved")
