@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor
 
 from data.automatic_masks import network_mask
-from data.consensus import iou
 from data.import_options import AUTO
 from data.lens import Lens
 from data.saliency import Saliency, load_saliency
@@ -24,7 +23,7 @@ from nerf.fields import load_any_field
 from pipeline.config import Config, config_text, read_config
 from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
-from pipeline.query_masks import AGREES, TEMPLATES, Silhouette, corrected_mask, cut_out, masks_of, with_margin
+from pipeline.query_masks import TEMPLATES, Silhouette, cut_out, judged_part, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from retrieval.galleries import Gallery, load_gallery
 from retrieval.templates import Templates
@@ -212,8 +211,8 @@ class Model(ReferenceModel):
         """Run the whole method on a photo with a real background and no mask, which is found.
 
         The network's mask leads to a pose. Where it leads to none, the object's renderings are looked for in the photo,
-        and the silhouettes that explain it best become masks. At the end colours correct the mask by the silhouette at
-        the pose found, unless both have ``AGREES`` in common.
+        and the silhouettes that explain it best become masks. Compared is then what should be the object at the pose
+        found, and what the mask has beside it.
 
         Args:
             photo: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
@@ -228,12 +227,12 @@ class Model(ReferenceModel):
             if not found.found:
                 tries = [(each, self.locate_cut_out(photo, each, name)) for each in self.template_masks(photo, name)]
                 mask, found = max([(mask, found), *tries], key=lambda one: one[1].confidence)
-            silhouette = (self.field.render(found.camera_to_world, self.intrinsics).opacity > 0.5).cpu().numpy()
-            if found.found and iou(mask, silhouette) < AGREES:
-                mask = corrected_mask(photo, mask, silhouette)
-        query = cut_out(photo, mask, self.config.background_rgb)
-        detection = self.detect_image(query, name)
-        return replace(detection, stage_seconds={**clock.seconds, **detection.stage_seconds}), query
+            opacity = self.field.render(found.camera_to_world, self.intrinsics).opacity
+            alpha = judged_part(photo, mask, opacity) if found.found else mask
+        query = cut_out(photo, alpha, self.config.background_rgb)
+        detection = self.detect_image(query, name, found.camera_to_world, found.found)
+        seconds = {**clock.seconds, **detection.stage_seconds}
+        return replace(detection, pose_confidence=found.confidence, stage_seconds=seconds), query
 
     def locate_cut_out(self, photo: Tensor, mask: np.ndarray, name: str) -> Refinement:
         """Find the pose of a photo by a mask (height, width) bool of the object."""

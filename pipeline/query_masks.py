@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from data.consensus import TRUSTED, iou
 from data.mask_edges import cut_edge, grown, object_side
 from utils.images import to_bytes
 from utils.rendering import Rendering
 
-AGREES = 0.9  # IoU of mask and silhouette from which a mask is kept
+EDGE = 2  # pixels beside the silhouette that pose and mask may be wrong by
+SQUARE = np.ones((3, 3), np.uint8)
 BAND = 0.05  # half width of the band around a silhouette in which colours decide, of the object's longer side
 TEMPLATES = 12  # coarse poses that are looked for in a photo whose mask led to no pose
 TRIED = 3  # of them, those that explain the photo best, whose silhouettes become masks
@@ -37,10 +38,10 @@ class Silhouette:
         return Silhouette((rendering.opacity > 0.5).cpu().numpy(), unexplained)
 
 
-def cut_out(photo: Tensor, mask: np.ndarray, background: tuple[float, float, float]) -> Tensor:
-    """Put the ``background`` behind the object in a photo (height, width, 3); ``mask`` (height, width) bool."""
-    shown = torch.from_numpy(mask).to(photo.device)
-    return torch.where(shown[..., None], photo, photo.new_tensor(background))
+def cut_out(photo: Tensor, mask: np.ndarray | Tensor, background: tuple[float, float, float]) -> Tensor:
+    """Put the ``background`` behind the object in a photo (height, width, 3); ``mask`` (height, width): bool, alpha."""
+    alpha = torch.as_tensor(mask).to(photo)[..., None]
+    return photo * alpha + photo.new_tensor(background) * (1.0 - alpha)
 
 
 def with_margin(silhouette: np.ndarray) -> np.ndarray:
@@ -54,17 +55,21 @@ def masks_of(photo: Tensor, silhouettes: Sequence[Silhouette]) -> list[np.ndarra
     return [cut_edge(to_bytes(photo), each.mask, each.mask, BAND) for each in best]
 
 
-def corrected_mask(photo: Tensor, mask: np.ndarray, silhouette: np.ndarray) -> np.ndarray:
-    """Return the mask (height, width) bool that colours find near the silhouette.
+def judged_part(photo: Tensor, mask: np.ndarray, opacity: Tensor) -> Tensor:
+    """Return the alpha (height, width) with which a photo is compared with the object: what should be it, and burrs.
 
-    What a mask that is roughly right has near it is kept, for a defect may have a colour that the object has not.
+    The object's own opacity cuts it out better than any mask: a part that is missing shows the background there. What
+    sticks out of it counts where the mask has it, and colours confirm it.
 
     Args:
         photo: (height, width, 3) float32 RGB in [0, 1].
-        mask: the network's, (height, width) bool.
-        silhouette: of the object at the pose found, (height, width) bool.
+        mask: (height, width) bool that led to the pose.
+        opacity: (height, width) of the object at the pose found.
     """
-    found = cut_edge(to_bytes(photo), silhouette, mask, BAND)
-    if iou(mask, silhouette) < TRUSTED or not silhouette.any():
-        return found
-    return found | (mask & with_margin(silhouette))
+    silhouette = (opacity > 0.5).cpu().numpy()
+    if not silhouette.any():
+        return opacity
+    shown = (mask & cut_edge(to_bytes(photo), silhouette, mask, BAND)).astype(np.uint8)
+    outside = shown * ~grown(silhouette, EDGE)
+    burrs = cv2.dilate(cv2.morphologyEx(outside, cv2.MORPH_OPEN, SQUARE), SQUARE, iterations=EDGE) * shown
+    return torch.maximum(opacity, torch.from_numpy(burrs).to(opacity))
