@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 
 import anomaly_nerf_lego
 import auroc_test
-from bench.measure import cost_shape, main_table, profile, reliability, scores, worst_errors
+from bench.measure import clutter, cost_shape, main_table, profile, reliability, scores, worst_errors
 from bench.measure.command import Cost
 from data.__main__ import main as data_main
 from evaluation.results import GOOD, read_results, write_results
+from pipeline.model import Model
 from tests.world import write_world
 from utils.camera import Intrinsics
 from utils.errors import InputError
@@ -117,3 +121,17 @@ def test_scores(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shutil.rmtree(tmp_path / "data/balls/test/Missing")
     with pytest.raises(InputError, match="results of Missing/0, which has no image"):
         worst_errors.error_rows(results.parent)
+
+
+def test_clutter(tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clutter, "run_script", run_in_process)
+    monkeypatch.setattr(Model, "saliency", property(lambda _: lambda image: np.ones(image.shape[:2], np.float32)))
+    options = [*tiny, "--device", "cpu", "--work", str(tmp_path / "work"), "--every", "2"]
+    assert clutter.main([str(tmp_path / "data/balls"), *options]) == 0
+    text = (tmp_path / "page.md").read_text()
+    rows = re.findall(r"\| balls +\| +([\w -]+?) +\| +(\d) \| +(\d+)% \| +(\d) \| +([\d.]+) \|", text)
+    assert [row[0] for row in rows] == list(clutter.WAYS) and all(row[1] == "2" for row in rows)
+    assert rows[0][2] != "0" and rows[0][4] == "1.000" and float(rows[1][4]) < 0.6
+    with pytest.raises(InputError, match="poses_truth"):
+        (tmp_path / "data/balls/poses_truth.json").unlink()
+        clutter.measure_object(cast(Model, None), tmp_path / "data/balls", [], argparse.Namespace(seed=0))
