@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.automatic_masks import network_mask
 from data.folders import folders_below, folders_in, images_in, is_good, unread_in
 from data.ground_truth import FOLDER as TRUTH_FOLDER
 from data.ground_truth import expected_truth, find_truth, read_mask, truth_fault
@@ -17,12 +16,10 @@ from data.lens import Lens, rectify, scale_lens
 from data.masks import apply_mask, find_masks, fitted, images_by_stem
 from data.photos import OrientedPhotos
 from data.plain_background import PLAIN_COLOURS, plain_mask
-from data.saliency import load_saliency
 from utils.camera import Intrinsics
 from utils.errors import InputError, listed_names
 from utils.images import write_png
 from utils.progress import Progress
-from utils.weights import Weights
 
 UNKNOWN = "unknown"  # defect type of queries that are not in a folder of one
 
@@ -80,15 +77,12 @@ def write_queries(
 ) -> int:
     """Write queries and their ground truth as the common camera sees them; return how many have some."""
     masks = options.query_masks
-    saliency = load_saliency(Weights(quiet=progress.quiet)) if queries and options.automatic and not masks else None
     photos = OrientedPhotos.of([query.path for query in queries], masks, lens.width > lens.height)
     for query in progress.track(queries, "queries") if queries else ():
         path, stem = query.path, query.path.stem
         image = photos.read(path)
         if masks is not None:
             image = apply_mask(image, photos.foreground(path))
-        elif saliency is not None:
-            image = apply_mask(image, network_mask(image, saliency))
         else:
             image = cut_out_plain(image, options)
         photo_lens = scale_lens(lens, photos.size(path), path)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.automatic_masks import AutomaticMasks, find_automatic_masks, network_mask
-from data.folders import GOOD, find_object, folders_in, images_in
+from data.automatic_masks import AutomaticMasks, find_automatic_masks
+from data.folders import GOOD, find_object
 from data.mask_sheet import FILE as SHEET
 from data.mask_sheet import write_sheet
 from data.masks import FOLDER
@@ -22,7 +22,7 @@ from utils.weights import Weights
 
 
 def make_masks(object_dir: Path, overwrite: bool, progress: Progress, saliency: Saliency | None = None) -> list[str]:
-    """Write the masks of all views, those of the queries by the network alone, and a sheet that shows the former.
+    """Write the masks of all views, and a sheet that shows them.
 
     Args:
         object_dir: in the MAD layout.
@@ -51,19 +51,15 @@ def make_masks(object_dir: Path, overwrite: bool, progress: Progress, saliency: 
     if unfinished.exists():
         shutil.rmtree(unfinished)
     write_view_masks(unfinished / "train" / GOOD, masks, cameras.paths, camera)
-    queries = [path for kind in folders_in(object_dir / "test") for path in images_in(kind)]
-    for path in progress.track(queries, "queries"):
-        place = unfinished / path.relative_to(object_dir).with_suffix(".png")
-        write_png(place, network_mask(read_uint8(path), saliency))
     write_sheet(object_dir / SHEET, masks, [path.stem for path in cameras.paths])
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
     return [
         f"masks     {len(poses)} views, the network's of {len(masks.corrected)} corrected by the others",
-        *([f"queries   {len(queries)}, by the network alone, for want of poses"] if queries else []),
         f"look at   {object_dir / SHEET}",
         f"next      python -m data doctor {object_dir}",
+        "test      with --query_masks auto, for queries have no poses by which masks could be found beforehand",
     ]
 
 

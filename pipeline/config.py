@@ -41,6 +41,8 @@ class Config:
     image_size: int = AUTOMATIC_SIZE
     # colour behind the object, on which transparent images are laid; one that the object does not have
     background: Literal["white", "black", "green", "blue", "magenta"] = "white"
+    # masks of a test's queries: given beside them, where they need some, or found as by detect.py --masks auto
+    query_masks: Literal["given", "auto"] = "given"
     val_every: int = 8  # every n-th view is held out of training, to measure the field and to calibrate the score
     # cameras of the training views, refined with the field: auto does where a coarse field shows that they are inexact
     refine_poses: Literal["auto", "always", "never"] = "auto"

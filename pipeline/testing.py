@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from data.ground_truth import read_mask
 from data.mad import Query, check_ground_truth, list_queries, query_fingerprint, read_true_poses
+from data.plain_background import is_plain
 from data.splits import disturb
 from evaluation.metrics import evaluate
 from evaluation.results import ObjectReport, QueryResult, mean_seen_share, read_results, write_results
@@ -26,6 +28,7 @@ from report.page import QueryImages, write_report
 from utils.checkpoint import ensure_writable, write_text
 from utils.config import values_of
 from utils.device import environment
+from utils.errors import InputError
 from utils.images import to_bytes
 from utils.progress import Progress
 from utils.text import format_decimal
@@ -47,9 +50,10 @@ def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
     queries = list_queries(config.object_dir)
     check_ground_truth(queries)
     record = TrainingRecord.read(config.checkpoint_dir)
-    inputs = hash_of(
-        [record.steps, query_fingerprint(config.object_dir, queries), config.seed, asdict(config.robustness)]
-    )
+    if rescore and config.query_masks == "auto":
+        raise InputError("--rescore scores at poses that are known; --query_masks auto finds them anew: leave out one.")
+    how = [config.seed, config.query_masks, asdict(config.robustness)]
+    inputs = hash_of([record.steps, query_fingerprint(config.object_dir, queries), *how])
     path = folder / "results.json"
     last = read_results(path) if rescore or (path.is_file() and not config.overwrite) else None
     if last and last.environment.get("inputs") == inputs and not rescore:
@@ -76,15 +80,27 @@ def run_queries(
     queries: list[Query], model: Model, known: dict[str, QueryResult], journal: Journal, progress: Progress
 ) -> None:
     """Detect the queries one by one, each recorded as soon as it is done; poses of ``known`` ones are reused."""
-    for query in progress.track(queries, model.config.object_name):
+    uncut, config = [], model.config
+    for query in progress.track(queries, config.object_name):
         image, before = read_test_query(query, model.photos), known.get(query.name)
-        if before is None or before.camera_to_world is None:
+        if config.query_masks == "given" and not is_plain(to_bytes(image)[None], config.background_rgb):
+            uncut.append(query.name)
+        if config.query_masks == "auto":
+            detection = model.detect_uncut(image, query.name)[0]
+            result = as_result(detection)
+        elif before is None or before.camera_to_world is None:
             detection = model.detect_image(image, query.name)
             result = as_result(detection)
         else:
             detection = model.detect_image(image, query.name, before.camera_to_world, before.pose_found)
             result = rescored(as_result(detection), before)
         journal.add(result, detection.anomaly_map)
+    if uncut:
+        print(
+            f"warning: {len(uncut)} queries have neither masks nor a plain background, the first is {uncut[0]}; "
+            f"--query_masks auto finds masks.",
+            file=sys.stderr,
+        )
 
 
 def as_result(detection: Detection) -> QueryResult:

@@ -234,3 +234,25 @@ def test_no_photo_of_a_folder_is_passed_over(place: Path, tmp_path: Path, capsys
     assert detect.main([*words(place), str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert "0.webp\tgood" in said.out and "1.heic cannot be read: it is HEIC" in said.err
+
+
+def test_queries_without_masks_are_found_where_that_is_asked_for(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("data", "ckpts"):
+        shutil.copytree(place / name, tmp_path / name)
+    random, shown = np.random.default_rng(0), {}
+    for path in (tmp_path / "data/balls/test").rglob("*.png"):
+        image = np.asarray(Image.open(path).convert("RGB"))
+        clutter = random.integers(0, 255, image.shape).astype(np.uint8)
+        shown[path] = (image < 250).any(axis=2, keepdims=True)
+        Image.fromarray(np.where(shown[path], image, clutter)).save(path)
+    monkeypatch.setattr(Model, "saliency", property(lambda _: lambda image: np.ones(image.shape[:2], np.float32)))
+    assert auroc_test.main(words(tmp_path)) == 0
+    assert f"{len(shown)} queries have neither masks nor a plain background" in capsys.readouterr().err
+    misled = results(tmp_path)
+    assert auroc_test.main(words(tmp_path, "--query_masks", "auto")) == 0
+    found = results(tmp_path)
+    assert all(query["pose_found"] for query in found["queries"]) and found["image_auroc"] > 0.9
+    assert found["pixel_auroc"] > max(0.95, misled["pixel_auroc"])
+    assert exit_code_of(lambda: auroc_test.main(words(tmp_path, "--query_masks", "auto", "--rescore"))) == 2
