@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
+
+from data.settings import BACKGROUNDS
+from utils.images import is_foreground
 
 PLAIN_COLOURS = {"white": 255, "black": 0}
 MIN_REGION = 0.05  # share of the largest region's area below which a region is dust on the background
 MIN_GAP = 0.005  # share of the object's area from which a region of background colour is a gap, not a spot on it
+
+
+HIDDEN = 0.02  # share of a cut-out object that may have its background's colour
+
+
+def hidden_shares(images: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """Return, for each of ``BACKGROUNDS``, the share of a cut-out object that has its colour.
+
+    Args:
+        images: (views, height, width, 3) uint8 RGB.
+        masks: (views, height, width) bool, the object; its edge does not count.
+    """
+    inner = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0 for mask in masks])
+    colours = torch.from_numpy(images[inner]).float() / 255.0
+    if len(colours) == 0:
+        return dict.fromkeys(BACKGROUNDS, 0.0)
+    like = {name: ~is_foreground(colours, torch.tensor(each)) for name, each in BACKGROUNDS.items()}
+    return {name: float(each.float().mean()) for name, each in like.items()}
 
 
 def plain_mask(image: np.ndarray, background: str, tolerance: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 from data.doctor.quick import BAD_VERDICT, quick_checks
 from data.folders import find_object
 from data.mad import read_views, views_fingerprint
-from data.plain_background import is_plain
+from data.plain_background import HIDDEN, hidden_shares, is_plain
 from data.splits import select_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
@@ -38,6 +38,7 @@ from utils.run_context import RunContext
 from utils.views import FOLDS, Views
 
 MIN_VIEWS = 4
+LOOKED_AT = 12  # views of which colours are looked at
 MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
 MIN_PSNR_GAIN = 6.0  # dB by which a field must beat an image that shows the bare background
 
@@ -127,11 +128,27 @@ def warn_of_data(transforms: TransformsFile) -> None:
             print(f"warning: {check.name}: {check.advice} ({where} tells more)", file=sys.stderr)
 
 
+def warn_of_colours(views: Views, config: Config) -> None:
+    """Print a line where much of a cut-out object has the background's colour, from which no field could tell it."""
+    if views.alphas is None:
+        return
+    some = slice(None, None, max(1, len(views) // LOOKED_AT))
+    share = hidden_shares(views.images[some].numpy(), views.alphas[some].numpy() > 250)
+    if share[config.background] > HIDDEN:
+        clearest = min(share, key=lambda name: share[name])
+        print(
+            f"warning: {share[config.background]:.1%} of {config.object_name} is as {config.background} as the "
+            f"background, and cannot be seen there; train, test and detect with --background {clearest}.",
+            file=sys.stderr,
+        )
+
+
 def run_steps(run: TrainingRun) -> Model:
     """Go from views to field, gallery and calibration; each step is recorded as soon as it is done."""
     config, record, context = run.config, run.record, run.context
     views = read_views(run.transforms, config.image_size, config.background_rgb)
     views = select_views(views, config.robustness, config.seed)
+    warn_of_colours(views, config)
     check_count(len(views), config)
     record.views, record.intrinsics = len(views), asdict(views.intrinsics)
     record.photo_camera = run.transforms.content.get("photo_camera")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -13,10 +12,11 @@ from data.doctor.frames import FrameTable
 from data.doctor.quick import BAD_VERDICT, NOTE, Check
 from data.folders import in_threads
 from data.masks import apply_mask, find_masks, read_cut_out, read_foreground
+from data.plain_background import HIDDEN, hidden_shares
 from data.settings import BACKGROUNDS
 from utils.camera import Intrinsics
 from utils.hull import silhouette
-from utils.images import is_foreground, prepare, read_uint8, working_size
+from utils.images import prepare, read_uint8, working_size
 from utils.progress import Progress
 
 SILHOUETTE_SIZE = 100  # longer side in pixels
@@ -24,7 +24,6 @@ BUSY = 0.5  # share of the frame's border that is foreground above which a backg
 EMPTY, FULL = 0.002, 0.9  # bounds on the share of the frame that a usable silhouette covers
 GIVEN_SOURCES = ("masks", "alpha")  # of silhouettes that the user gives
 PLAIN_VIEWS = 0.8  # share of the views whose silhouettes must be usable
-HIDDEN = 0.02  # share of a cut-out object that may have the background's colour
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,7 @@ def check_colours(silhouettes: Silhouettes, background: str) -> list[Check]:
     """Check that a cut-out object has another colour than its background, from which no field could tell it."""
     if silhouettes.source.endswith("background"):
         return []
-    inner = np.stack([cv2.erode(mask.astype(np.uint8), np.ones((3, 3))) > 0 for mask in silhouettes.masks])
-    colours = torch.from_numpy(silhouettes.images[inner]).float() / 255.0
-    share = {
-        name: float((~is_foreground(colours, torch.tensor(each))).float().mean()) for name, each in BACKGROUNDS.items()
-    }
+    share = hidden_shares(silhouettes.images, silhouettes.masks)
     figure = f"{share[background]:.1%} of the object is as {background} as the background"
     if share[background] <= HIDDEN:
         return [Check("colours", figure)]

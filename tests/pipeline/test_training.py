@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,6 +18,17 @@ from pipeline.record import TrainingRecord
 from tests.world import write_world
 from utils.errors import InputError
 from utils.views import Views
+
+
+@dataclass
+class Pictures:
+    """Views, as far as their colours matter."""
+
+    images: torch.Tensor
+    alphas: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 def test_transforms_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +48,18 @@ def test_transforms_file_is_parsed_once(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="the views are read"):
         training.train_object(config)
     assert opened.count("transforms.json") == 1
+
+
+@pytest.mark.parametrize(("colour", "warned"), [(255, True), (90, False)])
+def test_a_cut_out_object_of_the_backgrounds_colour_is_named(
+    colour: int, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, alphas = torch.full((4, 20, 20, 3), 255, dtype=torch.uint8), torch.zeros(4, 20, 20, dtype=torch.uint8)
+    images[:, 5:15, 5:15], alphas[:, 5:15, 5:15] = colour, 255
+    views = cast(Views, Pictures(images, alphas))
+    training.warn_of_colours(views, Config("balls"))
+    said = capsys.readouterr().err
+    assert ("100.0% of balls is as white as the background" in said and "--background" in said) == warned
 
 
 @pytest.mark.parametrize(("plain", "advice"), [(True, "check the poses"), (False, "run python -m data masks")])
