@@ -83,6 +83,7 @@ def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
     assert users == {
         "bench/execute.py:evaluate_run",
         "bench/gallery.py:query_images",
+        "bench/measure/clutter.py:measure_object",
         "bench/measure/worst_errors.py:error_rows",
         "data/import_queries.py:read_truth",  # which copies it
         "data/mad.py:check_ground_truth",
