@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
             found[name][score] = json.loads((result_dir / "results.json").read_text(encoding="utf-8"))
             if score == DEFAULT and name not in args.no_pictures:
                 rows += error_rows(result_dir)
-        section = scores_section(found, args.scores)
+        section = scores_section(found, args.scores, args.section.replace("_", " ").capitalize())
         if rows:
             write_worst_errors(picture, rows)
             link = Path(os.path.relpath(picture, args.page.parent)).as_posix()
@@ -88,7 +88,7 @@ def picture_text(link: str, left_out: Sequence[str]) -> str:
     )
 
 
-def scores_section(found: dict[str, Results], scores: Sequence[str]) -> str:
+def scores_section(found: dict[str, Results], scores: Sequence[str], title: str = "Scores") -> str:
     """Return the section's Markdown: tables with a row for each object and a column for each score."""
     first = next(iter(found.values()))[scores[0]]
     where = describe_measurement(first["environment"], first["config"], "", varied=["score"])
@@ -110,7 +110,7 @@ def scores_section(found: dict[str, Results], scores: Sequence[str]) -> str:
     ]
     remark = f"Below the plain difference: {', '.join(worse) or 'none'}."
     remark += "".join(f" {text}" for text in {one["remark"] for each in found.values() for one in each.values()} - {""})
-    head = f"## Scores\n\n`python -m bench.measure.scores` on {', '.join(found)}: {where}"
+    head = f"## {title}\n\n`python -m bench.measure.scores` on {', '.join(found)}: {where}"
     return "\n\n".join([head, *tables, f"Intervals are 95 %, by bootstrap over the queries. {remark}"])
 
 
