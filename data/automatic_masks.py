@@ -24,6 +24,7 @@ from utils.progress import Progress
 FOREGROUND = 0.5  # saliency above which a pixel is foreground
 WIDE_BAND = 0.15  # around the silhouettes of the first hull, which lacks tips that the network often left out
 CORRECTED_VOTE = 0.85  # share of the views that must agree on a voxel once the masks are corrected
+DOUBTFUL = 0.5  # share of corrected views above which the consensus is doubtful
 DISAGREES = 0.8  # IoU of the network's mask and the final one below which a view is named
 
 
@@ -42,6 +43,13 @@ class AutomaticMasks:
     def corrected(self) -> np.ndarray:
         """Return the rows of the views in which the network was wrong."""
         return np.flatnonzero(self.agreement < DISAGREES)
+
+    @property
+    def doubt(self) -> str:
+        """Return a sentence where so many masks were corrected that the views may agree on something else, or ""."""
+        if len(self.corrected) <= DOUBTFUL * len(self.poses):
+            return ""
+        return "in most views the network found something else than what all agree on: trust the masks only once seen"
 
     def mask(self, view: int, image: np.ndarray, camera: Intrinsics) -> np.ndarray:
         """Return the mask of a view at another size: (height, width) uint8, 255 on the object.

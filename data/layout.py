@@ -238,6 +238,7 @@ def mask_notes(masks: AutomaticMasks | None, queries: int) -> list[str]:
     notes = [
         f"the network's masks of {count} of {len(masks.poses)} views were corrected, {SHEET} shows all: look at it"
     ]
+    notes += [masks.doubt] * bool(masks.doubt)
     return notes + [f"{queries} queries are not cut out: test with --query_masks auto"] * (queries > 0)
 
 

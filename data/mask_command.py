@@ -57,6 +57,7 @@ def make_masks(object_dir: Path, overwrite: bool, progress: Progress, saliency: 
     unfinished.rename(folder)
     return [
         f"masks     {len(poses)} views, the network's of {len(masks.corrected)} corrected by the others",
+        *([f"warning   {masks.doubt}"] if masks.doubt else []),
         f"look at   {object_dir / SHEET}",
         f"next      python -m data doctor {object_dir}",
         "test      with --query_masks auto, for queries have no poses by which masks could be found beforehand",

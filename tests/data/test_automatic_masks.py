@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from PIL import Image
 
 from data import layout, mask_command
 from data.__main__ import main
-from data.automatic_masks import find_automatic_masks, network_mask
+from data.automatic_masks import AutomaticMasks, find_automatic_masks, network_mask
 from data.consensus import find_consensus, iou, largest_piece
+from data.doctor.fit import Fit
 from data.import_options import AUTO, ImportOptions
 from data.import_transforms import import_transforms
 from data.mask_edges import cut_edge
 from data.saliency import SIDE, load_saliency, network_input, saliency_of
 from tests.data.toy_views import ANGLE, LOPSIDED, camera_of, poses_around, silhouettes_of
+from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.hull import Hull
 from utils.images import read_uint8
@@ -136,6 +139,14 @@ def test_masks_of_an_objects_folder_are_made_once(
     (folder / "masks/old.png").touch()
     assert main(["masks", str(folder), "--quiet", "--overwrite"]) == 0
     assert not (folder / "masks/old.png").exists()
+
+
+@pytest.mark.parametrize(("agreement", "doubtful"), [(0.95, False), (0.5, True)])
+def test_masks_that_had_to_be_corrected_in_most_views_are_doubted(agreement: float, doubtful: bool) -> None:
+    poses, nothing = np.repeat(np.eye(4)[None], 4, 0), np.zeros((4, 8, 8), bool)
+    camera = Intrinsics.from_angle(8, 8, 0.7)
+    found = AutomaticMasks(cast(Fit, None), poses, camera, nothing, nothing, np.array([0.9, *[agreement] * 3]))
+    assert bool(found.doubt) == doubtful
 
 
 def test_the_network_is_given_what_it_was_trained_with() -> None:
