@@ -227,8 +227,8 @@ class Model(ReferenceModel):
             if not found.found:
                 tries = [(each, self.locate_cut_out(photo, each, name)) for each in self.template_masks(photo, name)]
                 mask, found = max([(mask, found), *tries], key=lambda one: one[1].confidence)
-            opacity = self.field.render(found.camera_to_world, self.intrinsics).opacity
-            alpha = judged_part(photo, mask, opacity) if found.found else mask
+            shown = found.rendering or self.field.render(found.camera_to_world, self.intrinsics)
+            alpha = judged_part(photo, mask, shown.opacity) if found.found else mask
         query = cut_out(photo, alpha, self.config.background_rgb)
         detection = self.detect_image(query, name, found.camera_to_world, found.found)
         seconds = {**clock.seconds, **detection.stage_seconds}

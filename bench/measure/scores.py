@@ -93,8 +93,8 @@ def scores_section(found: dict[str, Results], scores: Sequence[str], title: str 
     first = next(iter(found.values()))[scores[0]]
     where = describe_measurement(first["environment"], first["config"], "", varied=["score"])
     tables = [
-        f"### {title}\n\n{markdown_table(['object', *scores], rows_of(found, scores, name))}"
-        for title, name in (
+        f"### {figure}\n\n{markdown_table(['object', *scores], rows_of(found, scores, name))}"
+        for figure, name in (
             ("Image AUROC", "image_auroc"),
             ("Share of good queries above the threshold", "fpr"),
             ("Share of defective queries above it", "recall"),
