@@ -23,7 +23,7 @@ def main() -> int:
     """Train a toy of 32 pixels and detect one of its views; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         toy = Path(folder) / "toy"
-        generate([DatasetJob(ToyConfig(toy="snail", views=32, queries=0, image_size=32), toy)])
+        generate([DatasetJob(ToyConfig(toy="snail", views=40, queries=0, image_size=32), toy)])
         config = Config(
             object_name="toy",
             data_dir=folder,
