@@ -73,13 +73,15 @@ def finished_report(run: Run) -> ObjectReport:
     memory = PeakMemory(method.context.device)
     views = load_views(run.object_dir, run.config.image_size, run.config.background_rgb)
     train, held_out = (views.subset(rows) for rows in split_held_out(len(views), run.config.val_every))
-    seconds = {"fit": fitted(method, train, data)}
+    wall, processor = fitted(method, train, data)
+    seconds = {"fit": wall}
     threshold = calibrated_threshold(method, held_out, run.config.false_positive_rate)
     journal = Journal.open(run.folder, inputs)
     predict_all(method, run, queries, threshold, journal)
     results, evaluation = evaluate_run(run, queries, threshold, journal)
     remark = STAND_IN_REMARKS[stand_in_among(settings["weights"].values())]
-    machine = {**environment(method.context.device), **memory.figures(), "inputs": inputs}
+    figures = {**memory.figures(), "fit_cpu_seconds": processor}
+    machine = {**environment(method.context.device), **figures, "inputs": inputs}
     report = ObjectReport(run.object_name, threshold, evaluation, results, None, seconds, settings, machine, remark)
     journal.publish(run.folder)
     write_results(run.folder / RESULTS, report)
@@ -127,8 +129,8 @@ def fingerprints(run: Run, settings: dict[str, Any], queries: list[Query]) -> tu
     return data, hash_of([data, query_fingerprint(run.object_dir, queries)])
 
 
-def fitted(method: Method, train: Views, data: str) -> float:
-    """Train the method, or load it where it is trained; return the seconds of its training.
+def fitted(method: Method, train: Views, data: str) -> tuple[float, float]:
+    """Train the method, or load it where it is trained; return its training's seconds, by clock and of all cores.
 
     The seconds of an interrupted training count too, unless it was killed.
     """
@@ -137,30 +139,31 @@ def fitted(method: Method, train: Views, data: str) -> float:
     record = read_fit(folder / FIT_FILE)
     if record.get("data") != data:
         shutil.rmtree(folder, ignore_errors=True)
-        record = {"data": data, "seconds": 0.0, "done": False}
+        record = {"data": data, "seconds": 0.0, "cpu_seconds": 0.0, "done": False}
         folder.mkdir(parents=True)
     if record["done"]:
         method.load(folder)
-        return float(record["seconds"])
+        return float(record["seconds"]), float(record["cpu_seconds"])
     write_text(folder / FIT_FILE, json.dumps(record))
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     try:
         method.fit(train)
         method.save(folder)
         record["done"] = True
     finally:
         record["seconds"] += time.perf_counter() - start
+        record["cpu_seconds"] += time.process_time() - start_cpu
         write_text(folder / FIT_FILE, json.dumps(record))
     for leftover in folder.glob("*unfinished*"):
         leftover.unlink()
-    return float(record["seconds"])
+    return float(record["seconds"]), float(record["cpu_seconds"])
 
 
 def read_fit(path: Path) -> dict[str, Any]:
     """Read the record of a training; empty where there is none."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return record if {"data", "seconds", "done"} <= set(record) else {}
+        return record if {"data", "seconds", "cpu_seconds", "done"} <= set(record) else {}
     except (OSError, ValueError, TypeError):
         return {}
 

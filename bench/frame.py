@@ -60,6 +60,7 @@ def run_rows(result: RunResult) -> list[dict[str, Any]]:
         "rotation_deg": pose.rotation_deg.median if pose.rotation_deg else None,
         "poses_within": pose.within,
         "fit_seconds": report.seconds.get("fit"),
+        "fit_cpu_seconds": environment.get("fit_cpu_seconds"),
         "query_seconds": query_seconds(report.queries)["query_median"],
         "peak_bytes": environment.get("peak_bytes"),
         "peak_device_bytes": environment.get("peak_device_bytes"),
@@ -73,7 +74,7 @@ def metric_rows(metrics: Metrics, defect_type: str) -> list[dict[str, Any]]:
     """Return a row for each metric of a group of queries."""
     values = asdict(metrics)
     rows = []
-    for metric in (*AUROCS, "aupro", "image_f1", "recall", "fpr"):
+    for metric in (*AUROCS, "aupro", "aupimo", "image_f1", "recall", "fpr"):
         low, high = values.get(f"{metric}_ci") or (None, None)
         rows.append({"defect_type": defect_type, "metric": metric, "value": values[metric], "low": low, "high": high})
     return rows

@@ -1,4 +1,4 @@
-"""Metrics: AUROC of images and pixels, AUPRO, F1 at the threshold, their intervals, PSNR and pose errors.
+"""Metrics: AUROC of images and pixels, AUPRO, AUPIMO, F1 at the threshold, their intervals, PSNR and pose errors.
 
 A metric that is not defined, because only one class is present, is None.
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
+from evaluation.aupimo import image_aupimo
 from evaluation.pixel_metrics import MapOf, MaskOf, count_pixels
 from evaluation.results import GOOD, ErrorStatistics, Evaluation, Interval, Metrics, PoseMetrics, QueryResult
 from utils.camera import pose_errors
@@ -54,14 +55,17 @@ def evaluate(
             scores.setdefault(result.defect_type, []).append(result.anomaly_score)
     groups = {kind: np.array(values) for kind, values in sorted(scores.items())}
     good = groups.pop(GOOD, np.empty(0))
-    curves = None
+    curves, aupimo = None, dict[str, float]()
     if anomaly_map_of is not None and mask_of is not None:
         curves = count_pixels(types, anomaly_map_of, mask_of)
+        aupimo = image_aupimo(types, anomaly_map_of, mask_of)
 
     def metrics(kinds: list[str]) -> Metrics:
         pixel_auroc, aupro = (None, None) if curves is None else curves.areas(kinds)
         image = _image_metrics([groups[kind] for kind in kinds], good, threshold, seed)
-        return Metrics(**image, pixel_auroc=pixel_auroc, aupro=aupro)
+        of_kinds = [area for name, area in aupimo.items() if types[name] in kinds]
+        mean_aupimo = float(np.mean(of_kinds)) if of_kinds else None
+        return Metrics(**image, pixel_auroc=pixel_auroc, aupro=aupro, aupimo=mean_aupimo)
 
     per_defect = {kind: metrics([kind]) for kind in groups}
     return Evaluation(metrics(list(groups)), per_defect, pose_metrics(results, true_poses))

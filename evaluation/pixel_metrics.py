@@ -105,7 +105,7 @@ def count_pixels(defect_types: Mapping[str, str], anomaly_map_of: MapOf, mask_of
     normal_between = {kind: np.zeros(len(distinct) + 1, np.int64) for kind in defect_types.values()}
     normal_at = {kind: np.zeros(len(distinct), np.int64) for kind in defect_types.values()}
     for name, kind in defect_types.items():
-        pixels = _map(anomaly_map_of, name)
+        pixels = read_map_of(anomaly_map_of, name)
         pixels = np.sort(pixels.reshape(-1) if kind == GOOD else pixels[~masks.mask(name, pixels.shape)])
         rows = np.searchsorted(distinct, pixels)
         on = beyond[rows] == pixels
@@ -146,7 +146,7 @@ def _anomalous_pixels(
     for name, kind in defect_types.items():
         if kind == GOOD:
             continue
-        anomaly_map = _map(anomaly_map_of, name)
+        anomaly_map = read_map_of(anomaly_map_of, name)
         mask = masks.mask(name, anomaly_map.shape)
         region, count = ndimage.label(mask, structure=np.ones((3, 3)))
         of_pixel = region[mask]
@@ -157,7 +157,8 @@ def _anomalous_pixels(
     return joined, {kind: np.concatenate(parts) for kind, parts in weights.items()}, regions
 
 
-def _map(anomaly_map_of: MapOf, name: str) -> np.ndarray:
+def read_map_of(anomaly_map_of: MapOf, name: str) -> np.ndarray:
+    """Return a query's map (height, width) float32; an InputError where it is not finite."""
     anomaly_map = anomaly_map_of(name).detach().cpu().float().numpy()
     if anomaly_map.ndim != 2 or not np.isfinite(anomaly_map).all():
         raise InputError(

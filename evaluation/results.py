@@ -64,6 +64,7 @@ class Metrics:
     fpr_ci: Interval | None = None
     pixel_auroc: float | None = None
     aupro: float | None = None
+    aupimo: float | None = None  # mean over the group's queries
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,7 @@ def _rows(report: ObjectReport) -> list[dict[str, Any]]:
                 (format_fraction(metrics.image_auroc), _interval(metrics.image_auroc_ci)),
                 (format_fraction(metrics.pixel_auroc, 4), ""),
                 (format_fraction(metrics.aupro), ""),
+                (format_fraction(metrics.aupimo), ""),
                 (format_fraction(metrics.image_f1), _interval(metrics.image_f1_ci)),
                 (format_fraction(metrics.recall), _interval(metrics.recall_ci)),
             ],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score as sklearn_f1
 from sklearn.metrics import roc_auc_score
 
-from evaluation import metrics, pixel_metrics
+from evaluation import aupimo, metrics, pixel_metrics
 from evaluation.results import QueryResult, verdict_at
 from utils.camera import look_at
 
@@ -243,3 +243,67 @@ def test_pose_figures_measure_angle_and_distance_and_count_a_lost_query_as_wrong
     assert figures.translation.max == pytest.approx(0.04, abs=1e-6)
     assert figures.translation.median == pytest.approx(0.0, abs=1e-6)
     assert metrics.pose_metrics(queries).rotation_deg is None
+
+
+def slow_aupimo(pixels: np.ndarray, good: list[np.ndarray], points: int = 20001) -> float:
+    """AUPIMO by the trapezoid rule on many rates, the threshold of each sought among all values of good pixels."""
+    values = np.unique(np.concatenate([one.reshape(-1) for one in good]))[::-1]
+    rates = np.array([np.mean([(one >= value).mean() for one in good]) for value in values])
+    at = np.geomspace(aupimo.LOWER, aupimo.UPPER, points)
+    recalls = []
+    for rate in at:
+        row = int(np.searchsorted(rates, rate))  # the value at which good pixels reach the rate
+        before = rates[row - 1] if row else 0.0
+        share = (rate - before) / (rates[row] - before)
+        recalls.append((1 - share) * (pixels > values[row]).mean() + share * (pixels >= values[row]).mean())
+    return float(np.trapezoid(recalls, np.log(at)) / np.log(aupimo.UPPER / aupimo.LOWER))
+
+
+@pytest.mark.parametrize("levels", [None, 300, 5000])
+def test_aupimo_equals_its_slow_twin(levels: int | None) -> None:
+    random = np.random.default_rng(6)
+    good = [random.normal(0.0, 1.0, (150, 150 + 20 * index)).astype(np.float32) for index in range(4)]
+    pixels = random.normal(3.5, 1.0, 400).astype(np.float32)
+    if levels is not None:
+        good, pixels = [(one * levels / 10).round() for one in good], (pixels * levels / 10).round()
+    found = aupimo.GoodTail.of(good, len(good)).area(pixels)
+    assert 0.1 < found < 0.9
+    assert found == pytest.approx(slow_aupimo(pixels, good), abs=2e-4)
+
+
+def test_aupimo_equals_anomalib() -> None:
+    functional = pytest.importorskip("anomalib.metrics.pimo.functional")
+    random = np.random.default_rng(7)
+    maps = torch.tensor(random.normal(0.0, 1.0, (6, 700, 700)), dtype=torch.float32)
+    masks = torch.zeros(6, 700, 700, dtype=torch.bool)
+    masks[3:, 50:90, 60:100] = True
+    maps[3:] += 3.5 * masks[3:]
+    scores, _ = functional.aupimo_scores(maps, masks, num_thresholds=100_000, fpr_bounds=(1e-5, 1e-4))[-2:]
+    labels = {f"{'good' if index < 3 else 'Burrs'}/{index}": "good" if index < 3 else "Burrs" for index in range(6)}
+    rows = dict(zip(labels, range(6)))
+    found = aupimo.image_aupimo(labels, lambda name: maps[rows[name]], lambda name: masks[rows[name]])
+    assert list(found.values()) == pytest.approx(
+        scores[3:].tolist(), abs=0.005
+    )  # whose trapezoids span neighbouring values
+
+
+def test_aupimo_of_perfect_inverted_and_constant_maps() -> None:
+    _, masks, labels = toy_set(3)
+    defective = [name for name, label in labels.items() if label != "good"]
+
+    def areas(maps: dict) -> list[float]:
+        found = aupimo.image_aupimo(labels, maps.__getitem__, masks.__getitem__)
+        assert list(found) == defective
+        return list(found.values())
+
+    assert areas({name: mask.float() for name, mask in masks.items()}) == pytest.approx([1.0] * 5)
+    assert areas({name: 1.0 - mask.float() for name, mask in masks.items()}) == pytest.approx([0.0] * 5)
+    by_chance = (aupimo.UPPER - aupimo.LOWER) / math.log(aupimo.UPPER / aupimo.LOWER)
+    assert areas({name: torch.ones(mask.shape) for name, mask in masks.items()}) == pytest.approx([by_chance] * 5)
+
+
+def test_aupimo_needs_good_queries_and_a_mask() -> None:
+    maps, masks, labels = toy_set(8)
+    only = {name: label for name, label in labels.items() if label != "good"}
+    assert aupimo.image_aupimo(only, maps.__getitem__, masks.__getitem__) == {}
+    assert aupimo.image_aupimo(labels, maps.__getitem__, lambda name: None) == {}
