@@ -27,6 +27,7 @@ METHODS = {
     "UniAD": "baselines.uniad:UniAD",
     "OmniposeAD": "bench.omniposead:OmniposeAD",
     "OmniposeAD-paper": "bench.omniposead:OmniposeADPaper",
+    "OmniposeAD-paper-score": "bench.omniposead:OmniposeADPaperScore",
 }
 
 

@@ -157,3 +157,14 @@ class OmniposeADPaper(OmniposeAD):
         settings = OmniposeADConfig(**{group: getattr(paper, group) for group in groups_of(OmniposeADConfig)})
         more: dict[str, Any] = FAST_PAPER if fast else {}
         return build(OmniposeADConfig, {**values_of(settings), **more})
+
+
+class OmniposeADPaperScore(OmniposeAD):
+    """This program's field, retrieval and pose refinement with the paper's comparison."""
+
+    name = "OmniposeAD-paper-score"
+
+    @classmethod
+    def preset(cls, fast: bool) -> OmniposeADConfig:
+        """Return the default settings with the paper's score."""
+        return build(OmniposeADConfig, {**values_of(super().preset(fast)), "score": "paper"})

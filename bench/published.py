@@ -58,10 +58,10 @@ def plain_name(object_name: str) -> str:
 def paper_method(method: str) -> str:
     """Return the name under which the paper has a method.
 
-    >>> paper_method("OmniposeAD-paper"), paper_method("PatchCore")
-    ('OmniposeAD', 'PatchCore')
+    >>> paper_method("OmniposeAD-paper"), paper_method("OmniposeAD-paper-score"), paper_method("PatchCore")
+    ('OmniposeAD', 'OmniposeAD', 'PatchCore')
     """
-    return method.removesuffix("-paper")
+    return method.removesuffix("-score").removesuffix("-paper")
 
 
 def points_text(value: float, places: int = 1) -> str:
@@ -74,15 +74,15 @@ def points_text(value: float, places: int = 1) -> str:
 
 
 def paper_table(frame: pd.DataFrame, published: Published) -> Table | None:
-    """Return the paper's figures of our objects and methods; None where it knows none of them."""
+    """Return the paper's figures of our methods, its means and those of our objects; None where it knows no method."""
     methods = [method for method in methods_in(frame) if paper_method(method) in published.printed.index]
     objects = [name for name in objects_in(frame) if plain_name(name) in published.objects]
-    if not methods or not objects:
+    if not methods:
         return None
     names = [paper_method(method) for method in methods]
     plain = [plain_name(name) for name in objects]
     rows = {name: _pairs(published.rows.loc[each], names) for name, each in zip(objects, plain)}
-    if len(objects) < len(published.objects):
+    if 0 < len(objects) < len(published.objects):
         rows[f"Mean of these {len(objects)} rows"] = _pairs(published.mean(plain), names, 2)
     rows[f"Mean of all {len(published.objects)} rows"] = _pairs(published.mean(), names, 2)
     wrong = published.disagreements()
@@ -99,6 +99,8 @@ def paper_table(frame: pd.DataFrame, published: Published) -> Table | None:
         "Pixel AUROC / image AUROC in per cent on MAD-Sim, as printed in arXiv:2310.07716, section 3.4, and our means "
         "of its rows. The paper's OmniposeAD stands beside every method here that is named after it."
     )
+    if not objects:
+        caption += " It is another data set: none of the objects that were measured here is in it."
     notes = {PRINTED_MARK: f"Printed means that the paper's own rows do not give: {'; '.join(each)}."}
     cells = pd.DataFrame.from_dict(rows, orient="index", columns=methods).rename_axis("Object")
     return Table("paper", "The paper's numbers (not measured here)", caption, cells, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,12 @@ def test_the_papers_presets() -> None:
     assert (fast.field.method, fast.refine.method, fast.nerf.N_iters) == ("mlp", "adam", 600)
     assert paper.nerf.near == fast.nerf.near == 2.0 and paper.nerf != Config().nerf
     assert make_method("OmniposeAD-paper", RunContext(CPU), overrides={"near": 1.0}).config.nerf.near == 1.0
+
+
+def test_the_papers_score_alone_is_a_method() -> None:
+    ours, theirs = (make_method(name, RunContext(CPU)).config for name in ("OmniposeAD", "OmniposeAD-paper-score"))
+    assert (ours.score.method, theirs.score.method) == ("calibrated", "paper")
+    assert replace(theirs, score=ours.score) == ours
 
 
 def test_the_papers_path_comes_back_from_its_files(world: Path, tmp_path: Path) -> None:

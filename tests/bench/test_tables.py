@@ -137,7 +137,16 @@ def test_printed_means_that_the_rows_do_not_give_are_marked(frame: pd.DataFrame)
         f"92.0 / 63.0{raised(PRINTED_MARK)}",
     ]
     assert "A image 63.0, rows 61.00" in table.used_notes[PRINTED_MARK]
-    assert paper_table(results_frame([done(run("teapot", "A"), 0.5, 0.5)]), PUBLISHED) is None
+
+
+def test_objects_that_the_paper_does_not_have_stand_beside_its_means(frame: pd.DataFrame) -> None:
+    teapot = results_frame([done(run("teapot", "A"), 0.5, 0.5)])
+    table = paper_table(teapot, PUBLISHED)
+    assert table is not None and "another data set" in table.caption
+    assert table.cells.index.tolist() == ["Mean of all 2 rows", "Mean as the paper prints it"]
+    known = paper_table(frame, PUBLISHED)
+    assert known is not None and "another data set" not in known.caption
+    assert paper_table(results_frame([done(run("teapot", "Z"), 0.5, 0.5)]), PUBLISHED) is None
 
 
 def test_the_papers_own_rows_and_means() -> None:
