@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.model import Detection, Model
+from pipeline.detection import Detection
+from pipeline.model import Model
 from pipeline.training import train_object
 from scoring.regions import Region
 from utils.errors import InputError

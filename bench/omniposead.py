@@ -18,7 +18,7 @@ from nerf.settings import FieldConfig, NerfConfig
 from pipeline.config import ROOT, Config, read_config
 from pipeline.held_out import held_out_pairs
 from pipeline.methods import field_method, networks_of, retrieval_method, score_method
-from pipeline.model import ReferenceModel
+from pipeline.reference_model import ReferenceModel
 from retrieval.galleries import load_gallery
 from retrieval.settings import RetrievalConfig
 from scoring.scorers import compare_seen

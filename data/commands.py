@@ -9,7 +9,7 @@ from data.command import command_parser
 from data.import_options import CaptureOptions, ImportOptions, PoseTableOptions
 from data.mad_facts import SOURCES, STRUCTURES
 from data.settings import BACKGROUNDS
-from data.synthetic.config import ToyConfig, toy_jobs, toy_names
+from data.synthetic.config import SpecimenConfig, ToyConfig, toy_jobs, toy_names
 from utils.config import Parser, add_options, from_args
 
 
@@ -119,15 +119,19 @@ def generate_command(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
     parser.add_argument("--overwrite", action="store_true", help="render existing images again")
     add_options(parser, ToyConfig)
+    add_options(parser, SpecimenConfig)
     args = parser.parse_args(argv)
     if args.list:
         print("\n".join(toy_names()))
         return 0
     jobs = toy_jobs(from_args(ToyConfig, args), args.model, args.preset, args.out)
     from data.synthetic.generate import generate  # noqa: PLC0415  heavy, --help stays fast
+    from data.synthetic.specimens import generate_specimens  # noqa: PLC0415  heavy, --help stays fast
     from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
 
     generate(jobs, args.workers, args.overwrite, Progress(args.quiet))
+    specimens = from_args(SpecimenConfig, args)
+    generate_specimens(jobs, specimens, args.workers, args.overwrite, Progress(args.quiet))
     return 0
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.cameras import CameraRounds
 from pipeline.config import Config
 from pipeline.methods import field_method, retrieval_method
-from pipeline.model import ReferenceModel
+from pipeline.reference_model import ReferenceModel
 from utils.errors import InputError
 from utils.exposure import rendered_pairs
 from utils.rendering import Field, Rendering
@@ -33,6 +33,14 @@ class Judged(NamedTuple):
     held_out: Views
 
 
+class HeldOutPair(NamedTuple):
+    """A held-out view with its reference."""
+
+    query: Tensor  # (height, width, 3) float32 RGB in [0, 1]
+    reference: Rendering  # the anomaly-free object at that pose
+    camera_to_world: Tensor  # (4, 4), as it was found
+
+
 @dataclass
 class HeldOut:
     """The held-out views of a training."""
@@ -42,6 +50,7 @@ class HeldOut:
     context: RunContext
     rounds: CameraRounds
     _judged: list[Judged] = field(default_factory=list)
+    _pairs: list[HeldOutPair] = field(default_factory=list)
 
     @property
     def folds(self) -> list[tuple[list[int], list[int]]]:
@@ -76,12 +85,17 @@ class HeldOut:
         """Pair the held-out views (height, width, 3) with what fields show at their poses, exposed alike."""
         return [pair for each in self.judged(trained) for pair in rendered_pairs(each.field, each.held_out)]
 
-    def references(self, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
-        """Pair the held-out views with their references, at poses that are searched as for a query.
+    def references(self, model: ReferenceModel) -> list[HeldOutPair]:
+        """Pair the held-out views with their references, at poses that are searched as for a query; this once only.
 
         Args:
             model: the trained one.
         """
+        if not self._pairs:
+            self._pairs += self._make_pairs(model)
+        return self._pairs
+
+    def _make_pairs(self, model: ReferenceModel) -> list[HeldOutPair]:
         if not self.crossed:
             return held_out_pairs(self.views.subset(self.folds[0][1]), model)
         expected, pairs = self.renderings(model.field), []
@@ -92,7 +106,7 @@ class HeldOut:
         return pairs
 
 
-def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
     """Pair held-out views with their references, at poses that are searched as for a query.
 
     Held-out views lie where views do, queries may be farther from all of them: the references are made without the
@@ -107,7 +121,7 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor,
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
             pose, rendering = refinement.camera_to_world, refinement.rendering
-            pairs.append((query, model.reference(query, pose, rendering, FARTHER)))
+            pairs.append(HeldOutPair(query, model.reference(query, pose, rendering, FARTHER), pose))
     if 2 * len(pairs) < len(held_out):
         raise InputError(
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
@@ -116,7 +130,7 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor,
     return pairs
 
 
-def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
     """Pair views of a cross-validation with their references; where no pose is found, at the pose that was given.
 
     Few views are far from one another, and farther from a field that does without some of them than queries will be.
@@ -129,5 +143,5 @@ def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, 
         if not refinement.found:
             pose, rendering = held_out.camera_to_world[index], None
             print(f"warning: the other views do not show where {held_out.names[index]} was taken.", file=sys.stderr)
-        pairs.append((query, model.reference(query, pose, rendering)))
+        pairs.append(HeldOutPair(query, model.reference(query, pose, rendering), pose))
     return pairs

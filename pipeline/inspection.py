@@ -14,8 +14,9 @@ from torch import Tensor
 from data.import_options import AUTO
 from pipeline.config import Config
 from pipeline.coverage import MIN_SEEN
+from pipeline.detection import Detection
 from pipeline.methods import remark_of
-from pipeline.model import Detection, Model, load_model
+from pipeline.model import Model, load_model
 from pipeline.photos import find_photos
 from report.heatmap import HeatScale, heat_overlay
 from utils.checkpoint import ensure_writable

@@ -21,7 +21,7 @@ from utils.run_context import RunContext
 from utils.weights import RANDOM, Weights, obtain
 
 # For each step of training the kinds of methods that its result depends on.
-STEP_KINDS = {"field": (FIELDS,), "gallery": (RETRIEVALS,), "calibration": (REFINEMENTS, SCORES)}
+STEP_KINDS = {"field": (FIELDS,), "gallery": (RETRIEVALS,), "calibration": (REFINEMENTS, SCORES), "parts": ()}
 
 
 def field_method(config: Config) -> FieldMethod:

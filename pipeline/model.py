@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,144 +17,23 @@ from data.lens import Lens
 from data.saliency import Saliency, load_saliency
 from evaluation.results import verdict_at
 from inerf.judge import Refinement
-from inerf.video import write_video
 from nerf.fields import load_any_field
 from pipeline.config import Config, config_text, read_config
+from pipeline.detection import Detection
+from pipeline.good_parts import GoodParts
 from pipeline.methods import refinement_method, run_context
 from pipeline.photos import Mask, PhotoReader, find_photos
 from pipeline.query_masks import TEMPLATES, Silhouette, cut_out, judged_part, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
-from retrieval.galleries import Gallery, load_gallery
+from pipeline.reference_model import ReferenceModel
+from retrieval.galleries import load_gallery
 from retrieval.templates import Templates
-from scoring.regions import Region, find_regions
-from scoring.scorers import Comparison, Scorer, compare_seen, load_scorer
-from utils.camera import Intrinsics
+from scoring.regions import find_regions
+from scoring.scorers import Scorer, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
 from utils.errors import InputError
-from utils.exposure import match_exposure, match_renderer, undo_disturbance
 from utils.images import to_bytes
 from utils.progress import Stopwatch
-from utils.rendering import Field, Rendering
-from utils.run_context import RunContext
-
-
-@dataclass(frozen=True)
-class Detection:
-    """The verdict on one image, and what led to it."""
-
-    name: str
-    verdict: str  # "good" or "defective": anomaly_score against the stored threshold
-    anomaly_score: float  # largest value of the anomaly map
-    threshold: float
-    p_value: float  # probability that a good image scores at least as much
-    anomaly_map: Tensor  # (height, width) float32, 0 or more
-    reference: Tensor  # (height, width, 3) float32 RGB in [0, 1]: the anomaly-free object at `pose`
-    pose: Tensor  # (4, 4) float32 camera_to_world
-    pose_found: bool  # whether the object, seen from `pose`, explains the image
-    pose_confidence: float | None  # in [0, 1], halved where two poses explain the image; None where it was given
-    regions: tuple[Region, ...] = ()  # connected regions above the threshold, the most anomalous first
-    stage_seconds: dict[str, float] = field(default_factory=dict)
-    seen_share: float | None = None  # share of the object's pixels that a training view showed; None where not known
-    unseen: Tensor | None = None  # (height, width) bool: where none did and nothing is judged; None for nowhere
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(self.stage_seconds.values())
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The anomaly-free object at a pose, and what of the query it does not explain."""
-
-    camera_to_world: Tensor  # (4, 4) float32
-    reference: Rendering
-    anomaly_map: Tensor  # (height, width) float32, 0 or more
-    anomaly_score: float  # its largest value
-
-
-@dataclass(frozen=True)
-class ReferenceModel:
-    """The anomaly-free object, which can be rendered at the pose of any image of it."""
-
-    config: Config
-    intrinsics: Intrinsics  # of the working images
-    context: RunContext
-    field: Field
-    gallery: Gallery
-
-    @property
-    def device(self) -> torch.device:
-        """Where field and gallery are."""
-        return self.context.device
-
-    def locate(self, query: Tensor, name: str, clock: Stopwatch | None = None) -> Refinement:
-        """Find the pose of a query: retrieve coarse poses, then refine them.
-
-        Args:
-            query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
-            name: with the seed it fixes every random choice.
-            clock: adds up the seconds of both stages.
-        """
-        clock = clock or Stopwatch(self.device)
-        with clock.stage("retrieve"):
-            coarse_poses = self.gallery.retrieve(query, self.intrinsics, self.config.retrieval.hypotheses)
-        with clock.stage("refine"):
-            renderer = match_renderer(self.field, query, self.config.background_rgb)
-            method = refinement_method(self.config)
-            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
-        if self.config.inerf.save_video:
-            path = self.config.result_dir / name / "video.gif"
-            write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
-        return found
-
-    def reference(self, query: Tensor, pose: Tensor, rendering: Rendering | None = None, without: int = 0) -> Rendering:
-        """Render the anomaly-free object at ``pose`` (4, 4), exposed as ``query`` is where exposures vary.
-
-        Args:
-            query: (height, width, 3) float32 RGB in [0, 1], of the size of ``intrinsics``.
-            pose: camera_to_world.
-            rendering: the field's own, where the pose search has made it at ``pose``.
-            without: nearest training views that are not looked at.
-        """
-        if self.field.exposure_varies:  # then the search has changed its colours
-            rendering = None
-        rendering = self.field.render_reference(pose.to(self.device), self.intrinsics, rendering, without)
-        return match_exposure(rendering, query, self.config.background_rgb) if self.field.exposure_varies else rendering
-
-    def explain(
-        self, query: Tensor, found: Refinement, comparison: Comparison, clock: Stopwatch | None = None
-    ) -> Explanation:
-        """Compare a query with the reference at the pose found; where there is a rival, the milder comparison counts.
-
-        Args:
-            query: as ``condition`` returns it.
-            found: what ``locate`` returned.
-            comparison: gives map and score.
-            clock: adds up the seconds of rendering and comparing.
-        """
-        clock = clock or Stopwatch(self.device)
-        poses = [found] if found.rival is None else [found, found.rival]
-        each = (self.compare_at(query, one.camera_to_world, comparison, clock, one.rendering) for one in poses)
-        return min(each, key=lambda explanation: explanation.anomaly_score)
-
-    def compare_at(
-        self,
-        query: Tensor,
-        pose: Tensor,
-        comparison: Comparison,
-        clock: Stopwatch,
-        rendering: Rendering | None = None,
-    ) -> Explanation:
-        """Compare a query with the reference at ``pose`` (4, 4); see ``explain`` and ``reference``."""
-        with clock.stage("render"):
-            reference = self.reference(query, pose, rendering)
-        with clock.stage("compare"):
-            return Explanation(pose, reference, *compare_seen(comparison, query, reference))
-
-    def condition(self, query: Tensor) -> Tensor:
-        """Move a query to the device, with the brightness and noise level of the training views restored."""
-        return undo_disturbance(query.to(self.device), self.config.background_rgb)
 
 
 @dataclass(frozen=True)
@@ -168,6 +46,7 @@ class Model(ReferenceModel):
     """
 
     scorer: Scorer
+    good_parts: GoodParts
     record: TrainingRecord = field(default_factory=TrainingRecord)
 
     def detect_image(self, query: Tensor, name: str, pose: Tensor | None = None, pose_found: bool = True) -> Detection:
@@ -319,6 +198,7 @@ class Model(ReferenceModel):
         self.field.save(folder / STEP_FILES["field"])
         self.gallery.save(folder / STEP_FILES["gallery"])
         self.scorer.save(folder / STEP_FILES["calibration"])
+        self.good_parts.save(folder / STEP_FILES["parts"])
         write_text(folder / "config.txt", config_text(self.config))
         self.record.write(folder)
 
@@ -346,4 +226,6 @@ def load_model(config: Config) -> Model:
         gallery = load_gallery(paths["gallery"], config.retrieval, context)
     with as_checkpoint(paths["calibration"]):
         scorer = load_scorer(paths["calibration"], config.score, context)
-    return Model(config, record.camera(), context, trained_field, gallery, scorer, record)
+    with as_checkpoint(paths["parts"]):
+        good_parts = GoodParts.load(paths["parts"])
+    return Model(config, record.camera(), context, trained_field, gallery, scorer, good_parts, record)

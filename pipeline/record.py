@@ -17,7 +17,7 @@ from utils.errors import InputError
 from utils.weights import LITE0_NAME
 
 FILE = "training.json"
-VERSION = 5  # raise it when a step's result changes for the same data and settings
+VERSION = 6  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
@@ -27,7 +27,7 @@ VIEW_KEYS = {
     "few_shot": ("view_split", "few_shot_views"),
 }
 
-STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "calibration")}
+STEP_FILES = {step: f"{step}.safetensors" for step in ("field", "gallery", "calibration", "parts")}
 
 
 @dataclass

@@ -18,9 +18,10 @@ from evaluation.metrics import evaluate
 from evaluation.results import ObjectReport, QueryResult, mean_seen_share, read_results, write_results
 from pipeline.config import Config, config_text, configured_objects
 from pipeline.coverage import MIN_SEEN
+from pipeline.detection import Detection
 from pipeline.journal import Journal
 from pipeline.methods import remark_of
-from pipeline.model import Detection, Model, load_model
+from pipeline.model import Model, load_model
 from pipeline.photos import PhotoReader
 from pipeline.record import TrainingRecord, hash_of
 from report.heatmap import heat_scale

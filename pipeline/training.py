@@ -23,10 +23,12 @@ from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import CameraRounds, CameraTraining
 from pipeline.config import Config, config_text
 from pipeline.coverage import describe_coverage, surface_seen
+from pipeline.good_parts import GoodParts, learn_good_parts
 from pipeline.held_out import HeldOut
 from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
-from pipeline.model import Model, ReferenceModel, load_model
+from pipeline.model import Model, load_model
 from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
+from pipeline.reference_model import ReferenceModel
 from retrieval.galleries import load_gallery
 from scoring.scorers import Scorer, calibrate, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
@@ -181,7 +183,13 @@ def run_steps(run: TrainingRun) -> Model:
     )
     if held_out.crossed:
         warn_of_threshold(scorer)
-    return Model(config, views.intrinsics, context, field, gallery, scorer, record)
+    good_parts = run.step(
+        "parts",
+        "parts",
+        make=lambda: learn_good_parts(held_out.references(reference), reference, scorer),
+        load=GoodParts.load,
+    )
+    return Model(config, views.intrinsics, context, field, gallery, scorer, good_parts, record)
 
 
 def check_count(views: int, config: Config) -> None:
@@ -244,7 +252,7 @@ def train_field(held_out: HeldOut, run: TrainingRun) -> Field:
 
 def calibrated(held_out: HeldOut, model: ReferenceModel) -> Scorer:
     """Learn how good images differ from their references."""
-    pairs = held_out.references(model)
+    pairs = [(pair.query, pair.reference) for pair in held_out.references(model)]
     return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
 
 

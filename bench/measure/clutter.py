@@ -27,7 +27,8 @@ from data.consensus import iou
 from data.folders import images_in
 from data.mad import TRUE_POSES, list_queries, read_true_poses
 from evaluation.results import GOOD
-from pipeline.model import Detection, Model
+from pipeline.detection import Detection
+from pipeline.model import Model
 from pipeline.query_masks import cut_out
 from utils.camera import pose_errors
 from utils.config import Parser, values_of

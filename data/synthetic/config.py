@@ -49,6 +49,18 @@ class ToyConfig:
 
 
 @dataclass(frozen=True)
+class SpecimenConfig:
+    """How many specimens a set has, each photographed from several sides."""
+
+    specimens: int = 0  # good specimens, and as many of each defect type
+    photos: int = 8  # of each specimen
+
+    def __post_init__(self) -> None:
+        require(0 <= self.specimens <= 10_000, "specimens", "0 to 10000", self.specimens)
+        require(1 <= self.photos <= 1000, "photos", "1 to 1000", self.photos)
+
+
+@dataclass(frozen=True)
 class ImageSpec:
     """One image of a set."""
 

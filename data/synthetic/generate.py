@@ -44,7 +44,7 @@ def generate(
     """
     if workers < 1:
         raise InputError(f"workers = {workers}: expected at least 1.")
-    records = [_record(job.config) for job in jobs]
+    records = [record_of(job.config) for job in jobs]
     for job, record in zip(jobs, records):
         claim_folder(job.folder, record)
     poses = {job: {} if overwrite else _read_poses(job) for job in jobs}
@@ -63,7 +63,7 @@ def generate(
                 _write_transforms(job)
 
 
-def _record(config: ToyConfig) -> dict[str, object]:
+def record_of(config: ToyConfig) -> dict[str, object]:
     """Return all that decides the bytes of a set, as its folder records it."""
     path = toy_path(config.toy)
     toy = read_toy(path, config.ldraw)
@@ -93,7 +93,7 @@ def claim_folder(folder: Path, record: dict[str, object]) -> None:
         return
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder}: the folder is not empty and was not made by this generator; choose another --out.")
-    _write_json(path, record, indent=1)
+    write_json(path, record, indent=1)
 
 
 def _read_poses(job: DatasetJob) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _keep_pose(job: DatasetJob, image: ImageSpec, pose: list[list[float]], poses
     if image.kind != TRAIN:
         poses[image.name] = pose
         names = [f"{kind}/{number}" for kind in (GOOD, *DEFECTS) for number in range(job.config.counts[kind])]
-        _write_json(job.folder / POSES_NAME, {name: poses[name] for name in names if name in poses})
+        write_json(job.folder / POSES_NAME, {name: poses[name] for name in names if name in poses})
 
 
 def _write_transforms(job: DatasetJob) -> None:
@@ -123,10 +123,11 @@ def _write_transforms(job: DatasetJob) -> None:
         {"file_path": f"train/good/{index}.png", "transform_matrix": camera_at(*angles[number]).tolist()}
         for index, number in enumerate(spread_views(job.config.views))
     ]
-    _write_json(job.folder / "transforms.json", {"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}, indent=1)
+    write_json(job.folder / "transforms.json", {"camera_angle_x": CAMERA_ANGLE_X, "frames": frames}, indent=1)
 
 
-def _write_json(path: Path, content: object, indent: int | None = None) -> None:
+def write_json(path: Path, content: object, indent: int | None = None) -> None:
+    """Write JSON atomically."""
     write_text(path, json.dumps(content, indent=indent) + "\n")
 
 

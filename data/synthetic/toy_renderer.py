@@ -128,17 +128,24 @@ def plan_defect(renderer: ToyRenderer, spec: ImageSpec, random: np.random.Genera
     config = renderer.config
     areas_random = np.random.default_rng([config.seed, zlib.crc32(spec.kind.encode())])
     area = float(defects.draw_areas(spec.kind, config.queries, areas_random)[spec.number])
+    return find_defect(renderer, spec.kind, area, random)
+
+
+def find_defect(
+    renderer: ToyRenderer, kind: str, area: float, random: np.random.Generator
+) -> tuple[torch.Tensor, Defect]:
+    """Find a viewpoint (``camera_to_world``) and a defect that shows there on ``area``, a share of the frame."""
     best, best_factor = None, np.inf
     for attempt in range(MOST_VIEWPOINTS):
         pose = random_camera(random)
         surface = defects.visible_surface(renderer.model, renderer.scene, pose, renderer.intrinsics)
-        defect, factor = _try_defect(surface, spec.kind, area, random) if len(surface.hits.rays) else (None, np.inf)
+        defect, factor = _try_defect(surface, kind, area, random) if len(surface.hits.rays) else (None, np.inf)
         if defect is not None and factor < best_factor:
             best, best_factor = (pose, defect), factor
         if best is not None and (best_factor < 1.25 or attempt >= 12):
             return best
     raise InputError(
-        f"toy '{config.toy}': no {spec.kind} of {area:.4f} of the frame shows from {MOST_VIEWPOINTS} viewpoints; a "
+        f"toy '{renderer.config.toy}': no {kind} of {area:.4f} of the frame shows from {MOST_VIEWPOINTS} viewpoints; a "
         f"toy needs visible parts, and images of at least some 64 pixels."
     )
 

@@ -13,7 +13,7 @@ from inerf.judge import PoseQuality, Refinement
 from inerf.settings import RefineConfig
 from pipeline.config import Config
 from pipeline.methods import run_context
-from pipeline.model import ReferenceModel
+from pipeline.reference_model import ReferenceModel
 from retrieval.galleries import Gallery
 from utils.camera import Intrinsics
 from utils.rendering import Field, Rendering
