@@ -15,12 +15,24 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.detection import Detection
 from pipeline.model import Model
+from pipeline.parts import NextView, PartDetection, SurfaceDefect
 from pipeline.training import train_object
 from scoring.regions import Region
 from utils.errors import InputError
 from utils.version import __version__
 
-__all__ = ["Config", "Detection", "InputError", "Model", "Region", "__version__", "train"]
+__all__ = [
+    "Config",
+    "Detection",
+    "InputError",
+    "Model",
+    "NextView",
+    "PartDetection",
+    "Region",
+    "SurfaceDefect",
+    "__version__",
+    "train",
+]
 
 
 def train(folder: str | Path, config: Config | None = None) -> Model:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from data.automatic_masks import network_mask
@@ -22,7 +21,8 @@ from pipeline.config import Config, config_text, read_config
 from pipeline.detection import Detection
 from pipeline.good_parts import GoodParts
 from pipeline.methods import refinement_method, run_context
-from pipeline.photos import Mask, PhotoReader, find_photos
+from pipeline.parts import PartDetection, Shot, judge_shots
+from pipeline.photos import Mask, Photo, PhotoReader, find_photos, named_images
 from pipeline.query_masks import TEMPLATES, Silhouette, cut_out, judged_part, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from pipeline.reference_model import ReferenceModel
@@ -133,7 +133,7 @@ class Model(ReferenceModel):
         """What the object looks like from the gallery's poses."""
         return Templates.build(self.gallery.camera_to_world, self.intrinsics, self.field.render, self.device)
 
-    def detect(self, image: str | Path | np.ndarray | Image.Image, mask: Mask = None, name: str = "") -> Detection:
+    def detect(self, image: Photo, mask: Mask = None, name: str = "") -> Detection:
         """Detect defects in one image of the object.
 
         Args:
@@ -145,14 +145,17 @@ class Model(ReferenceModel):
         Raises:
             FileNotFoundError, InputError: for an image that is missing, damaged or of other proportions.
         """
+        query, automatic = self.read_photo(image, mask, name)
+        name = name or (Path(image).stem if isinstance(image, (str, Path)) else "image")
+        return self.detect_uncut(query, name)[0] if automatic else self.detect_image(query, name)
+
+    def read_photo(self, image: Photo, mask: Mask, name: str) -> tuple[Tensor, bool]:
+        """Read an image as ``detect`` takes it; return it with whether its mask is to be found."""
         automatic = isinstance(mask, (str, Path)) and Path(mask) == AUTO
         mask = None if automatic else mask
         if isinstance(image, (str, Path)):
-            name, query = name or Path(image).stem, self.photos.read(Path(image), mask)
-        else:
-            query = self.photos.prepare(np.asarray(image), mask, name or "the image")
-        name = name or "image"
-        return self.detect_uncut(query, name)[0] if automatic else self.detect_image(query, name)
+            return self.photos.read(Path(image), mask), automatic
+        return self.photos.prepare(np.asarray(image), mask, name or "the image"), automatic
 
     def detect_all(self, folder: str | Path, masks: str | Path | None = None) -> Iterator[Detection]:
         """Detect defects in every image of a folder and the folders in it, in natural order of their names.
@@ -163,6 +166,47 @@ class Model(ReferenceModel):
         """
         for name, path in find_photos([Path(folder)]).items():
             yield self.detect(path, masks, name)
+
+    def detect_part(
+        self,
+        photos: str | Path | Sequence[Photo],
+        masks: str | Path | Sequence[Mask] | None = None,
+        name: str = "",
+    ) -> PartDetection:
+        """Judge one specimen by several photos of it.
+
+        Args:
+            photos: a folder, or images as ``detect`` takes them; from different sides.
+            masks: a folder with ``NAME.png`` for each ``NAME.jpg``, or "auto", or a mask for each of several images.
+            name: of the specimen; by default the folder's.
+        Raises:
+            FileNotFoundError, InputError: as ``detect``; where there are no photos, or no pose of any is found.
+        """
+        images: dict[str, Photo] = {}
+        if isinstance(photos, (str, Path)):
+            name = name or Path(photos).resolve().name
+            images.update(find_photos([Path(photos)]))
+        else:
+            images.update(named_images(photos))
+        each = list(masks) if isinstance(masks, Sequence) and not isinstance(masks, str) else [masks] * len(images)
+        if len(each) != len(images):
+            raise InputError(f"{len(images)} photos need as many masks, found {len(each)}; give one for each.")
+        taken = [self.shoot(image, mask, key) for (key, image), mask in zip(images.items(), each)]
+        return self.judge_part(taken, name or "the part")
+
+    def shoot(self, image: Photo, mask: Mask, name: str) -> Shot:
+        """Detect defects in one photo of a part; see ``detect``."""
+        query, automatic = self.read_photo(image, mask, name)
+        if automatic:
+            detection, query = self.detect_uncut(query, name)
+        else:
+            detection = self.detect_image(query, name)
+        rendering = self.field.render(detection.pose.to(self.device), self.intrinsics)
+        return Shot(detection, self.condition(query), rendering)
+
+    def judge_part(self, taken: Sequence[Shot], name: str) -> PartDetection:
+        """Judge one specimen by what ``shoot`` returned of each photo; see ``detect_part``."""
+        return judge_shots(name, taken, self.good_parts, self.intrinsics, self.config.score.false_positive_rate)
 
     @cached_property
     def saliency(self) -> Saliency:

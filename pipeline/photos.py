@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from data.folders import folders_below, images_in, unread_in
@@ -19,6 +21,7 @@ from utils.errors import InputError
 from utils.images import prepare
 
 Mask = str | Path | np.ndarray | None
+Photo = str | Path | np.ndarray | Image.Image
 
 
 @dataclass(frozen=True)
@@ -141,3 +144,17 @@ def find_photos(places: list[Path]) -> dict[str, Path]:
                 unique, copy = f"{name}_{copy}", copy + 1
             photos[unique] = path
     return photos
+
+
+def named_images(images: Sequence[Photo]) -> dict[str, Photo]:
+    """Give each of several images a unique name: a file's stem, or its number.
+
+    >>> list(named_images(["a/1.png", "b/1.png", np.zeros((2, 2, 3))]))
+    ['1', '1_2', 'photo 3']
+    """
+    named: dict[str, Photo] = {}
+    for number, image in enumerate(images, 1):
+        name = Path(image).stem if isinstance(image, (str, Path)) else f"photo {number}"
+        copies = (f"{name}_{copy}" for copy in range(2, number + 1))
+        named[name if name not in named else next(each for each in copies if each not in named)] = image
+    return named

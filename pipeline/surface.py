@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -21,7 +23,7 @@ SPACING = 1.5  # pixels of those renderings between two points
 MIN_FACING = 0.2  # cosine between normal and direction to the camera, below which a photo does not show a point
 STEP = 4.0  # pixels by which the depth may change from one pixel to the next on one surface
 BEHIND = 2.5  # spacings by which a point may lie off the surface that a photo shows, where that faces the camera
-REACH = 0.0075  # of an image's longer side: pixels beside a point that count for it
+REACH = 0.005  # of an image's longer side, beyond which a value counts
 
 
 @dataclass(frozen=True)
@@ -69,22 +71,25 @@ class Surface:
         seen = inside & (opacity > SOLID) & (facing > MIN_FACING) & ((distance - depth).abs() < allowed)
         return Sight(torch.where(seen, flat, 0), torch.where(seen, facing, 0.0))
 
-    def neighbours(self, count: int) -> Tensor:
-        """Return the ``count`` nearest points of each, itself first: (points, count) int64."""
-        from scipy.spatial import cKDTree  # noqa: PLC0415  takes half a second
-
-        found = cKDTree(self.points.numpy()).query(self.points.numpy(), min(count, len(self.points)))[1]
-        return torch.from_numpy(found.reshape(len(self.points), -1))
-
 
 def sampled(image: Tensor, sight: Sight) -> Tensor:
     """Return the values (points,) float32 of an anomaly map (height, width) at the points; NaN where not seen.
 
-    The largest value near a point counts, so that what sticks out beside a silhouette reaches the points at its foot.
+    Every pixel counts for the point that is shown nearest to it, so that the largest value is that of the image, and
+    what sticks out beside a silhouette counts for the points at its foot. Values reach a little beyond their pixels,
+    by as much as poses err.
     """
     reach = max(1, round(REACH * max(image.shape)))
-    values = largest(image.detach().cpu().float(), reach).reshape(-1)[sight.pixels]
-    return torch.where(sight.seen, values, torch.nan)
+    values = largest(image.detach().cpu().float(), reach)
+    shows = torch.zeros(values.numel(), dtype=torch.bool)
+    shows[sight.pixels[sight.seen]] = True
+    if not bool(shows.any()):
+        return torch.full((len(sight.pixels),), torch.nan)
+    places = ~shows.view(values.shape).numpy()
+    rows, columns = distance_transform_edt(places, return_distances=False, return_indices=True)
+    nearest = torch.from_numpy(rows.astype(np.int64) * image.shape[1] + columns).reshape(-1)
+    best = torch.zeros(values.numel()).scatter_reduce(0, nearest, values.reshape(-1), "amax")
+    return torch.where(sight.seen, best[sight.pixels], torch.nan)
 
 
 def spread_poses(camera_to_world: Tensor, count: int = VIEWPOINTS) -> Tensor:

@@ -53,11 +53,11 @@ class SpecimenConfig:
     """How many specimens a set has, each photographed from several sides."""
 
     specimens: int = 0  # good specimens, and as many of each defect type
-    photos: int = 8  # of each specimen
+    specimen_photos: int = 8  # of each specimen
 
     def __post_init__(self) -> None:
         require(0 <= self.specimens <= 10_000, "specimens", "0 to 10000", self.specimens)
-        require(1 <= self.photos <= 1000, "photos", "1 to 1000", self.photos)
+        require(1 <= self.specimen_photos <= 1000, "specimen_photos", "1 to 1000", self.specimen_photos)
 
 
 @dataclass(frozen=True)

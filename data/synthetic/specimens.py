@@ -70,11 +70,11 @@ def generate_specimens(
     names = [Specimen(kind, number) for kind in (GOOD, *DEFECTS) for number in range(wanted.specimens)]
     for job in jobs if names else ():
         record = {key: value for key, value in record_of(job.config).items() if key not in ("views", "queries", "good")}
-        claim_folder(job.folder / FOLDER, {**record, "photos": wanted.photos})
+        claim_folder(job.folder / FOLDER, {**record, "photos": wanted.specimen_photos})
     left = [(job, one) for job in jobs for one in names if overwrite or not one.truth_path(job.folder).is_file()]
     bar = (progress or Progress(quiet=True)).bar("specimens", len(left), "specimen")
     with bar:
-        for _ in _written(left, wanted.photos, workers):
+        for _ in _written(left, wanted.specimen_photos, workers):
             bar.update()
 
 
@@ -82,7 +82,8 @@ def _written(left: Sequence[tuple[DatasetJob, Specimen]], photos: int, workers: 
     """Write specimens, here or in other processes, and yield when one is done."""
     if workers == 1 or len(left) < 2:
         for job, one in left:
-            yield write_specimen(job.config, job.folder, one, photos)
+            write_specimen(job.config, job.folder, one, photos)
+            yield
         return
     pool = ProcessPoolExecutor(min(workers, len(left)), get_context("spawn"), torch.set_num_threads, (1,))
     try:
