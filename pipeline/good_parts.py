@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from pipeline.held_out import HeldOutPair
 from pipeline.reference_model import ReferenceModel
 from pipeline.surface import Surface, collect_surface, sampled, smaller, spread_poses
+from scoring.parts import NEIGHBOURS, GoodViews
 from scoring.scorers import Scorer, compare_seen
 from utils.checkpoint import load_tensors, save_tensors
 
@@ -26,6 +28,11 @@ class GoodParts:
     values: Tensor  # (views, points) float16: anomaly maps of the good views at the points; NaN where not seen
     poses: Tensor  # (candidates, 4, 4) float32: from where a photo may be proposed
     facing: Tensor  # (candidates, points) float16: see ``Sight.facing``
+
+    @cached_property
+    def views(self) -> GoodViews:
+        """What parts are compared with."""
+        return GoodViews(self.values, self.surface.neighbours(NEIGHBOURS))
 
     def save(self, path: Path) -> None:
         """Write a ``.safetensors`` file."""

@@ -19,7 +19,7 @@ from pipeline.good_parts import GoodParts
 from pipeline.surface import Sight, sampled
 from scoring.calibration import Calibration
 from scoring.defect_kind import colour_novelty, outline_difference
-from scoring.parts import GoodScores, fused
+from scoring.parts import blended, largest_of
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.rendering import Rendering
@@ -28,7 +28,7 @@ SHAPE, COLOUR = "shape", "colour"
 CONNECTED = 2.0  # spacings between two points of one defect, at most
 WELL = 0.5  # cosine between normal and direction to the camera from which a photo shows a point well: 60 degrees
 SUSPICIOUS = 0.5  # of the threshold, from which a point that was seen once is worth another look
-OUTLINE, NEW_COLOUR = 0.25, 0.06  # see ``kind_of``
+OUTLINE, NEW_COLOUR = 0.25, 0.016  # see ``kind_of``
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,10 @@ def judge_shots(
         )
     sights = [good.surface.sight(shot.detection.pose, intrinsics, shot.rendering) for shot in shots]
     values = torch.stack([sampled(shot.detection.anomaly_map, sight) for shot, sight in zip(shots, sights)])
-    calibration = GoodScores(good.values).calibration(len(shots), false_positive_rate)
-    score, facing = fused(values), torch.stack([sight.facing for sight in sights])
-    anomaly_score, times = float(score.nan_to_num(0.0).max()), (facing > 0).sum(0)
+    calibration = good.views.calibration(len(shots), false_positive_rate)
+    relative, facing = good.views.relative(values), torch.stack([sight.facing for sight in sights])
+    score, times = blended(relative), (facing > 0).sum(0)
+    anomaly_score = largest_of(score)
     return PartDetection(
         name=name,
         verdict=verdict_at(anomaly_score, calibration.threshold),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -70,6 +71,14 @@ class Surface:
         allowed = BEHIND * self.spacing / facing.clamp(min=MIN_FACING).sqrt()
         seen = inside & (opacity > SOLID) & (facing > MIN_FACING) & ((distance - depth).abs() < allowed)
         return Sight(torch.where(seen, flat, 0), torch.where(seen, facing, 0.0))
+
+    def neighbours(self, count: int) -> Tensor:
+        """Return the ``count`` nearest points of each, itself included; all where there are fewer: (points, count)."""
+        count = min(count, len(self.points))
+        if count == 0:
+            return torch.zeros(0, 0, dtype=torch.int64)
+        places = self.points.numpy()
+        return torch.from_numpy(cKDTree(places).query(places, range(1, count + 1))[1]).long()
 
 
 def sampled(image: Tensor, sight: Sight) -> Tensor:
