@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from data.import_options import AUTO
@@ -105,8 +105,12 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
 
 
 def write_heat_map(path: Path, query: Tensor, detection: Detection) -> Path:
-    """Write the anomaly map in colour over the photo: full colour at twice the threshold."""
-    scale = HeatScale(0.0, 2.0 * detection.threshold)
-    overlay = heat_overlay(to_bytes(query), detection.anomaly_map, scale, detection.unseen)
-    write_png(path, torch.from_numpy(overlay).float() / 255.0)
+    """Write what ``heat_map_of`` returns."""
+    write_png(path, heat_map_of(query, detection))
     return path
+
+
+def heat_map_of(query: Tensor, detection: Detection) -> np.ndarray:
+    """Lay the anomaly map in colour over the photo, in full colour at twice the threshold: (height, width, 3) uint8."""
+    scale = HeatScale(0.0, 2.0 * detection.threshold)
+    return heat_overlay(to_bytes(query), detection.anomaly_map, scale, detection.unseen)

@@ -22,7 +22,7 @@ from pipeline.detection import Detection
 from pipeline.good_parts import GoodParts
 from pipeline.methods import refinement_method, run_context
 from pipeline.parts import PartDetection, Shot, judge_shots
-from pipeline.photos import Mask, Photo, PhotoReader, find_photos, named_images
+from pipeline.photos import Mask, Photo, PhotoReader, find_part, find_photos, named_images
 from pipeline.query_masks import TEMPLATES, Silhouette, cut_out, judged_part, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from pipeline.reference_model import ReferenceModel
@@ -185,7 +185,7 @@ class Model(ReferenceModel):
         images: dict[str, Photo] = {}
         if isinstance(photos, (str, Path)):
             name = name or Path(photos).resolve().name
-            images.update(find_photos([Path(photos)]))
+            images.update(find_part(Path(photos)))
         else:
             images.update(named_images(photos))
         each = list(masks) if isinstance(masks, Sequence) and not isinstance(masks, str) else [masks] * len(images)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+
+import numpy as np
 
 from data.import_options import AUTO
 from pipeline.config import Config
-from pipeline.inspection import EXIT_DEFECTIVE, EXIT_GOOD, write_heat_map
+from pipeline.inspection import EXIT_DEFECTIVE, EXIT_GOOD, heat_map_of
 from pipeline.methods import remark_of
 from pipeline.model import Model, load_model
-from pipeline.parts import PartDetection, Shot, SurfaceDefect
-from pipeline.photos import find_photos
+from pipeline.parts import PartDetection, Shot, SurfaceDefect, vector
+from pipeline.photos import find_part
+from report.part_page import Cloud, PageDefect, PagePhoto, PageView, PartPage, write_part_page
 from utils.checkpoint import ensure_writable, write_text
 from utils.errors import InputError
+from utils.images import to_bytes, write_png
 from utils.progress import Progress
 from utils.weights import U2NETP_NAME, obtain
 
@@ -39,7 +44,7 @@ def inspect_part(config: Config, place: Path, masks: Path | None = None) -> int:
         raise InputError(f"--part must name a folder with the photos of one specimen, found {place}.")
     if masks is not None and masks != AUTO and not masks.is_dir():
         raise InputError(f"There is no folder {masks}; correct --masks.")
-    photos, model = find_photos([place]), load_model(config)
+    photos, model = find_part(place), load_model(config)
     folder = config.result_dir / "parts" / place.resolve().name
     detection, _ = judge_part(model, photos, masks, folder)
     for line in lines_of(detection):
@@ -75,17 +80,69 @@ def judge_part(
         for name, path in progress.track(photos.items(), model.config.object_name, len(photos))
     ]
     detection = model.judge_part(taken, folder.resolve().name)
-    heat_maps = {shot.detection.name: write_heat(shot, folder) for shot in taken}
-    entry = entry_of(detection, photos, heat_maps, model)
+    heat_maps = {shot.detection.name: heat_map_of(shot.query, shot.detection) for shot in taken}
+    for name, heat_map in heat_maps.items():
+        write_png(folder / place_of(name), heat_map)
+    write_part_page(folder / PAGE, page_of(detection, taken, heat_maps, model))
+    entry = entry_of(detection, photos, model)
     write_text(folder / ENTRY, json.dumps(entry, indent=1) + "\n")
     return detection, entry
 
 
-def write_heat(shot: Shot, folder: Path) -> str:
-    """Write a photo's heat map; return its path within ``folder``."""
-    place = f"heat/{shot.detection.name}.png"
-    write_heat_map(folder / place, shot.query, shot.detection)
-    return place
+def place_of(name: str) -> str:
+    """Return the path of a photo's heat map within the part's folder."""
+    return f"heat/{name}.png"
+
+
+def page_of(
+    detection: PartDetection, taken: Sequence[Shot], heat_maps: dict[str, np.ndarray], model: Model
+) -> PartPage:
+    """Return what the page shows."""
+    surface, view = model.good_parts.surface, detection.next_view
+    cloud = Cloud(
+        points=surface.points.numpy(),
+        normals=surface.normals.numpy(),
+        colours=surface.colours.numpy(),
+        spacing=surface.spacing,
+        score=detection.surface_score.numpy(),
+        times_seen=detection.times_seen.numpy(),
+        threshold=detection.threshold,
+    )
+    photos = [
+        PagePhoto(
+            name=shot.detection.name,
+            image=to_bytes(shot.query),
+            heat_map=heat_maps[shot.detection.name],
+            verdict=shot.detection.verdict,
+            p_value=shot.detection.p_value,
+            counted=shot.detection.name in detection.counted,
+            camera=vector(shot.detection.pose[:3, 3]),
+        )
+        for shot in taken
+    ]
+    shown = None
+    if view is not None:
+        picture = model.field.render_reference(view.camera_to_world.to(model.device), model.intrinsics).colour
+        camera = vector(view.camera_to_world[:3, 3])
+        shown = PageView(to_bytes(picture), camera, view.azimuth, view.elevation, view.gain)
+    return PartPage(
+        name=detection.name,
+        object_name=model.config.object_name,
+        verdict=detection.verdict,
+        p_value=detection.p_value,
+        anomaly_score=detection.anomaly_score,
+        seen_share=detection.seen_share,
+        seen_twice_share=detection.seen_twice_share,
+        seen_well_share=detection.seen_well_share,
+        cloud=cloud,
+        defects=[
+            PageDefect(**{each.name: getattr(one, each.name) for each in fields(PageDefect)})
+            for one in detection.defects
+        ],
+        photos=photos,
+        next_view=shown,
+        remark=remark_of(model.config),
+    )
 
 
 def lines_of(detection: PartDetection) -> list[str]:
@@ -106,9 +163,7 @@ def lines_of(detection: PartDetection) -> list[str]:
     return lines
 
 
-def entry_of(
-    detection: PartDetection, photos: dict[str, Path], heat_maps: dict[str, str], model: Model
-) -> dict[str, object]:
+def entry_of(detection: PartDetection, photos: dict[str, Path], model: Model) -> dict[str, object]:
     """Return the JSON entry of a part: numbers, texts and lists."""
     view = detection.next_view
     return {
@@ -122,7 +177,7 @@ def entry_of(
         "seen_twice_share": detection.seen_twice_share,
         "seen_well_share": detection.seen_well_share,
         "defects": [defect_entry(defect) for defect in detection.defects],
-        "next_view": view and {**asdict(view), "camera_to_world": view.camera_to_world.tolist()},
+        "next_view": view and {**vars(view), "camera_to_world": view.camera_to_world.tolist()},
         "photos": [
             {
                 "name": photo.name,
@@ -133,7 +188,7 @@ def entry_of(
                 "p_value": photo.p_value,
                 "pose_found": photo.pose_found,
                 "camera_to_world": photo.pose.tolist(),
-                "heat_map": heat_maps[photo.name],
+                "heat_map": place_of(photo.name),
             }
             for photo in detection.photos
         ],

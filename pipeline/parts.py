@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import grey_dilation, label
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from evaluation.results import verdict_at
 from pipeline.detection import Detection
 from pipeline.good_parts import GoodParts
-from pipeline.surface import Sight, sampled
+from pipeline.surface import Sight, Surface, reach_of, sampled
 from scoring.calibration import Calibration
 from scoring.defect_kind import colour_novelty, outline_difference
 from scoring.parts import blended, largest_of
@@ -28,6 +30,7 @@ SHAPE, COLOUR = "shape", "colour"
 CONNECTED = 2.0  # spacings between two points of one defect, at most
 WELL = 0.5  # cosine between normal and direction to the camera from which a photo shows a point well: 60 degrees
 SUSPICIOUS = 0.5  # of the threshold, from which a point that was seen once is worth another look
+ANOMALOUS = 0.5  # of a photo's threshold, from which a place counts as part of an anomalous region
 OUTLINE, NEW_COLOUR = 0.25, 0.016  # see ``kind_of``
 
 
@@ -37,6 +40,7 @@ class SurfaceDefect:
 
     kind: str  # "shape": something is missing or sticks out; "colour": a stain
     centre: tuple[float, float, float]  # world
+    normal: tuple[float, float, float]  # outward unit vector, the mean over its points
     extent: float  # diagonal of its box, scene units
     area: float  # of the surface, square scene units
     anomaly_score: float  # its largest value on the surface
@@ -150,26 +154,71 @@ def find_defects(
     Args:
         values: (photos, points) of the single photos.
     """
-    surface, names = good.surface, [shot.detection.name for shot in shots]
-    defects = []
-    for points in connected(surface.points, score > calibration.threshold, CONNECTED * surface.spacing):
-        where, peak = surface.points[points], float(score[points].max())
-        single = values[:, points].nan_to_num(-1.0).amax(1)  # (photos,)
-        alone = [shot.detection.threshold for shot in shots]
-        defects.append(
-            SurfaceDefect(
-                kind=kind_of(points, values, shots, sights),
-                centre=tuple(where.mean(0).tolist()),
-                extent=float((where.amax(0) - where.amin(0)).norm()) + surface.spacing,
-                area=len(points) * surface.spacing**2,
-                anomaly_score=peak,
-                p_value=calibration.p_value(peak),
-                confirmed_by=tuple(each for each, value, limit in zip(names, single, alone) if value > limit),
-                seen_by=tuple(each for each, value in zip(names, single) if value >= 0),
-                points=points,
-            )
-        )
-    return tuple(sorted(defects, key=lambda defect: -defect.anomaly_score))
+    surface = good.surface
+    groups = connected(surface.points, score > calibration.threshold, CONNECTED * surface.spacing)
+    groups.sort(key=lambda points: -float(score[points].max()))
+    images = [regions_at(points, values, shots, sights) for points in groups]
+    kept: list[int] = []
+    for number, shown in enumerate(images):
+        if not any(explained(shown, images[other]) for other in kept):
+            kept.append(number)
+    return tuple(describe(groups[number], score, values, calibration, surface, shots, sights) for number in kept)
+
+
+def regions_at(points: Tensor, values: Tensor, shots: Sequence[Shot], sights: Sequence[Sight]) -> list[frozenset[int]]:
+    """Return for each photo the numbers of the anomalous regions of its map that touch ``points`` of the surface."""
+    found = []
+    for row, shot, sight in zip(values, shots, sights):
+        level = ANOMALOUS * shot.detection.threshold
+        labels, _ = label(shot.detection.anomaly_map.cpu().numpy() > level, np.ones((3, 3)))
+        labels = grey_dilation(labels, 2 * reach_of(labels.shape) + 3).reshape(-1)
+        pixels = sight.pixels[points[row[points] > level]].numpy()
+        found.append(frozenset(labels[pixels].tolist()) - {0})
+    return found
+
+
+def explained(shown: Sequence[frozenset[int]], by: Sequence[frozenset[int]]) -> bool:
+    """Return whether all that photos show of one place belongs to what they show of another, photo by photo.
+
+    What one photo shows beside a defect, as on the surface behind it, is no other defect.
+
+    >>> explained([frozenset({1}), frozenset()], [frozenset({1, 2}), frozenset({1})])
+    True
+    """
+    return all(regions <= others for regions, others in zip(shown, by))
+
+
+def describe(
+    points: Tensor,
+    score: Tensor,
+    values: Tensor,
+    calibration: Calibration,
+    surface: Surface,
+    shots: Sequence[Shot],
+    sights: Sequence[Sight],
+) -> SurfaceDefect:
+    """Describe the defect that consists of ``points`` (points,) of the surface; the rest as for ``find_defects``."""
+    where, peak = surface.points[points], float(score[points].max())
+    single = values[:, points].nan_to_num(-1.0).amax(1).tolist()  # (photos,)
+    shown = [(shot.detection, value) for shot, value in zip(shots, single) if value >= 0]
+    return SurfaceDefect(
+        kind=kind_of(points, values, shots, sights),
+        centre=vector(where.mean(0)),
+        normal=vector(normalize(surface.normals[points].mean(0), dim=0)),
+        extent=float((where.amax(0) - where.amin(0)).norm()) + surface.spacing,
+        area=len(points) * surface.spacing**2,
+        anomaly_score=peak,
+        p_value=calibration.p_value(peak),
+        confirmed_by=tuple(photo.name for photo, value in shown if value > photo.threshold),
+        seen_by=tuple(photo.name for photo, _ in shown),
+        points=points,
+    )
+
+
+def vector(values: Tensor) -> tuple[float, float, float]:
+    """Return a point or direction (3,) as numbers."""
+    x, y, z = values.tolist()
+    return x, y, z
 
 
 def connected(points: Tensor, chosen: Tensor, reach: float) -> list[Tensor]:
@@ -190,7 +239,7 @@ def kind_of(points: Tensor, values: Tensor, shots: Sequence[Shot], sights: Seque
     """
     outline, novelty, weights = [], [], []
     for row, shot, sight in zip(values, shots, sights):
-        shown = row[points] > 0.5 * shot.detection.threshold
+        shown = row[points] > ANOMALOUS * shot.detection.threshold
         if not bool(shown.any()):
             continue
         pixels = sight.pixels[points[shown]]

@@ -146,6 +146,11 @@ def find_photos(places: list[Path]) -> dict[str, Path]:
     return photos
 
 
+def find_part(folder: Path) -> dict[str, Path]:
+    """Find the photos of one specimen in its folder, by their names within it; as ``find_photos``."""
+    return {name.split("/", 1)[1]: path for name, path in find_photos([folder]).items()}
+
+
 def named_images(images: Sequence[Photo]) -> dict[str, Photo]:
     """Give each of several images a unique name: a file's stem, or its number.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,8 +89,7 @@ def sampled(image: Tensor, sight: Sight) -> Tensor:
     what sticks out beside a silhouette counts for the points at its foot. Values reach a little beyond their pixels,
     by as much as poses err.
     """
-    reach = max(1, round(REACH * max(image.shape)))
-    values = largest(image.detach().cpu().float(), reach)
+    values = largest(image.detach().cpu().float(), reach_of(image.shape))
     shows = torch.zeros(values.numel(), dtype=torch.bool)
     shows[sight.pixels[sight.seen]] = True
     if not bool(shows.any()):
@@ -99,6 +99,11 @@ def sampled(image: Tensor, sight: Sight) -> Tensor:
     nearest = torch.from_numpy(rows.astype(np.int64) * image.shape[1] + columns).reshape(-1)
     best = torch.zeros(values.numel()).scatter_reduce(0, nearest, values.reshape(-1), "amax")
     return torch.where(sight.seen, best[sight.pixels], torch.nan)
+
+
+def reach_of(shape: Sequence[int]) -> int:
+    """Return the pixels by which values of an image of this shape reach beyond their own."""
+    return max(1, round(REACH * max(shape)))
 
 
 def spread_poses(camera_to_world: Tensor, count: int = VIEWPOINTS) -> Tensor:
