@@ -29,6 +29,7 @@ from utils.rendering import Rendering
 SHAPE, COLOUR = "shape", "colour"
 CONNECTED = 2.0  # spacings between two points of one defect, at most
 WELL = 0.5  # cosine between normal and direction to the camera from which a photo shows a point well: 60 degrees
+MIN_GAIN = 0.005  # share of the surface for which no further photo is asked
 SUSPICIOUS = 0.5  # of the threshold, from which a point that was seen once is worth another look
 ANOMALOUS = 0.5  # of a photo's threshold, from which a place counts as part of an anomalous region
 OUTLINE, NEW_COLOUR = 0.25, 0.016  # see ``kind_of``
@@ -75,7 +76,7 @@ class PartDetection:
     seen_twice_share: float  # that two photos show or more
     seen_well_share: float  # that a photo shows from less than 60 degrees beside its normal
     defects: tuple[SurfaceDefect, ...]  # the most anomalous first
-    next_view: NextView | None  # None where no view would show more
+    next_view: NextView | None  # None where no view would show half a percent more
     surface_score: Tensor  # (points,) float32: the anomaly of each point of the surface; NaN where not seen
     times_seen: Tensor  # (points,) int64: photos that show it
 
@@ -267,7 +268,7 @@ def find_next_view(good: GoodParts, times: Tensor, score: Tensor, threshold: flo
     wanted = (times == 0) | ((times == 1) & (score.nan_to_num(0.0) > SUSPICIOUS * threshold))
     gains = ((good.facing > 0) & wanted).float().mean(1)  # (candidates,)
     best = int(gains.argmax())
-    if gains[best] == 0:
+    if gains[best] < MIN_GAIN:
         return None
     pose = good.poses[best]
     away = pose[:3, 3] - good.surface.points.mean(0)

@@ -73,11 +73,21 @@ class GoodViews:
         """Return the logarithms of ``values`` (photos, points) of a part, relative to the level of good views."""
         return values.float().clamp(min=LEAST).log() - SHARE * self.level()
 
+    @cached_property
+    def _calibrations(self) -> dict[tuple[int, float, int], Calibration]:
+        return {}
+
     def calibration(self, photos: int, false_positive_rate: float, seed: int = 0) -> Calibration:
         """Return the distribution of the scores of good parts of which there are ``photos``, 1 or more.
 
         Its ``count`` is the number of parts that the views make without sharing any: so few scores are known.
         """
+        key = (photos, false_positive_rate, seed)
+        if key not in self._calibrations:
+            self._calibrations[key] = self._calibrate(*key)
+        return self._calibrations[key]
+
+    def _calibrate(self, photos: int, false_positive_rate: float, seed: int) -> Calibration:
         views, generator = len(self.values), torch.Generator().manual_seed(seed)
         single = Calibration.of([score_of(row[None]) for row in self.normalised], false_positive_rate)
         most = max(1, views // 2)  # beyond which draws are all much the same

@@ -73,7 +73,7 @@ def test_nothing_circles_and_no_type_checking_block_hides_it() -> None:
 
 
 def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
-    readers = {"read_true_poses", "read_mask"}
+    readers = {"read_true_poses", "read_mask", "read_specimen_truths"}
     users = set()
     for path in FILES:
         for function in ast.walk(ast.parse((ROOT / path).read_text())):
@@ -84,6 +84,7 @@ def test_ground_truth_is_read_for_figures_and_pictures_only() -> None:
         "bench/execute.py:evaluate_run",
         "bench/gallery.py:query_images",
         "bench/measure/clutter.py:measure_object",
+        "bench/measure/parts.py:measure_object",
         "bench/measure/worst_errors.py:error_rows",
         "data/import_queries.py:read_truth",  # which copies it
         "data/mad.py:check_ground_truth",

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.folders import read_json
 from data.mad_facts import DEFECTS
 from data.synthetic.config import GOOD, DatasetJob, ImageSpec, SpecimenConfig, ToyConfig
 from data.synthetic.defects import Defect, draw_areas
 from data.synthetic.generate import claim_folder, record_of, write_json
 from data.synthetic.toy_renderer import ToyRenderer, find_defect, make_renderer
 from data.synthetic.viewpoints import TOP_ELEVATION, camera_at
+from utils.errors import InputError
 from utils.images import write_png
 from utils.progress import Progress
 
@@ -45,6 +47,42 @@ class Specimen:
     def truth_path(self, folder: Path) -> Path:
         """Return the file of what is true of it, which is written last."""
         return folder / TRUTH_FOLDER / f"{self.name}.json"
+
+
+@dataclass(frozen=True)
+class SpecimenTruth:
+    """What is true of a specimen; for measurements only."""
+
+    kind: str  # good, or a defect type
+    number: int
+    photos: tuple[Path, ...]
+    visible: tuple[float, ...]  # share of the frame on which each photo shows the defect
+    centre: tuple[float, float, float] | None  # where the defect lies, world
+
+
+def read_specimen_truths(object_dir: Path) -> list[SpecimenTruth]:
+    """Read what is true of all specimens of an object's folder, in the order of their kinds and numbers.
+
+    Raises:
+        InputError: where there are none, or a file is damaged.
+    """
+    found = []
+    for path in sorted(
+        (object_dir / TRUTH_FOLDER).glob("*/*.json"), key=lambda path: (path.parent.name, int(path.stem))
+    ):
+        content = read_json(path)
+        try:
+            visible, centre = tuple(map(float, content["visible"])), content["centre"]
+            photos = tuple(
+                object_dir / FOLDER / path.parent.name / path.stem / f"{one}.png" for one in range(len(visible))
+            )
+            place = None if centre is None else (float(centre[0]), float(centre[1]), float(centre[2]))
+            found.append(SpecimenTruth(path.parent.name, int(path.stem), photos, visible, place))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{path} does not say what a specimen shows ({error!r}); generate it again.") from None
+    if not found:
+        raise InputError(f"{object_dir} has no specimens; make some with python -m data generate --specimens.")
+    return found
 
 
 def generate_specimens(
