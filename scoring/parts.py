@@ -46,6 +46,8 @@ class GoodViews:
     @cached_property
     def around(self) -> Tensor:
         """The largest logarithm of a view around each point: (views, points); NaN where the view shows none there."""
+        if self.values.numel() == 0:
+            return self.logarithms
         known = self.logarithms.nan_to_num(-torch.inf)
         largest = torch.stack([row[self.neighbours].amax(1) for row in known])
         return torch.where(largest.isinf(), torch.nan, largest)
@@ -56,7 +58,7 @@ class GoodViews:
         Args:
             without: a view that is not looked at, because it is to be judged.
         """
-        around, mean = self.around, float(self.around.nanmean()) if len(self.around) else 0.0
+        around, mean = self.around, float(self.around.nanmean()) if self.around.numel() else 0.0
         if without is not None:
             around = torch.cat([around[:without], around[without + 1 :]])
         count, total = around.isfinite().sum(0), around.nansum(0)
