@@ -1,8 +1,11 @@
 """One score of a part from several photos, whose anomaly maps meet on its surface, point by point.
 
-A reference errs at the same places in every photo of them, at edges, thin parts and gloss: what good views reach around
-a point is what to expect there, and photos are compared with it (``GoodViews.level``). At a point that several photos
-show, a defect is seen by most of them, noise and errors of poses by one: the largest value and the mean are blended.
+- A reference errs at the same places in every photo of them, at edges, thin parts and gloss: what good views reach
+  around a point is what to expect there, and photos are compared with it (``GoodViews.level``).
+- A photo whose pose or light is wrong differs everywhere, a defective part somewhere: where most of what a photo shows
+  differs more than in good views, the photo counts for less by as much (``GoodViews.own_level``).
+- At a point that several photos show, a defect is seen by most of them, noise by one: the largest value and the mean
+  are blended (``blended``).
 
 Photos of one part are not independent, as the same places err. So good parts are simulated: photos are drawn from
 held-out good views, and scored as those of a part are. There are few such views, and draws share many of them: their
@@ -26,7 +29,8 @@ from scoring.calibration import Calibration
 NEIGHBOURS = 25  # points around one, itself included, of which the largest value is its level
 SHARE = 0.8  # of the logarithm of the level, by which values are divided
 USUAL = 3.0  # views that the level of the whole surface counts as, beside those that show a point
-MEAN_WEIGHT = 0.3  # of the mean over the photos that show a point, beside the largest value
+MOST = 0.75  # quantile over the points that a photo shows, by which most of it is judged
+MEAN_WEIGHT = 0.5  # of the mean over the photos that show a point, beside the largest value
 LEAST = 1e-3  # value whose logarithm stands for that of 0
 DRAWS = 200  # good parts that are simulated
 
@@ -65,15 +69,31 @@ class GoodViews:
         return (total + USUAL * mean) / (count + USUAL) - mean
 
     @cached_property
-    def normalised(self) -> Tensor:
+    def against_others(self) -> Tensor:
         """The logarithms (views, points), each view relative to the level of the others."""
         if len(self.values) == 0:
             return self.logarithms
         return torch.stack([row - SHARE * self.level(without) for without, row in enumerate(self.logarithms)])
 
+    @cached_property
+    def usual(self) -> float:
+        """What most of a good view stays below, relative to the level of the others."""
+        each = quantiles(self.against_others)
+        return float(each.nanmedian()) if bool(each.isfinite().any()) else 0.0
+
+    def own_level(self, relative: Tensor) -> Tensor:
+        """Return by how much most of each photo exceeds most of a good view, 0 or more: (photos, 1) logarithm."""
+        return (quantiles(relative) - self.usual).nan_to_num(0.0).clamp(min=0.0)[:, None]
+
+    @cached_property
+    def normalised(self) -> Tensor:
+        """What ``relative`` would return of the good views (views, points), each judged by the others."""
+        return self.against_others - self.own_level(self.against_others)
+
     def relative(self, values: Tensor) -> Tensor:
-        """Return the logarithms of ``values`` (photos, points) of a part, relative to the level of good views."""
-        return values.float().clamp(min=LEAST).log() - SHARE * self.level()
+        """Return the logarithms of ``values`` (photos, points) of a part, relative to good views and to the photos."""
+        relative = values.float().clamp(min=LEAST).log() - SHARE * self.level()
+        return relative - self.own_level(relative)
 
     @cached_property
     def _calibrations(self) -> dict[tuple[int, float, int], Calibration]:
@@ -102,6 +122,13 @@ class GoodViews:
         location += single.scale * math.log(photos / taken)
         threshold = math.exp(location - single.scale * math.log(-math.log1p(-false_positive_rate)))
         return Calibration(location, single.scale, threshold, views / photos)
+
+
+def quantiles(relative: Tensor) -> Tensor:
+    """Return the value (photos,) below which ``MOST`` of what each photo shows (photos, points) stays; NaN for none."""
+    if relative.shape[1] == 0:
+        return torch.full((len(relative),), torch.nan)
+    return relative.nanquantile(MOST, dim=1)
 
 
 def blended(relative: Tensor) -> Tensor:

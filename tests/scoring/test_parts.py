@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoring.calibration import Calibration
-from scoring.parts import LEAST, MEAN_WEIGHT, SHARE, USUAL, GoodViews, blended, largest_of, score_of
+from scoring.parts import LEAST, MEAN_WEIGHT, MOST, SHARE, USUAL, GoodViews, blended, largest_of, score_of
 
 NAN = float("nan")
 
@@ -21,11 +21,11 @@ def gumbel(shape: tuple[int, ...], scale: float, seed: int) -> Tensor:
 
 
 def lonely_views(views: int, scale: float = 0.25) -> GoodViews:
-    """Views of which each shows a point that no other does: their scores are independent."""
-    values = torch.full((views, views), NAN)
-    values.fill_diagonal_(0.0)
-    values += torch.diag(gumbel((views,), scale, seed=1))
-    return GoodViews(values, torch.arange(views)[:, None])
+    """Views of which each shows five points that no other does, four of them free of noise: scores are independent."""
+    values = torch.full((views, views, 5), NAN)
+    for number, value in enumerate(gumbel((views,), scale, seed=1)):
+        values[number, number] = torch.tensor([float(value), 0.1, 0.1, 0.1, 0.1])
+    return GoodViews(values.view(views, -1), torch.arange(5 * views)[:, None])
 
 
 def test_photos_are_blended_point_by_point() -> None:
@@ -57,9 +57,24 @@ def test_the_level_is_the_mean_of_the_largest_values_around() -> None:
             assert float(level[point]) == pytest.approx(
                 (sum(kept) + USUAL * mean) / (len(kept) + USUAL) - mean, abs=1e-5
             )
-    relative = views.relative(values[:2])
-    assert torch.allclose(relative[0], values[0].log() - SHARE * views.level(), equal_nan=True, atol=1e-6)
-    assert torch.allclose(views.normalised[3], values[3].log() - SHARE * views.level(3), equal_nan=True, atol=1e-6)
+    assert torch.allclose(views.against_others[3], values[3].log() - SHARE * views.level(3), equal_nan=True, atol=1e-6)
+    relative = values[0].log() - SHARE * views.level()
+    known = sorted(float(each) for each in relative if not math.isnan(each))
+    place = MOST * (len(known) - 1)
+    most = known[int(place)] + (place - int(place)) * (known[min(int(place) + 1, len(known) - 1)] - known[int(place)])
+    expected = relative - max(0.0, most - views.usual)
+    assert torch.allclose(views.relative(values[:1])[0], expected, equal_nan=True, atol=1e-5)
+
+
+def test_a_photo_that_differs_everywhere_is_no_defect() -> None:
+    values = gumbel((30, 60), 0.25, seed=6)
+    views = GoodViews(values, torch.arange(60)[:, None])
+    good = gumbel((2, 60), 0.25, seed=7)
+    wrong, defective = good.clone(), good.clone()
+    wrong[1] *= 30.0
+    defective[1, 10:14] *= 30.0
+    threshold = views.calibration(2, 0.05).threshold
+    assert score_of(views.relative(wrong)) < threshold < score_of(views.relative(defective))
 
 
 @pytest.mark.parametrize("photos", [1, 2, 4, 8])
