@@ -30,6 +30,7 @@ NEIGHBOURS = 25  # points around one, itself included, of which the largest valu
 SHARE = 0.8  # of the logarithm of the level, by which values are divided
 USUAL = 3.0  # views that the level of the whole surface counts as, beside those that show a point
 MOST = 0.75  # quantile over the points that a photo shows, by which most of it is judged
+AT_MOST = 4.0  # times by which a photo counts for less: where a large part is missing, much of it differs, too
 MEAN_WEIGHT = 0.5  # of the mean over the photos that show a point, beside the largest value
 LEAST = 1e-3  # value whose logarithm stands for that of 0
 DRAWS = 200  # good parts that are simulated
@@ -82,8 +83,8 @@ class GoodViews:
         return float(each.nanmedian()) if bool(each.isfinite().any()) else 0.0
 
     def own_level(self, relative: Tensor) -> Tensor:
-        """Return by how much most of each photo exceeds most of a good view, 0 or more: (photos, 1) logarithm."""
-        return (quantiles(relative) - self.usual).nan_to_num(0.0).clamp(min=0.0)[:, None]
+        """Return by how much most of each photo exceeds most of a good view: (photos, 1) in [0, log ``AT_MOST``]."""
+        return (quantiles(relative) - self.usual).nan_to_num(0.0).clamp(0.0, math.log(AT_MOST))[:, None]
 
     @cached_property
     def normalised(self) -> Tensor:

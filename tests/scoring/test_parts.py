@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scoring.calibration import Calibration
-from scoring.parts import LEAST, MEAN_WEIGHT, MOST, SHARE, USUAL, GoodViews, blended, largest_of, score_of
+from scoring.parts import AT_MOST, LEAST, MEAN_WEIGHT, MOST, SHARE, USUAL, GoodViews, blended, largest_of, score_of
 
 NAN = float("nan")
 
@@ -62,7 +62,7 @@ def test_the_level_is_the_mean_of_the_largest_values_around() -> None:
     known = sorted(float(each) for each in relative if not math.isnan(each))
     place = MOST * (len(known) - 1)
     most = known[int(place)] + (place - int(place)) * (known[min(int(place) + 1, len(known) - 1)] - known[int(place)])
-    expected = relative - max(0.0, most - views.usual)
+    expected = relative - min(max(0.0, most - views.usual), math.log(AT_MOST))
     assert torch.allclose(views.relative(values[:1])[0], expected, equal_nan=True, atol=1e-5)
 
 
@@ -70,11 +70,13 @@ def test_a_photo_that_differs_everywhere_is_no_defect() -> None:
     values = gumbel((30, 60), 0.25, seed=6)
     views = GoodViews(values, torch.arange(60)[:, None])
     good = gumbel((2, 60), 0.25, seed=7)
-    wrong, defective = good.clone(), good.clone()
-    wrong[1] *= 30.0
+    wrong, defective, broken = good.clone(), good.clone(), good.clone()
+    wrong[1] *= 5.0
     defective[1, 10:14] *= 30.0
+    broken[1, :30] *= 30.0  # half of it is missing
     threshold = views.calibration(2, 0.05).threshold
     assert score_of(views.relative(wrong)) < threshold < score_of(views.relative(defective))
+    assert threshold < score_of(views.relative(broken))
 
 
 @pytest.mark.parametrize("photos", [1, 2, 4, 8])
