@@ -116,6 +116,24 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor,
     return pairs
 
 
+def pairs_at(views: Views, model: ReferenceModel, without: int = FARTHER) -> list[tuple[Tensor, Rendering] | None]:
+    """Pair views whose poses are known with their references, each at the pose that the search ends at from there.
+
+    Args:
+        without: nearest views that references do without.
+    Returns:
+        A pair for each view; None where it is not found.
+    """
+    pairs: list[tuple[Tensor, Rendering] | None] = []
+    for index, pose in enumerate(views.camera_to_world):
+        query = model.condition(views.image(index))
+        found = model.refine(query, views.names[index], pose[None].to(model.device))
+        usable = found.found or model.config.allow_bad_field
+        reference = model.reference(query, found.camera_to_world, found.rendering, without) if usable else None
+        pairs.append(None if reference is None else (query, reference))
+    return pairs
+
+
 def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
     """Pair views of a cross-validation with their references; where no pose is found, at the pose that was given.
 

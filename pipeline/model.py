@@ -101,9 +101,13 @@ class ReferenceModel:
         with clock.stage("retrieve"):
             coarse_poses = self.gallery.retrieve(query, self.intrinsics, self.config.retrieval.hypotheses)
         with clock.stage("refine"):
-            renderer = match_renderer(self.field, query, self.config.background_rgb)
-            method = refinement_method(self.config)
-            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
+            return self.refine(query, name, coarse_poses)
+
+    def refine(self, query: Tensor, name: str, coarse_poses: Tensor) -> Refinement:
+        """Refine coarse poses (hypotheses, 4, 4) of a query; see ``locate``."""
+        renderer = match_renderer(self.field, query, self.config.background_rgb)
+        method = refinement_method(self.config)
+        found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
         if self.config.inerf.save_video:
             path = self.config.result_dir / name / "video.gif"
             write_video(path, query, found.pose_history, self.intrinsics, renderer.render)
@@ -313,14 +317,14 @@ class Model(ReferenceModel):
         return load_model(replace(config, object_name=folder.resolve().name, ckpt_dir=str(folder.resolve().parent)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the trained object into ``folder``, from where ``load`` reads it."""
+        """Write the trained object into ``folder``, from where ``load`` reads it; what it learned cannot be undone there."""
         folder = Path(folder)
         ensure_writable(folder)
         self.field.save(folder / STEP_FILES["field"])
         self.gallery.save(folder / STEP_FILES["gallery"])
         self.scorer.save(folder / STEP_FILES["calibration"])
         write_text(folder / "config.txt", config_text(self.config))
-        self.record.write(folder)
+        replace(self.record, learned=0, files={}, photos=[]).write(folder)
 
 
 def check_there(folder: Path) -> None:
@@ -339,7 +343,7 @@ def load_model(config: Config) -> Model:
     check_there(folder)
     record = TrainingRecord.read(folder)
     check_trained(config, read_config(folder / "config.txt"), record)
-    paths = {step: folder / name for step, name in STEP_FILES.items()}
+    paths = {step: record.file(step, folder) for step in STEP_FILES}
     with as_checkpoint(paths["field"]):
         trained_field = load_any_field(paths["field"], context.device)
     with as_checkpoint(paths["gallery"]):

@@ -24,9 +24,10 @@ from pipeline.cameras import CameraRounds, CameraTraining
 from pipeline.config import Config, config_text
 from pipeline.coverage import describe_coverage, surface_seen
 from pipeline.held_out import HeldOut
+from pipeline.history import forget_learned
 from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
 from pipeline.model import Model, ReferenceModel, load_model
-from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
+from pipeline.record import TrainingRecord, step_fingerprints
 from retrieval.galleries import load_gallery
 from scoring.scorers import Scorer, calibrate, load_scorer
 from utils.checkpoint import as_checkpoint, ensure_writable, write_text
@@ -81,7 +82,7 @@ class TrainingRun:
             name: of the step, as in ``STEP_FILES``.
             stage: under which its seconds are recorded.
         """
-        path = self.folder / STEP_FILES[name]
+        path = self.record.file(name, self.folder)
         if self.record.done(name, self.fingerprints[name], self.folder):
             with as_checkpoint(path):
                 return load(path)
@@ -108,10 +109,13 @@ def train_object(config: Config) -> Model:
     if all(record.done(step, prints[step], folder) for step in prints):
         context.progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
         return load_model(config)
+    if TrainingRecord.read(folder).learned:
+        record = TrainingRecord()  # learned files are no step's of this training
     obtain_weights(config)  # missing weights are reported now, not after hours
     transforms = TransformsFile.read(config.object_dir)
     warn_of_data(transforms)
     ensure_writable(folder)
+    forget_learned(folder)
     record.data = data
     write_text(folder / "config.txt", config_text(config))
     model = run_steps(TrainingRun(config, transforms, record, prints, context, Stopwatch(context.device)))

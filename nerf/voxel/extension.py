@@ -144,7 +144,7 @@ def extend_voxel_field(field: VoxelField, views: Views, config: FieldConfig, con
     assert stored is not None
     masks = silhouettes(views)
     if field.exposure_varies:
-        views = normalise_exposure(views, view_gains(views, field.render)[0], masks)
+        views = normalise_exposure(views, view_gains(views, field.render, absolute=True)[0], masks)
     grown = replace(field.to_device("cpu"), residual_views=None)
     levels: list[VoxelField] = []
     state = None
