@@ -67,7 +67,9 @@ def locked(folder: Path) -> Iterator[None]:
         with FileLock(str(folder / ".learning.lock"), timeout=WAIT):
             yield
     except Timeout:
-        raise InputError(f"Another process has been changing {folder} for {WAIT:.0f} s; try again when it is done.") from None
+        raise InputError(
+            f"Another process has been changing {folder} for {WAIT:.0f} s; try again when it is done."
+        ) from None
 
 
 def read_journal(folder: Path) -> list[Change]:
@@ -143,7 +145,9 @@ def take_back(folder: Path, note: str = "") -> Change:
         raise InputError(f"{folder.name} has learned nothing since it was trained; there is nothing to undo.")
     before = folder / HISTORY / str(number - 1)
     if not (before / FILE).is_file():
-        raise InputError(f"The state of {folder.name} before change {number} was removed to save space; it cannot be undone.")
+        raise InputError(
+            f"The state of {folder.name} before change {number} was removed to save space; it cannot be undone."
+        )
     copy_record(before, folder)
     change = Change(number, "undo", dated(), note=note)
     append_change(folder, change)
@@ -166,10 +170,12 @@ def prune(folder: Path) -> None:
             break
         more = files_of(place, folder) - needed
         extra += sum(path.stat().st_size for path in more if path.is_file())
-        if extra > MAX_BYTES:
+        if extra > MAX_BYTES and number < learned - 1:  # the last change can always be undone
             for old in range(number, -1, -1):
                 (history / str(old) / FILE).unlink(missing_ok=True)
-            print(f"note: states before change {number + 1} of {folder.name} were removed to save space.", file=sys.stderr)
+            print(
+                f"note: states before change {number + 1} of {folder.name} were removed to save space.", file=sys.stderr
+            )
             break
         needed |= more
         photos |= photos_of(place)
@@ -196,15 +202,26 @@ def photos_of(place: Path) -> set[str]:
 
 
 def forget_learned(folder: Path) -> None:
-    """Remove the states of an object that is trained anew; its journal and the added photos stay, and that is said."""
+    """Remove the states of an object that is trained anew; its journal stays, and the added photos, and that is said."""
     record = TrainingRecord.read(folder)
     if not (folder / HISTORY).is_dir():
         return
     with locked(folder):
         complete_journal(folder, record.learned)
         if record.learned:
-            kept = f"; --add {folder / PHOTOS} adds its {len(record.photos)} photos again" if record.photos else ""
+            kept = f"; --add {set_aside(folder, record)} adds its photos again" if record.photos else ""
             print(f"warning: what {folder.name} has learned since it was trained is left out{kept}.", file=sys.stderr)
         append_change(folder, Change(0, "train", dated()))
         TrainingRecord().write(folder)
         shutil.rmtree(folder / HISTORY)
+
+
+def set_aside(folder: Path, record: TrainingRecord) -> Path:
+    """Move the added photos, with their poses, where another training does not touch them; return their folder."""
+    number = 1
+    while (place := folder / f"{PHOTOS}_before_{number}").exists():
+        number += 1
+    frames = [{"file_path": f"{one['name']}.png", "transform_matrix": one["transform_matrix"]} for one in record.photos]
+    write_text(folder / PHOTOS / "transforms.json", json.dumps({"frames": frames}, indent=1) + "\n")
+    (folder / PHOTOS).rename(place)
+    return place

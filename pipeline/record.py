@@ -49,6 +49,7 @@ class TrainingRecord:
     environment: dict[str, Any] = field(default_factory=dict)
     learned: int = 0  # number of the change that was learned last, see history.py; 0 as trained
     files: dict[str, str] = field(default_factory=dict)  # of the steps that learning made again: where, in the folder
+    log_score: float | None = None  # mean logarithm of the held-out views' scores after learning
     photos: list[dict[str, Any]] = field(default_factory=list)  # added ones: name, transform_matrix
 
     @staticmethod

@@ -56,9 +56,7 @@ class Calibration:
     confirmed: tuple[Confirmed, ...] = ()  # photos, besides
 
     @staticmethod
-    def of(
-        scores: Sequence[float], false_positive_rate: float, confirmed: Sequence[Confirmed] = ()
-    ) -> Calibration:
+    def of(scores: Sequence[float], false_positive_rate: float, confirmed: Sequence[Confirmed] = ()) -> Calibration:
         """Fit the scores of at least one good view.
 
         Args:
@@ -143,7 +141,9 @@ def fit_selected(
         location, scale: of the sample alone, from where the search starts.
     """
     sample = np.asarray(logarithms)
-    values, limits = (np.log(np.maximum(each, MIN_SCORE)) for each in np.array([[c.counted, c.threshold] for c in chosen]).T)
+    values, limits = (
+        np.log(np.maximum(each, MIN_SCORE)) for each in np.array([[c.counted, c.threshold] for c in chosen]).T
+    )
     above = np.array([one.score > one.threshold for one in chosen])
 
     def cost(parameters: np.ndarray) -> float:

@@ -35,7 +35,9 @@ class VoxelMethod:
     def extend(self, field: Field, views: Views, context: RunContext) -> Field:
         """Return a field that also knows ``views``; see ``FieldMethod.extend``."""
         if not isinstance(field, VoxelField) or field.residual_views is None:
-            raise InputError("Photos can be added to a voxel field with residual views only; train without field_residual_views = 0.")
+            raise InputError(
+                "Photos can be added to a voxel field with residual views only; train without field_residual_views = 0."
+            )
         return extend_voxel_field(field, views, self.config, context)
 
     @staticmethod

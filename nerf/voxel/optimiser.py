@@ -53,9 +53,7 @@ class CompiledOptimiser:
     ``held`` is (vertices,) bool.
     """
 
-    def __init__(
-        self, state: VoxelTrainingState, views: Views, spread: float, held: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, state: VoxelTrainingState, views: Views, spread: float, held: np.ndarray | None = None) -> None:
         self.state, self.count, self.spread = state, state.step, np.float32(spread)
         self.held = None if held is None else (held[:, None], state.table.copy())
         cameras = views.camera_to_world.float().contiguous().numpy()
