@@ -1,4 +1,4 @@
-"""Train an object from its posed normal views: field, gallery and calibration in ckpts/<object>/; or let it learn on."""
+"""Train an object from its posed normal views, in ckpts/<object>/; or let a trained one learn on."""
 
 from __future__ import annotations
 

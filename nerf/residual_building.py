@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -208,7 +209,7 @@ def extend_residual_views(stored: ResidualViews, render: RenderFn, views: Views)
     """
     added = pack_shots([take_shot(render, views, index) for index in range(len(views))], views, stored.nearest)
     height, width = (max(stored.depths.shape[axis], added.depths.shape[axis]) for axis in (1, 2))
-    together = {}
+    together: dict[str, Any] = {}
     for name, empty in (("codes", MIDDLE), ("depths", 0)):
         both = [getattr(one, name) for one in (stored, added)]
         room = torch.full((sum(map(len, both)), height, width, *both[0].shape[3:]), empty, dtype=torch.uint8)

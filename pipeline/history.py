@@ -2,8 +2,8 @@
 
 A change writes its files into ``history/N``, among them the record of training that names them, and takes effect when
 that record replaces ``training.json``: one rename, so that an interruption leaves the state before or the one after.
-Undo puts the record of the state before back, byte for byte; its files were never touched. ``learning.jsonl`` has a line
-for each change, one that an interruption left out is added by the next.
+Undo puts the record of the state before back, byte for byte; its files were never touched. ``learning.jsonl`` has a
+line for each change; one that an interruption left out is added by the next.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def photos_of(place: Path) -> set[str]:
 
 
 def forget_learned(folder: Path) -> None:
-    """Remove the states of an object that is trained anew; its journal stays, and the added photos, and that is said."""
+    """Remove the states of an object that is trained anew; its journal and the added photos stay, which is said."""
     record = TrainingRecord.read(folder)
     if not (folder / HISTORY).is_dir():
         return

@@ -69,8 +69,7 @@ def journal_table(config: Config) -> str:
             else MISSING
             for key, _, form in FIGURES
         ]
-        kept = "" if change.kept else "not kept"
-        remark = "; ".join(text for text in (kept and change.remark or change.remark, change.note) if text)
+        remark = "; ".join(text for text in (change.remark, change.note) if text)
         rows.append([change.date, change.number, change.kind, len(change.photos), *pairs, remark])
     heads = ["date", "change", "what", "photos", *(label for _, label, _ in FIGURES), "remark"]
     return tabulate(rows, heads) if rows else f"{folder.name} has learned nothing since it was trained."

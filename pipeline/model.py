@@ -317,7 +317,7 @@ class Model(ReferenceModel):
         return load_model(replace(config, object_name=folder.resolve().name, ckpt_dir=str(folder.resolve().parent)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the trained object into ``folder``, from where ``load`` reads it; what it learned cannot be undone there."""
+        """Write the trained object into ``folder``, from where ``load`` reads it, without the history of learning."""
         folder = Path(folder)
         ensure_writable(folder)
         self.field.save(folder / STEP_FILES["field"])

@@ -130,8 +130,9 @@ def view_gains(views: Views, render: RenderFn, absolute: bool = False) -> tuple[
     Args:
         absolute: whether the gains may have any mean, as those of views that ``render`` was not trained on.
     Returns:
-        Gains (views, 3) float32, of geometric mean 1 unless absolute, each the median ratio of the pixels that show the object in both
-        images; and the scatter of the logarithms of those ratios within a view, (3,), 1.48 median absolute deviations.
+        Gains (views, 3) float32, of geometric mean 1 unless absolute, each the median ratio of the pixels that show
+        the object in both images; and the scatter of the logarithms of those ratios within a view, (3,), 1.48 median
+        absolute deviations.
     """
     camera = views.intrinsics
     shrink = max(1, round(max(camera.width, camera.height) / COMPARED_SIDE))

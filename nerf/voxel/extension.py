@@ -61,8 +61,8 @@ class Extension:
             old: the level as trained.
             before: what the level before ended with.
         Returns:
-            The level's state; its peaks are those of vertices that are free. None where no added view sees any, as where
-            the voxels are larger than what is hidden: then the next level begins afresh.
+            The level's state; its peaks are those of vertices that are free. None where no added view sees any, as
+            where the voxels are larger than what is hidden: then the next level begins afresh.
         """
         state, free = self.start(old, before)
         views = self.views.shrunk(shrink_factor(self.pixel, state.grid.voxel))
@@ -98,7 +98,7 @@ class Extension:
         return VoxelTrainingState(grid, table, zeros, zeros.copy(), np.zeros(grid.vertices, np.float32)), ~held
 
     def hidden(self, points: Tensor, behind: float) -> np.ndarray:
-        """Return which points (points, 3) no old view showed, nor saw through, and all added ones may: (points,) bool.
+        """Return which points (points, 3) no old view showed nor saw through, and all added ones may: bool (points,).
 
         An old view shows what lies up to ``behind`` scene units behind its surface.
         """
@@ -206,7 +206,7 @@ def behind_surface(stored: ResidualViews, view: int, points: Tensor, margin: flo
 
 
 def may_show(mask: np.ndarray, pose: Tensor, views: Views, points: Tensor) -> Tensor:
-    """Return which points (points, 3) lie in a silhouette (height, width) grown by ``SLACK``, or outside of its frame."""
+    """Return which points (points, 3) lie in a silhouette (height, width) grown by ``SLACK``, or out of its frame."""
     camera = views.intrinsics
     x, y, z = ((points - pose[:3, 3]) @ pose[:3, :3]).unbind(-1)
     column = (camera.centre_x - camera.focal_x * x / z).floor().long()

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 import anomaly_nerf_lego
 from nerf.settings import FieldConfig
-from pipeline import history, learning
+from pipeline import grown_model, history, learning
 from pipeline.config import Config
 from pipeline.history import read_journal
 from pipeline.model import Model
@@ -83,7 +83,7 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
     assert change.kept and change.note == "me" and len(change.photos) == 9
     lost = [photo["name"] for photo in change.photos if photo["remark"]]
     assert "new/other" in lost and len(lost) <= 3
-    assert change.after["psnr"] >= change.before["psnr"] - learning.WORSE_PSNR
+    assert change.after["psnr"] >= change.before["psnr"] - grown_model.WORSE_PSNR
     assert change.after["surface_seen"] > change.before["surface_seen"]
     shutil.rmtree(place / "new")  # nothing depends on it any more
     new = Model.load(checkpoint(place), device="cpu")
@@ -102,7 +102,7 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
 
 def test_an_object_that_would_be_worse_stays_as_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = state_of(place)
-    monkeypatch.setattr(learning, "WORSE_PSNR", -100.0)
+    monkeypatch.setattr(grown_model, "WORSE_PSNR", -100.0)
     change = learning.add(config_of(place), place / "new")
     assert not change.kept and "not kept" in change.remark and state_of(place) == before
     assert not read_journal(checkpoint(place))[0].kept
@@ -220,11 +220,8 @@ def test_what_cannot_be_added_is_said(place: Path) -> None:
 
 
 def test_the_command_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [
-        w
-        for k in ("data", "ckpts", "out")
-        for w in (f"--{dict(ckpts='ckpt', out='output').get(k, k)}_dir", str(place / k))
-    ]
+    folders = {"--data_dir": "data", "--ckpt_dir": "ckpts", "--output_dir": "out"}
+    paths = [word for key, name in folders.items() for word in (key, str(place / name))]
     argv = [*paths, "--obj", "balls", "--device", "cpu"]
     photo = str(place / "data/balls/test/good/0.png")
     assert anomaly_nerf_lego.main([*argv, "--learned"]) == 0

@@ -97,17 +97,9 @@ def test_the_information_of_a_selected_score_is_the_curvature_of_its_likelihood(
         side = gumbel_r.logsf(limit, place, width) if above else gumbel_r.logcdf(limit, place, width)
         return float((gumbel_r.logpdf(z, place, width) - side).mean())
 
+    corners = [(a, b, mean(a * step, 1 + b * step)) for a in (-1, 1) for b in (-1, 1)]
     bends = [
-        [
-            (
-                mean(a * step, 1 + b * step)
-                - mean(a * step, 1 - b * step)
-                - mean(-a * step, 1 + b * step)
-                + mean(-a * step, 1 - b * step)
-            )
-            / (4 * step**2)
-            for a, b in [(1, 1)]
-        ][0],
+        sum(a * b * value for a, b, value in corners) / (4 * step**2),
         (mean(step, 1) - 2 * mean(0, 1) + mean(-step, 1)) / step**2,
         (mean(0, 1 + step) - 2 * mean(0, 1) + mean(0, 1 - step)) / step**2,
     ]
