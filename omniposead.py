@@ -13,13 +13,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.config import Config
+from pipeline.history import Change
+from pipeline.learning import add, confirm_good, undo
 from pipeline.model import Detection, Model
 from pipeline.training import train_object
 from scoring.regions import Region
 from utils.errors import InputError
 from utils.version import __version__
 
-__all__ = ["Config", "Detection", "InputError", "Model", "Region", "__version__", "train"]
+__all__ = [
+    "Change",
+    "Config",
+    "Detection",
+    "InputError",
+    "Model",
+    "Region",
+    "__version__",
+    "add",
+    "confirm_good",
+    "train",
+    "undo",
+]
 
 
 def train(folder: str | Path, config: Config | None = None) -> Model:

@@ -17,7 +17,7 @@ import omniposead
 from utils.config import comments_of
 
 PAGE = Path(__file__).with_name("api.md")
-NAMES = ("train", "Model", "Detection", "Region", "Config", "InputError")
+NAMES = ("train", "Model", "Detection", "Region", "add", "confirm_good", "undo", "Change", "Config", "InputError")
 HEAD = """# The Python interface
 
 Written by `python -m docs.build_api`; do not edit. `pip install -e .` makes `import omniposead` work from any folder.
