@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from data.folders import find_object
 from data.mad import read_views, views_fingerprint
@@ -68,7 +69,8 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
         for index, pose in enumerate(added.camera_to_world)
     ]
     grown = replace(model, field=field, gallery=gallery)
-    held, others = good_scores(grown, held_out), good_scores(grown, added, 1)
+    found = {name: torch.tensor(pose) for name, pose in model.record.held_out_poses.items()}
+    held, others = good_scores(grown, held_out, poses=found), good_scores(grown, added, 1)
     if model.record.photos:
         others += good_scores(grown, added_before(model), 1)
     rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
@@ -84,15 +86,18 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
     return replace(grown, scorer=scorer, record=record)
 
 
-def good_scores(model: Model, views: Views, without: int = FARTHER) -> list[float]:
-    """Score good views, whose poses are known, as queries from farther away; those whose pose is lost are left out.
+def good_scores(
+    model: Model, views: Views, without: int = FARTHER, poses: Mapping[str, Tensor] | None = None
+) -> list[float]:
+    """Score good views as queries from farther away; see ``pairs_at``.
 
     Args:
         without: nearest views that references do without: ``FARTHER`` of held-out views; 1, itself, of an added one,
             for these lie farther from one another than queries from them.
+        poses: as they were found, by view name.
     """
-    pairs = [pair for pair in pairs_at(views, model, without) if pair is not None]
-    return [compare_seen(model.scorer.comparison, query, reference)[1] for query, reference in pairs]
+    pairs = pairs_at(views, model, without, poses)
+    return [compare_seen(model.scorer.comparison, pair.query, pair.reference)[1] for pair in pairs]
 
 
 def mean_logarithm(scores: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ is held out once of a field that is trained for nothing else (cross-validation),
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -31,6 +32,15 @@ class Judged(NamedTuple):
     field: Field
     train: Views
     held_out: Views
+
+
+class HeldOutPair(NamedTuple):
+    """A held-out view with its reference."""
+
+    query: Tensor  # (height, width, 3) float32 RGB in [0, 1]
+    reference: Rendering  # the anomaly-free object at that pose
+    camera_to_world: Tensor  # (4, 4), as it was found
+    name: str  # of the view
 
 
 @dataclass
@@ -76,7 +86,7 @@ class HeldOut:
         """Pair the held-out views (height, width, 3) with what fields show at their poses, exposed alike."""
         return [pair for each in self.judged(trained) for pair in rendered_pairs(each.field, each.held_out)]
 
-    def references(self, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+    def references(self, model: ReferenceModel) -> list[HeldOutPair]:
         """Pair the held-out views with their references, at poses that are searched as for a query.
 
         Args:
@@ -84,7 +94,8 @@ class HeldOut:
         """
         if not self.crossed:
             return held_out_pairs(self.views.subset(self.folds[0][1]), model)
-        expected, pairs = self.renderings(model.field), []
+        expected = self.renderings(model.field)
+        pairs: list[HeldOutPair] = []
         for made, train, held_out in self.judged(model.field):
             knowing = made.calibrate(expected)
             gallery = retrieval_method(self.config).build(train, knowing.render, self.context)
@@ -92,7 +103,7 @@ class HeldOut:
         return pairs
 
 
-def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
     """Pair held-out views with their references, at poses that are searched as for a query.
 
     Held-out views lie where views do, queries may be farther from all of them: the references are made without the
@@ -107,7 +118,8 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor,
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
             pose, rendering = refinement.camera_to_world, refinement.rendering
-            pairs.append((query, model.reference(query, pose, rendering, FARTHER)))
+            reference = model.reference(query, pose, rendering, FARTHER)
+            pairs.append(HeldOutPair(query, reference, pose, held_out.names[index]))
     if 2 * len(pairs) < len(held_out):
         raise InputError(
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
@@ -116,25 +128,25 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor,
     return pairs
 
 
-def pairs_at(views: Views, model: ReferenceModel, without: int = FARTHER) -> list[tuple[Tensor, Rendering] | None]:
-    """Pair views whose poses are known with their references, each at the pose that the search ends at from there.
+def pairs_at(
+    views: Views, model: ReferenceModel, without: int = FARTHER, poses: Mapping[str, Tensor] | None = None
+) -> list[HeldOutPair]:
+    """Pair views with their references at poses that were found before.
 
     Args:
         without: nearest views that references do without.
-    Returns:
-        A pair for each view; None where it is not found.
+        poses: (4, 4) by view name, views without one are left out; by default the views' own.
     """
-    pairs: list[tuple[Tensor, Rendering] | None] = []
-    for index, pose in enumerate(views.camera_to_world):
-        query = model.condition(views.image(index))
-        found = model.refine(query, views.names[index], pose[None].to(model.device))
-        usable = found.found or model.config.allow_bad_field
-        reference = model.reference(query, found.camera_to_world, found.rendering, without) if usable else None
-        pairs.append(None if reference is None else (query, reference))
+    pairs = []
+    for index, name in enumerate(views.names):
+        pose = views.camera_to_world[index] if poses is None else poses.get(name)
+        if pose is not None:
+            query = model.condition(views.image(index))
+            pairs.append(HeldOutPair(query, model.reference(query, pose, None, without), pose, name))
     return pairs
 
 
-def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, Rendering]]:
+def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
     """Pair views of a cross-validation with their references; where no pose is found, at the pose that was given.
 
     Few views are far from one another, and farther from a field that does without some of them than queries will be.
@@ -147,5 +159,6 @@ def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[tuple[Tensor, 
         if not refinement.found:
             pose, rendering = held_out.camera_to_world[index], None
             print(f"warning: the other views do not show where {held_out.names[index]} was taken.", file=sys.stderr)
-        pairs.append((query, model.reference(query, pose, rendering)))
+        reference = model.reference(query, pose, rendering)
+        pairs.append(HeldOutPair(query, reference, pose, held_out.names[index]))
     return pairs

@@ -101,13 +101,9 @@ class ReferenceModel:
         with clock.stage("retrieve"):
             coarse_poses = self.gallery.retrieve(query, self.intrinsics, self.config.retrieval.hypotheses)
         with clock.stage("refine"):
-            return self.refine(query, name, coarse_poses)
-
-    def refine(self, query: Tensor, name: str, coarse_poses: Tensor) -> Refinement:
-        """Refine coarse poses (hypotheses, 4, 4) of a query; see ``locate``."""
-        renderer = match_renderer(self.field, query, self.config.background_rgb)
-        method = refinement_method(self.config)
-        found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
+            renderer = match_renderer(self.field, query, self.config.background_rgb)
+            method = refinement_method(self.config)
+            found = method.refine(query, name, coarse_poses, self.intrinsics, renderer, self.context)
         if self.config.inerf.save_video:
             path = self.config.result_dir / name / "video.gif"
             write_video(path, query, found.pose_history, self.intrinsics, renderer.render)

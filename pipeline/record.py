@@ -47,6 +47,7 @@ class TrainingRecord:
     blank_psnr: float | None = None  # dB, the same of an image that shows the bare background
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    held_out_poses: dict[str, list[list[float]]] = field(default_factory=dict)  # by view, as they were found
     learned: int = 0  # number of the change that was learned last, see history.py; 0 as trained
     files: dict[str, str] = field(default_factory=dict)  # of the steps that learning made again: where, in the folder
     log_score: float | None = None  # mean logarithm of the held-out views' scores after learning

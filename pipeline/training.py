@@ -180,7 +180,7 @@ def run_steps(run: TrainingRun) -> Model:
     scorer = run.step(
         "calibration",
         "calibrate",
-        make=lambda: calibrated(held_out, reference),
+        make=lambda: calibrated(held_out, reference, record),
         load=lambda path: load_scorer(path, config.score, context),
     )
     if held_out.crossed:
@@ -246,9 +246,11 @@ def train_field(held_out: HeldOut, run: TrainingRun) -> Field:
     return field.calibrate(pairs)
 
 
-def calibrated(held_out: HeldOut, model: ReferenceModel) -> Scorer:
-    """Learn how good images differ from their references."""
-    pairs = held_out.references(model)
+def calibrated(held_out: HeldOut, model: ReferenceModel, record: TrainingRecord) -> Scorer:
+    """Learn how good images differ from their references; record the poses that were found."""
+    found = held_out.references(model)
+    record.held_out_poses = {pair.name: pair.camera_to_world.tolist() for pair in found}
+    pairs = [(pair.query, pair.reference) for pair in found]
     return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
 
 

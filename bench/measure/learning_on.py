@@ -23,7 +23,7 @@ import torch
 from bench.measure.command import add_run_options, object_options, run_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
-from data.mad import load_views
+from data.mad import read_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
 from evaluation.results import GOOD
@@ -47,8 +47,9 @@ class Halves:
     base: Path  # the object without it
     photos: Path  # of the lower half, to be added
     whole: Path  # the object with the views that are added, trained from nothing
-    old: Views  # held-out views of the base
-    new: Views  # of the lower half, neither added nor trained on
+    transforms: TransformsFile  # of the object as it is
+    old: list[int]  # frames of the held-out views of the base
+    new: list[int]  # of the lower half, neither added nor trained on
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,8 @@ def split_object(folder: Path, place: Path) -> Halves:
     photos.mkdir(parents=True)
     for row in added:
         shutil.copy(paths[row], photos)
-    config = Config()
-    views = load_views(folder, config.image_size, config.background_rgb)
-    held_out = [upper[row] for row in split_held_out(len(upper), config.val_every)[1]]
-    return Halves(base, photos, whole, views.subset(held_out), views.subset(measured_rows))
+    held_out = [upper[row] for row in split_held_out(len(upper), Config().val_every)[1]]
+    return Halves(base, photos, whole, transforms, held_out, measured_rows)
 
 
 def measured(folder: Path, halves: Halves, work: Path, options: Sequence[str]) -> State:
@@ -142,7 +141,12 @@ def measured(folder: Path, halves: Halves, work: Path, options: Sequence[str]) -
     results = json.loads((work / "output" / folder.name / "results.json").read_text(encoding="utf-8"))
     model = Model.load(work / "ckpts" / folder.name)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return State(results, *quality(model, halves.old)[:1], *quality(model, halves.new), cost.seconds, spent)
+    size = max(model.intrinsics.width, model.intrinsics.height)
+    (old, _), (new, seen) = (
+        quality(model, read_views(halves.transforms, size, model.config.background_rgb, rows))
+        for rows in (halves.old, halves.new)
+    )
+    return State(results, old, new, seen, cost.seconds, spent)
 
 
 def quality(model: Model, views: Views) -> tuple[float, float]:
