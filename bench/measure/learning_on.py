@@ -23,7 +23,7 @@ import torch
 from bench.measure.command import add_run_options, object_options, run_options, run_script
 from bench.measure.results_page import add_page_options, describe_measurement, refuse_dirty_tree, write_section
 from bench.typeset import markdown_table
-from data.mad import read_views
+from data.mad import TRUE_POSES, read_views
 from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
 from evaluation.results import GOOD
@@ -117,8 +117,8 @@ def split_object(folder: Path, place: Path) -> Halves:
         shutil.rmtree(target, ignore_errors=True)
         for part in ("test", "ground_truth"):
             shutil.copytree(folder / part, target / part)
-        if (folder / "poses_truth.json").is_file():
-            shutil.copy(folder / "poses_truth.json", target)
+        if (folder / TRUE_POSES).is_file():
+            shutil.copy(folder / TRUE_POSES, target)
         (target / "train" / GOOD).mkdir(parents=True)
         for row in rows:
             shutil.copy(paths[row], target / "train" / GOOD)
