@@ -95,7 +95,7 @@ def test_other_weights_than_those_of_the_calibration_are_refused(tmp_path: Path)
 
 def test_files_of_another_kind_and_no_pairs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
-    save_tensors(path, {"numbers": torch.ones(3)}, {"kind": "guess"})
+    save_tensors(path, Calibration.of([1.0], 0.05).tensors(), {"kind": "guess"})
     with pytest.raises(InputError, match="unknown kind of score 'guess'"):
         load(path, config("paper"))
     with pytest.raises(ValueError, match="at least one pair"):
