@@ -70,7 +70,7 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
     ]
     grown = replace(model, field=field, gallery=gallery)
     found = {name: torch.tensor(pose) for name, pose in model.record.held_out_poses.items()}
-    held, others = good_scores(grown, held_out, poses=found), good_scores(grown, added, 1)
+    held, others = good_scores(grown, held_out, poses=found or None), good_scores(grown, added, 1)
     if model.record.photos:
         others += good_scores(grown, added_before(model), 1)
     rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
