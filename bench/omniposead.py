@@ -112,7 +112,10 @@ class OmniposeAD(Method[OmniposeADConfig]):
     def score_held_out(self, held_out: Views) -> list[float]:
         """Learn from held-out views what residuals to expect, and score them as ``train_object`` does."""
         self.model = replace(self.model, field=self.model.field.calibrate(rendered_pairs(self.model.field, held_out)))
-        return [compare_seen(self.comparison, *pair)[1] for pair in held_out_pairs(held_out, self.model)]
+        return [
+            compare_seen(self.comparison, pair.query, pair.reference)[1]
+            for pair in held_out_pairs(held_out, self.model)
+        ]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the camera; field and gallery have files of their own."""
