@@ -1,6 +1,7 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
 # make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
 # and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
+# make docs: the documentation as a site, in site/.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -8,7 +9,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
-.PHONY: demo test quick coverage fuzz lint pages clean
+.PHONY: demo test quick coverage fuzz lint pages docs clean
 
 demo: $(VENV)/installed
 	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
@@ -36,6 +37,9 @@ pages: $(VENV)/installed
 	$(PY) -m pipeline.config_readme
 	$(PY) -m docs.build_api
 
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -50,4 +54,4 @@ $(VENV)/installed-dev: pyproject.toml requirements.txt | $(VENV)/bin/python
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

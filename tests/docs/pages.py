@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.site_pages import FOLDERS
+
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = (".", "docs", "configs", "baselines", "data/synthetic", "scoring/weights", ".github")
-PAGES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
+PAGES = sorted(path.relative_to(ROOT) for folder in (*FOLDERS, ".github") for path in (ROOT / folder).glob("*.md"))
 
 
 def read_page(page: Path) -> str:
