@@ -1,7 +1,7 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
 # make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
 # and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
-# make docs: the documentation as a site, in site/.
+# make soak: README's commands and those of a new object, from nothing to verdicts. make docs: the pages as a site.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -9,7 +9,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
-.PHONY: demo test quick coverage fuzz lint pages docs clean
+.PHONY: demo test quick coverage fuzz soak lint pages docs clean
 
 demo: $(VENV)/installed
 	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
@@ -27,6 +27,9 @@ coverage: $(VENV)/installed-dev
 
 fuzz: $(VENV)/installed-dev
 	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
+
+soak: $(VENV)/installed-dev
+	$(PY) -m pytest tests/test_soak.py --durations=5
 
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check .
