@@ -49,7 +49,9 @@ class CameraRounds:
             with as_checkpoint(path):
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if content["fingerprint"] == fingerprint:
-                    return CameraRounds(path, fingerprint, content["rounds"])
+                    return CameraRounds(
+                        path, fingerprint, {name: dict(each) for name, each in content["rounds"].items()}
+                    )
         return CameraRounds(path, fingerprint)
 
     def write(self) -> None:
