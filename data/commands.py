@@ -11,6 +11,7 @@ from data.mad_facts import SOURCES, STRUCTURES
 from data.settings import BACKGROUNDS
 from data.synthetic.config import ToyConfig, toy_jobs, toy_names
 from utils.config import Parser, add_options, from_args
+from utils.errors import InputError
 
 
 def transforms_command(argv: list[str]) -> int:
@@ -125,7 +126,10 @@ def generate_command(argv: list[str]) -> int:
     if args.list:
         print("\n".join(toy_names()))
         return 0
-    jobs = toy_jobs(from_args(ToyConfig, args), args.model, args.preset, args.photos or args.out)
+    config = from_args(ToyConfig, args)
+    if args.photos is not None and (args.out or config.background):
+        raise InputError("--photos takes the place of --out, and its room that of --background; leave them out.")
+    jobs = toy_jobs(config, args.model, args.preset, args.photos or args.out)
     from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
 
     if args.photos is not None:
