@@ -58,6 +58,7 @@ ELSEWHERE = {
     "python benchmark.py --methods PatchCore UniAD --set UniAD.epochs=200 --figure": NETWORKS,
     "python benchmark.py --objects all --methods all --engine ray --ray_address HOST:PORT": "needs a cluster of Ray",
     "python benchmark.py --ablation --objects 01Gorilla": NETWORKS,
+    "python -m bench.measure.doctor_table data/LEGO-3D/01Gorilla": "spoils the object in every way, some minutes",
     "python -m bench.measure.cost_shape": "renders and trains for some minutes; its options make it smaller",
 }
 COMMANDS = list(
