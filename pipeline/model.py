@@ -338,7 +338,10 @@ def load_model(config: Config) -> Model:
     folder, context = config.checkpoint_dir, run_context(config)
     check_there(folder)
     record = TrainingRecord.read(folder)
-    check_trained(config, read_config(folder / "config.txt"), record)
+    trained_with = read_config(folder / "config.txt")
+    with as_checkpoint(folder / FILE):
+        check_trained(config, trained_with, record)
+        camera = record.camera()
     paths = {step: folder / name for step, name in STEP_FILES.items()}
     with as_checkpoint(paths["field"]):
         trained_field = load_any_field(paths["field"], context.device)
@@ -346,4 +349,4 @@ def load_model(config: Config) -> Model:
         gallery = load_gallery(paths["gallery"], config.retrieval, context)
     with as_checkpoint(paths["calibration"]):
         scorer = load_scorer(paths["calibration"], config.score, context)
-    return Model(config, record.camera(), context, trained_field, gallery, scorer, record)
+    return Model(config, camera, context, trained_field, gallery, scorer, record)
