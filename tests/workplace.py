@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -62,10 +63,20 @@ class Workplace:
     def run_words(self, words: list[str], shown: str, codes: Collection[int] = (0,)) -> str:
         """Run a program in the folder; ``shown`` is what a failure names it by."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        ended = subprocess.run(
-            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LONGEST, check=False
-        )
-        said = ended.stdout + ended.stderr
-        assert ended.returncode in codes, f"{shown}\nended with {ended.returncode}:\n{said[-3000:]}"
+        with subprocess.Popen(
+            words,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=LONGEST)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # with what it started itself
+                raise
+        assert process.returncode in codes, f"{shown}\nended with {process.returncode}:\n{said[-3000:]}"
         assert "Traceback" not in said, f"{shown}\n{said[-3000:]}"
-        return ended.stdout
+        return said
