@@ -59,6 +59,7 @@ ELSEWHERE = {
     "python benchmark.py --objects all --methods all --engine ray --ray_address HOST:PORT": "needs a cluster of Ray",
     "python benchmark.py --ablation --objects 01Gorilla": NETWORKS,
     "python -m bench.measure.doctor_table data/LEGO-3D/01Gorilla": "spoils the object in every way, some minutes",
+    "python -m bench.measure.scores data/LEGO-3D/01Gorilla --work work": "tests it with each score, some minutes",
     "python -m bench.measure.cost_shape": "renders and trains for some minutes; its options make it smaller",
 }
 COMMANDS = list(
