@@ -1,6 +1,7 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
 # make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
 # and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
+# make soak: README's commands and those of a new object, from nothing to verdicts. make docs: the pages as a site.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -8,7 +9,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 TOY    ?= submarine
 SAMPLE := data/samples/$(TOY)
 
-.PHONY: demo test quick coverage fuzz lint pages clean
+.PHONY: demo test quick coverage fuzz soak lint pages docs clean
 
 demo: $(VENV)/installed
 	$(PY) -m data generate --toy $(TOY) --views 100 --queries 8 --out $(SAMPLE)
@@ -27,6 +28,9 @@ coverage: $(VENV)/installed-dev
 fuzz: $(VENV)/installed-dev
 	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
 
+soak: $(VENV)/installed-dev
+	$(PY) -m pytest tests/test_soak.py --durations=5
+
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -35,6 +39,9 @@ lint: $(VENV)/installed-dev
 pages: $(VENV)/installed
 	$(PY) -m pipeline.config_readme
 	$(PY) -m docs.build_api
+
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,4 +57,4 @@ $(VENV)/installed-dev: pyproject.toml requirements.txt | $(VENV)/bin/python
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

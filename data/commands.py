@@ -11,6 +11,7 @@ from data.mad_facts import SOURCES, STRUCTURES
 from data.settings import BACKGROUNDS
 from data.synthetic.config import SpecimenConfig, ToyConfig, toy_jobs, toy_names
 from utils.config import Parser, add_options, from_args
+from utils.errors import InputError
 
 
 def transforms_command(argv: list[str]) -> int:
@@ -116,6 +117,8 @@ def generate_command(argv: list[str]) -> int:
     parser.add_argument("--model", type=Path, help="any LDraw model, .ldr or .mpd, in place of a toy")
     parser.add_argument("--preset", choices=("mad-20",), help="twenty toys with as many images each as MAD-Sim has")
     parser.add_argument("--out", type=Path, help="the object's folder; with all toys, the folder of their folders")
+    photos = "write photos of a toy in a room, as a phone takes them, to this folder, and new ones to DIR_new"
+    parser.add_argument("--photos", type=Path, metavar="DIR", help=photos)
     parser.add_argument("--workers", type=int, default=2, help="processes that render")
     parser.add_argument("--overwrite", action="store_true", help="render existing images again")
     add_options(parser, ToyConfig)
@@ -124,10 +127,20 @@ def generate_command(argv: list[str]) -> int:
     if args.list:
         print("\n".join(toy_names()))
         return 0
-    jobs = toy_jobs(from_args(ToyConfig, args), args.model, args.preset, args.out)
+    config = from_args(ToyConfig, args)
+    if args.photos is not None and (args.out or config.background):
+        raise InputError("--photos takes the place of --out, and its room that of --background; leave them out.")
+    jobs = toy_jobs(config, args.model, args.preset, args.photos or args.out)
+    from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
+
+    if args.photos is not None:
+        from data.synthetic.photo_walk import write_photos  # noqa: PLC0415  heavy, --help stays fast
+
+        for job in jobs:
+            write_photos(job.config, job.folder, Progress(args.quiet), args.overwrite)
+        return 0
     from data.synthetic.generate import generate  # noqa: PLC0415  heavy, --help stays fast
     from data.synthetic.specimens import generate_specimens  # noqa: PLC0415  heavy, --help stays fast
-    from utils.progress import Progress  # noqa: PLC0415  heavy, --help stays fast
 
     generate(jobs, args.workers, args.overwrite, Progress(args.quiet))
     specimens = from_args(SpecimenConfig, args)

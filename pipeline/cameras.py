@@ -49,7 +49,9 @@ class CameraRounds:
             with as_checkpoint(path):
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if content["fingerprint"] == fingerprint:
-                    return CameraRounds(path, fingerprint, content["rounds"])
+                    return CameraRounds(
+                        path, fingerprint, {name: dict(each) for name, each in content["rounds"].items()}
+                    )
         return CameraRounds(path, fingerprint)
 
     def write(self) -> None:
@@ -72,7 +74,13 @@ class CameraRounds:
     def refined(self, views: Views) -> Views:
         """Return the training views with the cameras of the last round; unchanged where none was moved."""
         moving = [name for name, content in self.rounds.items() if "frames" in content and name != HELD_OUT]
-        return replace(views, camera_to_world=self.poses(moving[-1])) if moving else views
+        if not moving:
+            return views
+        poses = self.poses(moving[-1])
+        with as_checkpoint(self.path):
+            if poses.shape != views.camera_to_world.shape:
+                raise ValueError(f"poses of the shape {tuple(poses.shape)} for {len(views)} views")
+        return replace(views, camera_to_world=poses)
 
     def held_out(self, views: Views, field: Field) -> Views:
         """Return the held-out views with cameras aligned to the trained field; unchanged where none was moved."""

@@ -31,13 +31,13 @@ class Journal:
         """
         folder = result_dir / ".unfinished"
         mark = folder / "inputs.txt"
-        if afresh or not mark.is_file() or mark.read_text() != inputs:
+        if afresh or not mark.is_file() or _text_of(mark) != inputs:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            mark.write_text(inputs)
+            mark.write_text(inputs, encoding="utf-8")
         journal = Journal(folder)
         if journal._file.is_file():
-            for line in journal._file.read_text().splitlines():
+            for line in _text_of(journal._file).splitlines():
                 result = _read_line(line)
                 if result is not None and anomaly_map_path(folder, result.name).is_file():
                     journal.done[result.name] = result
@@ -65,9 +65,14 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _text_of(path: Path) -> str:
+    """Read a file whose end an interruption may have spoilt."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def _read_line(line: str) -> QueryResult | None:
     """Read one recorded result; None for a line that an interruption cut short."""
     try:
         return query_from_json(json.loads(line))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -262,8 +262,11 @@ def load_model(config: Config) -> Model:
     folder, context = config.checkpoint_dir, run_context(config)
     check_there(folder)
     record = TrainingRecord.read(folder)
-    check_trained(config, read_config(folder / "config.txt"), record)
-    paths = {step: record.file(step, folder) for step in STEP_FILES}
+    trained_with = read_config(folder / "config.txt")
+    with as_checkpoint(folder / FILE):
+        check_trained(config, trained_with, record)
+        camera = record.camera()
+        paths = {step: record.file(step, folder) for step in STEP_FILES}
     with as_checkpoint(paths["field"]):
         trained_field = load_any_field(paths["field"], context.device)
     with as_checkpoint(paths["gallery"]):
@@ -272,4 +275,4 @@ def load_model(config: Config) -> Model:
         scorer = load_scorer(paths["calibration"], config.score, context)
     with as_checkpoint(paths["parts"]):
         good_parts = GoodParts.load(paths["parts"])
-    return Model(config, record.camera(), context, trained_field, gallery, scorer, good_parts, record)
+    return Model(config, camera, context, trained_field, gallery, scorer, good_parts, record)

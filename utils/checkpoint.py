@@ -77,7 +77,7 @@ def as_checkpoint(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path} is not an intact checkpoint of this program ({type(error).__name__}: {error}); delete it, "
             f"or train with --overwrite."

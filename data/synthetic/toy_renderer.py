@@ -57,13 +57,18 @@ class ToyRenderer:
             seed: of the image noise.
             spec: decides light and background.
         """
+        return self.show(pose, defect, seed, self.lighting_of(spec), self.background_of(spec))
+
+    def show(
+        self, pose: torch.Tensor, defect: Defect, seed: int, light: Lighting, background: np.ndarray | None
+    ) -> ToyImage:
+        """Render the toy with a defect under ``light``, before ``background`` (height, width, 3) uint8 or white."""
         scene, model, intrinsics = self.scene, self.model, self.intrinsics
         if defect.missing is not None:
             scene = model.scene(without=defect.missing)
         elif defect.burr is not None:
             scene = model.scene(extra=defect.burr, extra_colour=defect.burr_colour)
         surface = defects.visible_surface(model, scene, pose, intrinsics)
-        light, background = self.lighting_of(spec), self.background_of(spec)
         image = render(scene, light, surface.rays, surface.hits, intrinsics, seed, defect.stain, background)
         silhouette = pixel_share(surface.rays, surface.hits.rays, intrinsics) >= 0.5
         if defect.missing is not None:  # visible in the intact toy only
@@ -139,7 +144,7 @@ def find_defect(
     for attempt in range(MOST_VIEWPOINTS):
         pose = random_camera(random)
         surface = defects.visible_surface(renderer.model, renderer.scene, pose, renderer.intrinsics)
-        defect, factor = _try_defect(surface, kind, area, random) if len(surface.hits.rays) else (None, np.inf)
+        defect, factor = try_defect(surface, kind, area, random) if len(surface.hits.rays) else (None, np.inf)
         if defect is not None and factor < best_factor:
             best, best_factor = (pose, defect), factor
         if best is not None and (best_factor < 1.25 or attempt >= 12):
@@ -150,9 +155,10 @@ def find_defect(
     )
 
 
-def _try_defect(
+def try_defect(
     surface: VisibleSurface, kind: str, area: float, random: np.random.Generator
 ) -> tuple[Defect | None, float]:
+    """Make a defect of about ``area`` (share of the frame); None, or the factor (>= 1) by which it is another."""
     if kind == "Missing":
         return defects.missing_part(surface, area) or (None, np.inf)
     make = defects.burr if kind == "Burrs" else defects.stain

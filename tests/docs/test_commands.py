@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, read_page
+from tests.docs.pages import PAGES, ROOT, blocks, read_page
 from utils.version import __version__
 
 PYTHON = re.compile(r"^(?:\.venv/bin/)?python3? (?!-m (?:venv|pip|pytest)\b)")
@@ -23,17 +23,6 @@ RECORDS = {Path("docs/RESULTS.md"), Path("CHANGELOG.md")}  # they name the comma
 
 class ParsedError(BaseException):
     """Raised in place of the work that follows a parsed command line."""
-
-
-def blocks(text: str) -> list[str]:
-    """The lines of indented and fenced blocks, without their comments."""
-    lines, fenced = [], False
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        if line.startswith("```"):
-            fenced = not fenced
-        elif fenced or line.startswith("    "):
-            lines.append(re.sub(r"\s{2,}#.*", "", line).strip())
-    return lines
 
 
 def spans(text: str) -> list[str]:
