@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
         model = Model.load(args.work / "ckpts" / folder.resolve().name, args.device)
         found[folder.resolve().name] = measure_object(model, folder, args)
         where = describe_measurement(environment(model.device), values_of(model.config), "", varied=["score"])
-        write_section(args.page, args.section, section_of(found, where))
+        write_section(args.page, args.section, section_of(found, where, args.section.replace("_", " ").capitalize()))
     print(f"Table: {args.page}")
     return 0
 
@@ -147,14 +147,14 @@ def weights_of(outcomes: Sequence[Outcome], random: np.random.Generator) -> np.n
     return np.array([drawn[one.specimen] for one in outcomes], float)
 
 
-def section_of(found: dict[str, dict[int, list[Outcome]]], where: str) -> str:
+def section_of(found: dict[str, dict[int, list[Outcome]]], where: str, title: str = "Parts") -> str:
     """Return the section's Markdown."""
     rows, more = [], []
     for name, by_count in found.items():
         for count, outcomes in by_count.items():
             rows.append(auroc_row(name, count, outcomes))
             more.append(verdict_row(name, count, outcomes))
-    head = f"## Parts\n\n`python -m bench.measure.parts` on {', '.join(found)}: {where}"
+    head = f"## {title}\n\n`python -m bench.measure.parts` on {', '.join(found)}: {where}"
     note = (
         "AUROC of whole parts, good against defective, by the score of the part, the largest and the mean score of its "
         "photos, and the score of one of them; 95 % intervals by bootstrap over the specimens. Counted are good parts "
