@@ -18,21 +18,12 @@ def answer_of(result: Mapping[str, Any], threshold: float | None = None) -> dict
         result: as it is stored, and stays.
         threshold: adds ``verdict_at_threshold``, the verdict that another threshold would have given.
     """
-    links = {role: file_link(str(result["id"]), str(path)) for role, path in result.get("files", {}).items()}
+    links = {role: f"/results/{result['id']}/files/{path}" for role, path in result.get("files", {}).items()}
     answer = {key: value for key, value in result.items() if key not in STORED_ONLY}
     answer["links"] = {"self": f"/results/{result['id']}", **links}
     if threshold is not None and "anomaly_score" in result:
         answer["verdict_at_threshold"] = verdict_at(result["anomaly_score"], threshold)
     return answer
-
-
-def file_link(job_id: str, path: str) -> str:
-    """Return the address of a job's file.
-
-    >>> file_link("20261130T120000000000-0123abcd", "found/1_heat.png")
-    '/results/20261130T120000000000-0123abcd/files/1_heat.png'
-    """
-    return f"/results/{job_id}/files/{path.rpartition('/')[2]}"
 
 
 def waiting_answer(job: Job, state: str) -> dict[str, Any]:

@@ -34,14 +34,18 @@ class Links(Answer):
     """Addresses that belong to a result; those of a photo, or the page of a part."""
 
     self: str = Field(examples=[f"/results/{EXAMPLE_ID}"])
-    photo: str | None = Field(None, description="as it was sent", examples=[f"/results/{EXAMPLE_ID}/files/left.jpg"])
-    heat_map: str | None = Field(None, examples=[f"/results/{EXAMPLE_ID}/files/left_heat.png"])
+    photo: str | None = Field(
+        None, description="as it was sent", examples=[f"/results/{EXAMPLE_ID}/files/photos/left.jpg"]
+    )
+    heat_map: str | None = Field(None, examples=[f"/results/{EXAMPLE_ID}/files/found/left_heat.png"])
     reference: str | None = Field(
         None,
         description="the good object at the same pose",
-        examples=[f"/results/{EXAMPLE_ID}/files/left_reference.png"],
+        examples=[f"/results/{EXAMPLE_ID}/files/found/left_reference.png"],
     )
-    page: str | None = Field(None, description="page of a part", examples=[f"/results/{EXAMPLE_ID}/files/part.html"])
+    page: str | None = Field(
+        None, description="page of a part", examples=[f"/results/{EXAMPLE_ID}/files/found/part.html"]
+    )
 
 
 class Result(Answer):

@@ -55,7 +55,7 @@ class Store:
         self.results, self.incoming, self.gone = folder / "results", folder / "incoming", folder / "gone"
         for each in (self.results, self.incoming, self.gone):
             ensure_writable(each)
-        self._lock, self._file_lock = threading.RLock(), FileLock(str(folder / "lock"))
+        self._lock, self._file_lock = threading.RLock(), FileLock(str(folder / "lock"), thread_local=False)
         try:
             self._file_lock.acquire(timeout=0)
         except Timeout:
@@ -165,12 +165,12 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def file(self, job_id: str, name: str) -> Path | None:
-        """Return a file of a job by its name: what was found, or a photo; None where there is none."""
-        if not (is_id(job_id) and is_file_name(name)):
+    def file(self, job_id: str, folder: str, name: str) -> Path | None:
+        """Return a file of a job: a photo, or what was found; None where there is none."""
+        if not (is_id(job_id) and folder in (PHOTOS, FOUND) and is_file_name(name)):
             return None
-        paths = (self.place(job_id) / folder / name for folder in (FOUND, PHOTOS))
-        return next((path for path in paths if path.is_file() and not path.is_symlink()), None)
+        path = self.place(job_id) / folder / name
+        return path if path.is_file() and not path.is_symlink() else None
 
     def newest(self, object_name: str = "", before: str = "") -> Iterator[str]:
         """Yield the identifiers of finished jobs, the newest first.
