@@ -76,7 +76,7 @@ class Service:
         photos: Sequence[Upload],
         masks: Masks,
         key: str = "",
-        source: str = "",
+        name: str = "",
     ) -> tuple[str, Future[dict[str, Any]] | None]:
         """Store and queue a photo or a part.
 
@@ -86,7 +86,7 @@ class Service:
             photos: one, or those of the part.
             masks: of the photos, or none, or "auto": they are found.
             key: the sender's; what was accepted with the same before is not accepted again.
-            source: path in a watched folder.
+            name: what the sender calls the whole, as a part's serial number; may be empty.
         Returns:
             The identifier, and the future result; None where it is stored already.
         Raises:
@@ -104,7 +104,7 @@ class Service:
             files = file_names(photos)
             shown = [photo.shown for photo in photos]
             names, now = (tuple(files), tuple(shown)), utc_now()
-            job = Job(new_id(), kind, object_name, *names, mode, now, key, digest, source)
+            job = Job(new_id(), kind, object_name, *names, mode, now, key, digest, name)
             with self.worker.place_in_queue():
                 self.check_disk()
                 self.store.accept(job, lambda folder: write_uploads(folder, photos, files, given, self.limits))

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 JOB_ID = re.compile(r"[0-9]{8}T[0-9]{12}-[0-9a-f]{8}")
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+DEEPEST = 4  # folders and name of a file of a result
 LONGEST_STEM = 60
 PHOTO: Final = "photo"
 PART: Final = "part"
@@ -32,7 +33,7 @@ class Job:
     received: str  # UTC
     key: str = ""  # the sender's, by which a second delivery of the same is known; empty: none
     digest: str = ""  # sha256 of what was sent, where there is a key
-    source: str = ""  # path in a watched folder
+    name: str = ""  # what the sender calls the whole: a part's serial number, a path in a watched folder
 
     def to_json(self) -> str:
         """Write the job as JSON."""
@@ -66,13 +67,14 @@ def is_id(text: str) -> bool:
     return JOB_ID.fullmatch(text) is not None
 
 
-def is_file_name(text: str) -> bool:
-    """Return whether ``text`` may name a file of a result.
+def is_file_path(text: str) -> bool:
+    """Return whether ``text`` may name a file of a result, from its folder on.
 
-    >>> is_file_name("1_heat.png"), is_file_name("../job.json"), is_file_name(".hidden")
+    >>> is_file_path("found/part/heat/1.png"), is_file_path("found/../job.json"), is_file_path("found/.hidden")
     (True, False, False)
     """
-    return FILE_NAME.fullmatch(text) is not None and ".." not in text
+    parts = text.split("/")
+    return 1 < len(parts) <= DEEPEST and all(FILE_NAME.fullmatch(part) and ".." not in part for part in parts)
 
 
 def shown_name(name: str) -> str:

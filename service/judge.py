@@ -11,14 +11,15 @@ from typing import Any
 from data.import_options import AUTO
 from pipeline.inspection import judge_photo
 from pipeline.model import Model
-from service.jobs import PHOTO, Job, utc_now
+from pipeline.part_inspection import judge_part
+from service.jobs import PHOTO, Job, safe_stems, utc_now
 from service.store import FOUND, MASKS, PHOTOS
 from service.uploads import in_senders_words
 from utils.errors import InputError
 
 LOG = logging.getLogger("service")
 PATHS = ("photo", "heat_map", "reference", "page")  # entries that are paths on this machine
-HIDDEN = (*PATHS, "date", "object_name", "name")
+HIDDEN = (*PATHS, "date", "object_name", "name", "part")
 
 
 def judge(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dict[str, float]]:
@@ -51,8 +52,22 @@ def verdict_of(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dic
     if job.kind == PHOTO:
         path = place / PHOTOS / job.files[0]
         detection, entry = judge_photo(model, path, path.stem, masks, place / FOUND)
-        return {**shown(entry, place), "stage_seconds": rounded(detection.stage_seconds)}, detection.stage_seconds
-    raise InputError("Parts cannot be judged yet; send single photos.")
+        return {
+            **shown(entry, place, place / FOUND),
+            "stage_seconds": rounded(detection.stage_seconds),
+        }, detection.stage_seconds
+    folder = place / FOUND / safe_stems([job.name or job.kind])[0]
+    photos = {Path(file).stem: place / PHOTOS / file for file in job.files}
+    part, found = judge_part(model, photos, masks, folder)
+    whole: dict[str, Any] = dict(found)
+    seconds: dict[str, float] = {}
+    for detection in part.photos:
+        for stage, value in detection.stage_seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + value
+    called = dict(zip(photos, job.names))
+    views = [{**shown(view, place, folder), "name": called[view["name"]]} for view in whole.pop("photos")]
+    verdict = {**shown(whole, place, folder), "views": views, "stage_seconds": rounded(seconds)}
+    return {**verdict, "seconds": round(sum(seconds.values()), 4)}, seconds
 
 
 def head(job: Job, state: str) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def head(job: Job, state: str) -> dict[str, Any]:
         "received": job.received,
         "finished": utc_now(),
         "photos": list(job.names),
-        **({"source": job.source} if job.source else {}),
+        **({"name": job.name} if job.name else {}),
     }
 
 
@@ -74,15 +89,21 @@ def failed(job: Job, status: int, sentence: str) -> dict[str, Any]:
     return {**head(job, "failed"), "status": status, "error": sentence}
 
 
-def shown(entry: dict[str, Any], place: Path) -> dict[str, Any]:
-    """Return an entry with its files named from the job's folder on, instead of by this machine's paths."""
-    files = {role: from_place(str(entry[role]), place) for role in PATHS if entry.get(role)}
+def shown(entry: dict[str, Any], place: Path, folder: Path) -> dict[str, Any]:
+    """Return an entry with its files named from the job's folder on, instead of by this machine's paths.
+
+    Args:
+        entry: paths in it are absolute, from the working folder on, or from ``folder`` on.
+        place: the job's folder.
+        folder: that was written to.
+    """
+    files = {}
+    for role in PATHS:
+        path = Path(str(entry.get(role) or ""))
+        found = next((each for each in (path, folder / path) if each.is_file()), None)
+        if found is not None:
+            files[role] = Path(os.path.relpath(found, place)).as_posix()
     return {**{key: finite(value) for key, value in entry.items() if key not in HIDDEN}, "files": files}
-
-
-def from_place(path: str, place: Path) -> str:
-    """Return a path in ``place`` as it is named from there on, with slashes."""
-    return Path(os.path.relpath(path, place)).as_posix()
 
 
 def finite(value: Any) -> Any:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 
 from service.answers import answer_of, waiting_answer
 from service.core import Masks, Service
-from service.jobs import PART, PHOTO
+from service.jobs import PART, PHOTO, shown_name
 from service.refusals import RefusalError
 from service.schemas import Result, problems
 from service.uploads import Upload
@@ -29,6 +29,7 @@ Mask = Annotated[UploadFile | None, File(description="white where the object is"
 PartMasks = Annotated[list[UploadFile] | None, File(description="NAME.png for the photo NAME.jpg")]
 Finding = Annotated[Literal["none", "auto"], Form(description="auto: finds masks, for photos with real backgrounds")]
 ObjectName = Annotated[str, Form(alias="object", description="needed where several objects are served")]
+PartName = Annotated[str, Form(description="what the part is called, as a serial number")]
 Wait = Annotated[bool, Query(description="false: answer 202 with the id at once")]
 Key = Annotated[str, Header(alias="Idempotency-Key", description="sent again with it, the same is not judged again")]
 Accept = Callable[[], tuple[str, Future[dict[str, Any]] | None]]
@@ -57,12 +58,15 @@ def judging_routes(service: Service) -> APIRouter:
         mask: PartMasks = None,
         masks: Finding = "none",
         object_name: ObjectName = "",
+        name: PartName = "",
         wait: Wait = True,
         key: Key = "",
     ) -> Response:
         """Judge one part by all its photos together."""
-        given = chosen_masks(mask or [], masks)
-        return await answer(service, lambda: service.accept(PART, object_name, uploads(photos), given, key), wait)
+        given, called = chosen_masks(mask or [], masks), shown_name(name) if name else ""
+        return await answer(
+            service, lambda: service.accept(PART, object_name, uploads(photos), given, key, called), wait
+        )
 
     return router
 

@@ -64,10 +64,10 @@ def result_routes(service: Service) -> APIRouter:
             raise RefusalError(404, f"There is no result {job_id[:60]!r}; it was removed, or never accepted.")
         return JSONResponse(waiting_answer(job, service.worker.state(job_id)), 202, {"Retry-After": "1"})
 
-    @router.get("/results/{job_id}/files/{folder}/{name}", response_class=FileResponse)
-    def read_file(job_id: str, folder: str, name: str) -> FileResponse:
+    @router.get("/results/{job_id}/files/{file:path}", response_class=FileResponse)
+    def read_file(job_id: str, file: str) -> FileResponse:
         """Give a file of a result: a photo, a heat map, a reference, a part's page."""
-        path = store.file(job_id, folder, name)
+        path = store.file(job_id, file)
         kind = TYPES.get(path.suffix) if path else None
         if path is None or kind is None:
             raise RefusalError(404, "There is no such file; the links of a result name those that there are.")

@@ -30,10 +30,9 @@ class Region(Answer):
     length: float | None = Field(description="diagonal of its box on the object, scene units", examples=[0.21])
 
 
-class Links(Answer):
-    """Addresses that belong to a result; those of a photo, or the page of a part."""
+class ViewLinks(Answer):
+    """Addresses of a photo's files."""
 
-    self: str = Field(examples=[f"/results/{EXAMPLE_ID}"])
     photo: str | None = Field(
         None, description="as it was sent", examples=[f"/results/{EXAMPLE_ID}/files/photos/left.jpg"]
     )
@@ -43,9 +42,32 @@ class Links(Answer):
         description="the good object at the same pose",
         examples=[f"/results/{EXAMPLE_ID}/files/found/left_reference.png"],
     )
+
+
+class Links(ViewLinks):
+    """Addresses that belong to a result."""
+
+    self: str = Field(examples=[f"/results/{EXAMPLE_ID}"])
     page: str | None = Field(
-        None, description="page of a part", examples=[f"/results/{EXAMPLE_ID}/files/found/part.html"]
+        None, description="page of a part", examples=[f"/results/{EXAMPLE_ID}/files/found/A17/part.html"]
     )
+
+
+class View(Answer):
+    """One photo of a part."""
+
+    name: str = Field(examples=["left.jpg"])
+    counted: bool = Field(description="whether its pose was found; others do not count", examples=[True])
+    verdict: Verdict
+    anomaly_score: float
+    p_value: float
+    pose_found: bool
+    camera_to_world: list[list[float]] = Field(description="the pose, (4, 4), OpenGL axes")
+    links: ViewLinks
+
+
+class Defect(Answer):
+    """One defect on the surface of a part, with its place, extent and the photos that show it."""
 
 
 class Result(Answer):
@@ -55,7 +77,8 @@ class Result(Answer):
     state: State = Field(examples=["done"])
     kind: Literal["photo", "part"] = Field(examples=["photo"])
     object_name: str = Field(examples=["pump"])
-    photos: list[Any] = Field(description="names of the photos as they were sent", examples=[["left.jpg"]])
+    name: str | None = Field(None, description="what the sender calls the part", examples=["A17"])
+    photos: list[str] = Field(description="names of the photos as they were sent", examples=[["left.jpg"]])
     received: str = Field(description="UTC", examples=["2026-11-30T12:00:00Z"])
     finished: str | None = Field(None, description="UTC", examples=["2026-11-30T12:00:01Z"])
     verdict: Verdict | None = Field(None, description="the score against the threshold of training", examples=["good"])
@@ -68,7 +91,11 @@ class Result(Answer):
     pose_confidence: float | None = Field(None, description="0 to 1", examples=[0.97])
     seen_share: float | None = Field(None, description="share of what it shows that training has seen", examples=[1.0])
     camera_to_world: list[list[float]] | None = Field(None, description="the pose, (4, 4), OpenGL axes")
-    regions: list[Region] | None = Field(None, description="the most anomalous first")
+    regions: list[Region] | None = Field(None, description="of a photo, the most anomalous first")
+    seen_twice_share: float | None = Field(None, description="share of a part's surface that two photos show or more")
+    defects: list[Defect] | None = Field(None, description="of a part, the most anomalous first")
+    next_view: dict[str, Any] | None = Field(None, description="where to photograph a part next; null: nowhere")
+    views: list[View] | None = Field(None, description="each photo of a part")
     remark: str | None = Field(None, description="what must not be left out, as that random weights were used")
     seconds: float | None = Field(None, examples=[0.15])
     stage_seconds: dict[str, float] | None = Field(None, examples=[{"retrieve": 0.02, "refine": 0.09}])

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from service.jobs import Job, is_file_name, is_id
+from service.jobs import Job, is_file_path, is_id
 from utils.checkpoint import ensure_writable
 from utils.errors import InputError
 
@@ -165,12 +165,13 @@ class Store:
         except (OSError, ValueError):
             return None
 
-    def file(self, job_id: str, folder: str, name: str) -> Path | None:
-        """Return a file of a job: a photo, or what was found; None where there is none."""
-        if not (is_id(job_id) and folder in (PHOTOS, FOUND) and is_file_name(name)):
+    def file(self, job_id: str, path: str) -> Path | None:
+        """Return a photo of a job, or what was found, by its path in the job's folder; None where there is none."""
+        if not (is_id(job_id) and is_file_path(path) and path.startswith((f"{PHOTOS}/", f"{FOUND}/"))):
             return None
-        path = self.place(job_id) / folder / name
-        return path if path.is_file() and not path.is_symlink() else None
+        place = self.place(job_id)
+        found = (place / path).resolve()  # what judging writes holds no links; where one does, it must not lead out
+        return found if found.is_relative_to(place.resolve()) and found.is_file() else None
 
     def newest(self, object_name: str = "", before: str = "") -> Iterator[str]:
         """Yield the identifiers of finished jobs, the newest first.

@@ -177,8 +177,8 @@ class Watch:
         """Write a result to the file of verdicts; called in the worker's thread."""
         folder = self.service.store.place(result["id"])
         files = {role: f"results/{result['id']}/{path}" for role, path in result.get("files", {}).items()}
-        entry = {key: value for key, value in result.items() if key not in ("files", "photos", "source", "status")}
-        self.verdict_file.append({"photo": result["source"], **entry, "files": files})
+        entry = {key: value for key, value in result.items() if key not in ("files", "photos", "name", "status")}
+        self.verdict_file.append({"photo": result["name"], **entry, "files": files})
         (folder / REPORTED).touch()
 
     def report_missed(self) -> None:

@@ -16,7 +16,7 @@
   const percent = (value) => value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`;
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
   const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-  const namesOf = (result) => result.photos.length > 3
+  const namesOf = (result) => result.name ? `${result.name} (${result.photos.length} photos)` : result.photos.length > 3
     ? `${result.photos.slice(0, 2).join(", ")} and ${result.photos.length - 2} more` : result.photos.join(", ");
 
   async function ask(address, options = {}) {
@@ -68,6 +68,7 @@
     const form = new FormData();
     for (const photo of photos) form.append(address === "/parts" ? "photos" : "photo", photo);
     form.append("object", $("object").value);
+    if (address === "/parts" && $("name").value) form.append("name", $("name").value);
     if (chosen("masks") === "auto") form.append("masks", "auto");
     if (chosen("masks") === "file") for (const mask of $("masks").files) form.append("mask", mask);
     try {
@@ -121,7 +122,7 @@
     const sentences = [];
     if (result.error) sentences.push(result.error);
     if (result.pose_found === false) sentences.push("The pose was not found: do not trust this verdict.");
-    if (result.seen_share !== null && result.seen_share !== undefined && result.seen_share < 0.5)
+    if (result.kind === "photo" && Number.isFinite(result.seen_share) && result.seen_share < 0.5)
       sentences.push(`Only ${percent(result.seen_share)} of what it shows was seen in training; the verdict is on that alone.`);
     if (result.remark) sentences.push(result.remark);
     $("warning").textContent = sentences.join(" ");
@@ -136,13 +137,17 @@
     $("scale-text").textContent = `Score ${digits(result.anomaly_score)}, threshold ${digits(result.threshold)}`;
   }
   function showPictures(result) {
-    const pictures = [["photo", "photo"], ["heat_map", "heat map"], ["reference", "good object, same side"]];
-    $("pictures").replaceChildren(...pictures.filter(([role]) => result.links[role]).map(([role, title]) => {
+    const ofPhoto = [["photo", "photo"], ["heat_map", "heat map"], ["reference", "good object, same side"]];
+    const views = result.views
+      ? result.views.flatMap((view) => [["photo", view.name], ["heat_map", view.counted ? `score ${digits(view.anomaly_score)}` : "pose not found: not counted"]]
+        .map(([role, title]) => [view.links[role], title]))
+      : ofPhoto.map(([role, title]) => [result.links[role], title]);
+    $("pictures").replaceChildren(...views.filter(([address]) => address).map(([address, title]) => {
       const figure = make("figure"), link = make("a"), image = make("img");
-      link.href = image.src = result.links[role];
+      link.href = image.src = address;
       link.target = "_blank";
       link.rel = "noopener";
-      image.alt = `${title} of ${namesOf(result)}`;
+      image.alt = `${title}, ${namesOf(result)}`;
       image.onerror = () => figure.remove();  // a browser does not show TIFF
       link.append(image);
       figure.append(link, make("figcaption", title));
@@ -150,12 +155,16 @@
     }));
   }
   function showFacts(result) {
+    const isPart = result.kind === "part", next = result.next_view;
     const facts = [
       ["p-value", digits(result.p_value)],
       ["pose", result.pose_found === undefined ? "–" : result.pose_found ? "found" : "not found"],
       ["confidence of the pose", percent(result.pose_confidence)],
-      ["seen in training", percent(result.seen_share)],
+      [isPart ? "of the surface seen" : "seen in training", percent(result.seen_share)],
+      ["seen twice or more", percent(result.seen_twice_share)],
       ["anomalous regions", result.regions ? String(result.regions.length) : "–"],
+      ["defects", result.defects ? String(result.defects.length) : "–"],
+      ["worth photographing next", next ? `azimuth ${Math.round(next.azimuth)}°, elevation ${Math.round(next.elevation)}°` : "–"],
       ["seconds", digits(result.seconds, 2)],
     ];
     $("facts").replaceChildren(...facts.filter(([, value]) => value !== "–").map(([name, value]) => {

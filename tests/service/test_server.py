@@ -92,6 +92,33 @@ def as_png(values: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def test_a_part_gets_one_verdict(served: Served, world: Path) -> None:
+    paths = [world / f"balls/test/Stains/{number}.png" for number in range(2)]
+    files = [("photos", (f"side {number}.png", path.read_bytes())) for number, path in enumerate(paths)]
+    response = served.client.post("/parts", files=files, data={"object": "balls", "name": "A/17"})
+    answer = response.json()
+    assert response.status_code == 200 and answer["kind"] == "part" and answer["name"] == "17"
+    assert answer["verdict"] == "defective" and answer["photos"] == ["side 0.png", "side 1.png"]
+    assert [view["name"] for view in answer["views"]] == answer["photos"] and answer["stage_seconds"]["refine"] > 0
+    for view in answer["views"]:
+        assert set(view["links"]) >= {"photo", "heat_map"} and view["verdict"] == "defective"
+        assert all(served.client.get(link).status_code == 200 for link in view["links"].values())
+    assert str(served.service.store.folder) not in response.text
+    listed = served.client.get("/results", params={"threshold": 1e9}).json()["results"][0]
+    assert listed["id"] == answer["id"] and "verdict_at_threshold" not in listed
+
+
+def test_parts_have_at_most_so_many_photos_and_masks_by_name(start: Serve) -> None:
+    served = start(max_photos=2)
+    photo = served.photo()
+    three = [("photos", (f"{number}.png", photo)) for number in range(3)]
+    assert "1 to 2 photos" in served.client.post("/parts", files=three, data={"object": "balls"}).json()["detail"]
+    wrong = [*three[:2], ("mask", ("0.png", photo)), ("mask", ("7.png", photo))]
+    response = served.client.post("/parts", files=wrong, data={"object": "balls"})
+    assert response.status_code == 422 and "paired with photos by name" in response.json()["detail"]
+    assert served.client.post("/parts", data={"object": "balls"}).status_code == 422
+
+
 def test_history_shows_what_another_threshold_would_have_said(start: Serve) -> None:
     served = start()
     first, second = served.post(served.photo("good/0")).json(), served.post(served.photo()).json()

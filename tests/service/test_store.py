@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.jobs import Job, is_file_name, is_id, new_id, safe_stems, shown_name
+from service.jobs import Job, is_file_path, is_id, new_id, safe_stems, shown_name
 from service.store import DiskFullError, Store
 from tests.hostile import contents, names
 from utils.errors import InputError
@@ -91,7 +91,7 @@ def test_old_results_go_and_unfinished_jobs_stay(tmp_path: Path, count: int, day
     assert len(list(store.newest())) == left and next(iter(store.newest())) == fresh.id
     assert [each.id for each in store.pending()] == [job(7).id]
     assert store.known("fresh") is not None and (store.known("0") is None) == (left < 4)
-    assert len([path for path in store.results.iterdir()]) == left + 1 and not list(store.gone.iterdir())
+    assert len(list(store.results.iterdir())) == left + 1 and not list(store.gone.iterdir())
 
 
 def test_history_is_the_newest_first_and_of_one_object(tmp_path: Path) -> None:
@@ -135,10 +135,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_no_name_leads_out_of_the_store(kept: Store, job_id: str, folder: str, name: str) -> None:
     place = kept.place(job().id)
     for one in (job_id, job().id):
-        for other in (folder, "photos", "found"):
-            path = kept.file(one, other, name)
+        for other in (name, f"{folder}/{name}", f"photos/{name}", f"found/{folder}/{name}"):
+            path = kept.file(one, other)
             assert path is None or path.resolve().is_relative_to(place)
-    assert kept.file(job().id, "photos", "a.png") == place / "photos/a.png"
+    assert kept.file(job().id, "photos/a.png") == place / "photos/a.png"
+    (place / "photos/link.png").unlink(missing_ok=True)
+    (place / "photos/link.png").symlink_to(kept.folder.parent / "x.png")
+    assert kept.file(job().id, "photos/link.png") is None and kept.file(job().id, "job.json") is None
     with pytest.raises(ValueError, match="identifier"):
         kept.place(job_id)
 
@@ -147,7 +150,7 @@ def test_no_name_leads_out_of_the_store(kept: Store, job_id: str, folder: str, n
 def test_files_get_names_that_every_system_takes(called: list[str]) -> None:
     stems = safe_stems(called)
     assert len({stem.lower() for stem in stems}) == len(called)
-    assert all(is_file_name(f"{stem}_heat.png") and len(stem) <= 70 for stem in stems)
+    assert all(is_file_path(f"found/{stem}_heat.png") and len(stem) <= 70 for stem in stems)
     for name in called:
         shown = shown_name(name)
         assert 0 < len(shown) <= 100 and not set(shown) & set("/\\\n\0") and shown.encode("utf-8")
