@@ -1,6 +1,7 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
 # make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
-# and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
+# and types. make fuzz: more than 10,000 malformed files and requests for the readers of the data room and the service.
+# make pages: generated pages.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -25,7 +26,7 @@ coverage: $(VENV)/installed-dev
 	$(PY) -m pytest --cov --cov-report=term:skip-covered
 
 fuzz: $(VENV)/installed-dev
-	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
+	$(PY) -m pytest tests/data tests/service -m hypothesis --hypothesis-profile=many --durations=5
 
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check .

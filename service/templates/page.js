@@ -224,11 +224,12 @@
     showCounts();
   }
   function showCounts() {
-    const count = (key, verdict) => history.filter((result) => result[key] === verdict).length;
-    const text = (key) => `${count(key, "good")} good, ${count(key, "defective")} defective`;
-    const changed = history.filter((result) => result.verdict_at_threshold && result.verdict_at_threshold !== result.verdict).length;
-    $("counts").textContent = !history.length ? "" : wanted === null ? text("verdict")
-      : `stored: ${text("verdict")}; at ${digits(wanted)}: ${text("verdict_at_threshold")} (${changed} differ)`;
+    const photos = history.filter((result) => result.verdict_at_threshold);
+    const count = (results, key) => ["good", "defective"]
+      .map((verdict) => `${results.filter((result) => result[key] === verdict).length} ${verdict}`).join(", ");
+    const differ = photos.filter((result) => result.verdict_at_threshold !== result.verdict).length;
+    $("counts").textContent = !history.length ? "" : wanted === null ? count(history, "verdict")
+      : `${photos.length} photos: ${count(photos, "verdict")}; at ${digits(wanted)}: ${count(photos, "verdict_at_threshold")} (${differ} differ)`;
   }
 
   // ---- the threshold as a view
@@ -240,7 +241,7 @@
     $("threshold").value = usable ? digits(wanted === null ? stored() : wanted, 4) : "";
     $("slider").value = usable ? (wanted === null ? stored() : wanted) / stored() : 1;
     $("threshold-note").textContent = usable
-      ? `The threshold of ${$("object").value} is ${digits(stored(), 4)}. Stored verdicts stay as they are; this shows what another one would have said.`
+      ? `The threshold of ${$("object").value} is ${digits(stored(), 4)}. Stored verdicts stay as they are; this shows what another one would have said of photos (a part's depends on the number of its photos).`
       : "Tick “this object only” to see what another threshold would have said.";
   }
   function setThreshold(value) {
@@ -274,14 +275,18 @@
     if (ok) location.reload(); else $("sign-in-error").textContent = content.detail;
   };
 
+  async function showNamed() {  // a result has an address, /#id
+    const named = location.hash.slice(1);
+    if (!named || named === shownId) return;
+    const { status, content } = await ask(`/results/${encodeURIComponent(named)}`);
+    if (status === 200) show(content);
+  }
+  window.addEventListener("hashchange", showNamed);
+
   async function begin() {
     await readState();
     await readHistory().catch((error) => say(error.message, true));
-    const named = location.hash.slice(1);
-    if (named) {
-      const { status, content } = await ask(`/results/${encodeURIComponent(named)}`);
-      if (status === 200) show(content);
-    }
+    await showNamed();
     setInterval(readState, 5000);
   }
   begin();

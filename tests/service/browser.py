@@ -63,6 +63,8 @@ class Page:
 
     def open(self, address: str) -> None:
         """Go to an address and wait until it is loaded."""
+        self.order("Page.navigate", url="about:blank")
+        self.until("location.href === 'about:blank'")
         self.order("Page.navigate", url=address)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
@@ -73,9 +75,12 @@ class Page:
         return answer["result"].get("value")
 
     def until(self, condition: str, patience: float = PATIENCE) -> None:
-        """Wait until an expression holds."""
-        end = time.monotonic() + patience
-        while not self.run(condition):
+        """Wait until an expression holds; while a page is being loaded it may fail."""
+        end, tried = (
+            time.monotonic() + patience,
+            f"(() => {{ try {{ return {condition} }} catch {{ return false }} }})()",
+        )
+        while not self.run(tried):
             assert time.monotonic() < end, f"{condition}: {self.run('document.body.innerText')}"
             time.sleep(0.03)
 
