@@ -121,7 +121,8 @@ def test_several_photos_are_one_part(server: Running, page: Page) -> None:
     page.enter("#name", "A17")
     page.choose_files("#files", [server.world / f"balls/test/Stains/{number}.png" for number in range(2)])
     page.until("document.querySelector('#verdict').innerText === 'defective'")
-    assert "A17 (2 photos)" in page.text("#what") and "A17" in page.text("#history")
+    assert "A17 (2 photos)" in page.text("#what")
+    page.until("document.querySelector('#history').innerText.includes('A17')")
     newest = server.service.store.result(next(iter(server.service.store.newest())))
     assert newest["kind"] == "part" and len(newest["views"]) == 2
     assert page.run("document.querySelector('#part-page').hidden") == ("page" not in newest["files"])
@@ -134,7 +135,7 @@ def test_what_is_refused_is_said(server: Running, page: Page, tmp_path: Path) ->
     page.open(server.address)
     page.until(READY)
     page.choose_files("#files", [tmp_path / "<b>notes.png"])
-    page.until("document.querySelector('#sending li.bad')")
+    page.until("document.querySelector('#sending li.bad') !== null")
     assert "<b>notes.png" in page.text("#sending") and "PNG, JPEG" in page.text("#sending")
     assert page.run("document.querySelector('#sending b')") is None
 
