@@ -121,7 +121,12 @@ class Page:
         self.run("1")
         thrown = [event["params"] for event in self.events if event.get("method") == "Runtime.exceptionThrown"]
         logged = [event["params"]["entry"] for event in self.events if event.get("method") == "Log.entryAdded"]
-        return [json.dumps(each) for each in [*thrown, *(each for each in logged if each["level"] != "verbose")]]
+        return [json.dumps(each) for each in [*thrown, *(each for each in logged if is_complaint(each))]]
+
+
+def is_complaint(entry: dict[str, Any]) -> bool:
+    """Return whether a line of the browser's log is about the page: not advice, and not the missing graphics card."""
+    return entry["level"] != "verbose" and entry["source"] != "rendering"
 
 
 @contextmanager

@@ -125,9 +125,14 @@ def test_several_photos_are_one_part(server: Running, page: Page) -> None:
     page.until("document.querySelector('#history').innerText.includes('A17')")
     newest = server.service.store.result(next(iter(server.service.store.newest())))
     assert newest["kind"] == "part" and len(newest["views"]) == 2
-    assert page.run("document.querySelector('#part-page').hidden") == ("page" not in newest["files"])
+    assert newest["files"]["page"].endswith("A17/part.html") and not page.run(
+        "document.querySelector('#part-page').hidden"
+    )
     page.until("document.querySelectorAll('#pictures img').length === 4")
     page.until(SHOWN)
+    page.open(page.run("document.querySelector('#part-page').href"))
+    page.until("document.body.innerText.includes('A17') && document.images.length >= 2")
+    page.until("[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
 
 
 def test_what_is_refused_is_said(server: Running, page: Page, tmp_path: Path) -> None:
