@@ -119,8 +119,10 @@ class Service:
             raise RefusalError(422, f"An Idempotency-Key must have at most {LONGEST_KEY} characters, found {key}.")
 
     def check_disk(self) -> None:
-        """Raise a RefusalError (507) where the disk is nearly full."""
+        """Raise a RefusalError (507) where the disk is nearly full, although old results have been removed."""
         try:
+            if time.monotonic() - self._pruned > PRUNE_EVERY:
+                self.prune()
             self.store.check_space()
         except DiskFullError as error:
             raise RefusalError(507, str(error), int(PRUNE_EVERY)) from None

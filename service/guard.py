@@ -100,11 +100,8 @@ class Guard:
     def check_origin(self, headers: dict[str, str], host: str) -> None:
         """Raise a RefusalError for what the page of another site makes a browser send."""
         origin = headers.get("origin")
-        try:
-            foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-        except ValueError:
-            foreign = True
-        if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        own = origin is None or host_of(origin) == host.lower() or host_name(host_of(origin)) in self.host_names
+        if not own or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise RefusalError(403, "Pages of other sites may not send anything to this service.")
 
     def knows(self, headers: dict[str, str]) -> bool:
@@ -156,6 +153,18 @@ class Sent:
 def headers_of(scope: Message) -> dict[str, str]:
     """Return a request's headers by their names in lower case; of several of one name the last."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def host_of(origin: str) -> str:
+    """Return the host and port in an Origin header, in lower case; empty where it names none.
+
+    >>> host_of("http://PC.example:8000"), host_of("null"), host_of("http://[::1")
+    ('pc.example:8000', '', '')
+    """
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def host_name(host: str) -> str:

@@ -123,13 +123,6 @@ class Worker:
         with self._changed:
             return self._futures.get(job_id)
 
-    def wait_for_place(self, seconds: float) -> bool:
-        """Wait until a job may be submitted, at most ``seconds``; return whether it may."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._stopping and len(self._jobs) + self._reserved < self.max_queue, seconds
-            )
-
     def _next(self) -> Job | None:
         """Wait for a job that can be judged and take it; None at the end."""
         with self._changed:

@@ -340,6 +340,18 @@ def test_pages_of_other_sites_cannot_send(served: Served) -> None:
     assert served.client.post("/photos", files=files, data={"object": "balls"}, headers=own).status_code == 200
 
 
+def test_a_proxy_may_call_it_otherwise(start: Serve) -> None:
+    served = start(allowed_hosts=("pc.example",))
+    for origin, status in (
+        ("https://pc.example", 422),
+        ("https://pc.example.evil", 403),
+        ("http://pc.example:8443", 422),
+    ):
+        response = served.client.post("/photos", headers={"Origin": origin, "Host": "127.0.0.1:8000"})
+        assert response.status_code == status
+    assert served.client.get("/health", headers={"Host": "PC.example"}).status_code == 200
+
+
 def test_every_answer_has_the_security_headers(served: Served) -> None:
     links = served.post(served.photo()).json()["links"]
     for path in ("/", "/health", "/nothing", "/results/x", "/page.js", links["heat_map"]):
