@@ -12,6 +12,7 @@ from bench.measure import soak
 
 def test_a_short_run_writes_its_section(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soak, "run_script", lambda argv: None)  # it is trained
+    monkeypatch.setattr(soak, "PART_EVERY", 3)
     shutil.copytree(world / "ckpts", tmp_path / "work/ckpts")
     options = ["--requests", "12", "--clients", "2", "--device", "cpu", "--dirty", "--work", str(tmp_path / "work")]
     assert soak.main([str(world / "balls"), *options, "--page", str(tmp_path / "page.md")]) == 0
