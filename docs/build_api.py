@@ -17,7 +17,17 @@ import omniposead
 from utils.config import comments_of
 
 PAGE = Path(__file__).with_name("api.md")
-NAMES = ("train", "Model", "Detection", "Region", "Config", "InputError")
+NAMES = (
+    "train",
+    "Model",
+    "Detection",
+    "Region",
+    "PartDetection",
+    "SurfaceDefect",
+    "NextView",
+    "Config",
+    "InputError",
+)
 HEAD = """# The Python interface
 
 Written by `python -m docs.build_api`; do not edit. `pip install -e .` makes `import omniposead` work from any folder.
@@ -45,8 +55,9 @@ def api_text() -> str:
 
 
 def public_methods(value: type) -> list[Callable[..., object]]:
-    """Return the public methods of a class, those of its own bases behind its own."""
-    bases = [base for base in value.__mro__ if base.__module__ == value.__module__]
+    """Return the public methods of a class, those of its bases in the same room behind its own."""
+    room = value.__module__.split(".")[0]
+    bases = [base for base in value.__mro__ if base.__module__.split(".")[0] == room]
     members = [getattr(member, "__func__", member) for base in bases for member in vars(base).values()]
     return [member for member in members if inspect.isfunction(member) and not member.__name__.startswith("_")]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -76,7 +77,7 @@ class Store:
 
     def _list(self, job: Job, done: bool) -> None:
         with self._lock:
-            self._listed[job.id] = Listed(job.object_name, job.key, job.digest, done)
+            self._listed[job.id] = Listed(sys.intern(job.object_name), job.key, job.digest, done)
             if job.key:
                 self._keys[job.key] = job.id
 

@@ -23,10 +23,10 @@ def changed_steps(config: Config, data: str = "data") -> list[str]:
 
 def test_a_change_redoes_the_steps_that_depend_on_it() -> None:
     assert changed_steps(CONFIG) == []
-    assert changed_steps(CONFIG, "other data") == ["field", "gallery", "calibration"]
-    assert changed_steps(replace(CONFIG, image_size=200)) == ["field", "gallery", "calibration"]
-    assert changed_steps(replace(CONFIG, retrieval=RetrievalConfig(hypotheses=2))) == ["gallery", "calibration"]
-    assert changed_steps(replace(CONFIG, score=ScoreConfig(false_positive_rate=0.2))) == ["calibration"]
+    assert changed_steps(CONFIG, "other data") == ["field", "gallery", "calibration", "parts"]
+    assert changed_steps(replace(CONFIG, image_size=200)) == ["field", "gallery", "calibration", "parts"]
+    assert changed_steps(replace(CONFIG, retrieval=RetrievalConfig(hypotheses=2))) == ["gallery", "calibration", "parts"]
+    assert changed_steps(replace(CONFIG, score=ScoreConfig(false_positive_rate=0.2))) == ["calibration", "parts"]
     assert changed_steps(replace(CONFIG, quiet=True, device="cpu", output_dir="x", data_dir="y")) == []
 
 
@@ -58,7 +58,7 @@ def test_unfinished_training_and_other_settings_are_told() -> None:
 
 def test_the_choice_of_views_matters_and_disturbed_queries_do_not() -> None:
     for study in (RobustnessConfig(view_split="uniform"), RobustnessConfig(view_split="few_shot")):
-        assert changed_steps(replace(CONFIG, robustness=study)) == ["field", "gallery", "calibration"]
+        assert changed_steps(replace(CONFIG, robustness=study)) == ["field", "gallery", "calibration", "parts"]
     for study in (
         RobustnessConfig(noise="salt"),
         RobustnessConfig(delta_brightness=0.2),
