@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",
+    "prometheus_client": "prometheus-client",
 }
 INDIRECT = {"manifold3d", "freia", "python-multipart"}  # trimesh, anomalib and fastapi import them
 SERVICE_ROOMS = {"service", "serve"}
