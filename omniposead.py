@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.detection import Detection
+from pipeline.history import Change
+from pipeline.learning import add, confirm_good, undo
 from pipeline.model import Model
 from pipeline.parts import NextView, PartDetection, SurfaceDefect
 from pipeline.training import train_object
@@ -22,6 +24,7 @@ from utils.errors import InputError
 from utils.version import __version__
 
 __all__ = [
+    "Change",
     "Config",
     "Detection",
     "InputError",
@@ -31,7 +34,10 @@ __all__ = [
     "Region",
     "SurfaceDefect",
     "__version__",
+    "add",
+    "confirm_good",
     "train",
+    "undo",
 ]
 
 

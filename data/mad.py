@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,12 @@ def load_views(object_dir: Path, image_size: int, background: tuple[float, float
     return read_views(TransformsFile.read(object_dir), image_size, background)
 
 
-def read_views(transforms: TransformsFile, image_size: int, background: tuple[float, float, float]) -> Views:
+def read_views(
+    transforms: TransformsFile,
+    image_size: int,
+    background: tuple[float, float, float],
+    rows: Sequence[int] | None = None,
+) -> Views:
     """Read the good views that a transforms file lists.
 
     Args:
@@ -59,6 +65,7 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
         image_size: longer side in pixels to which larger images are averaged down; smaller ones keep their size.
             ``AUTOMATIC_SIZE``: as many as it takes to show the object well.
         background: RGB in [0, 1] behind transparent images.
+        rows: of the frames that are read; all by default.
     Returns:
         The views in the order of the frames. Alpha is kept where every image has an alpha channel and not all of them
         are opaque throughout.
@@ -66,9 +73,10 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
         FileNotFoundError, InputError: as ``TransformsFile.cameras``; for an image that is damaged or of another size.
     """
     cameras, object_dir = transforms.cameras(), transforms.object_dir
-    paths = cameras.paths
-    first_size = read_image_size(paths[0])
-    image_size = image_size or automatic_size(paths, object_dir, background)
+    first_size = read_image_size(cameras.paths[0])
+    image_size = image_size or automatic_size(cameras.paths, object_dir, background)
+    rows = range(len(cameras.paths)) if rows is None else rows
+    paths = [cameras.paths[row] for row in rows]
     width, height = working_size(*first_size, image_size)
     images = np.empty((len(paths), height, width, 3), dtype=np.uint8)
     alphas = np.full((len(paths), height, width), 255, dtype=np.uint8)
@@ -91,7 +99,7 @@ def read_views(transforms: TransformsFile, image_size: int, background: tuple[fl
     return Views(
         images=torch.from_numpy(images),
         alphas=torch.from_numpy(alphas) if has_alpha else None,
-        camera_to_world=cameras.camera_to_world,
+        camera_to_world=cameras.camera_to_world[list(rows)],
         intrinsics=Intrinsics.from_angle(*first_size, cameras.angle).resized(width, height),
         names=tuple(path.stem for path in paths),
         background=background,

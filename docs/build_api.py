@@ -25,6 +25,10 @@ NAMES = (
     "PartDetection",
     "SurfaceDefect",
     "NextView",
+    "add",
+    "confirm_good",
+    "undo",
+    "Change",
     "Config",
     "InputError",
 )

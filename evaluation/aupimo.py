@@ -76,7 +76,8 @@ def image_aupimo(defect_types: Mapping[str, str], anomaly_map_of: MapOf, mask_of
         if mask is None:
             continue
         anomaly_map = read_map_of(anomaly_map_of, name)
-        pixels = anomaly_map[fit_mask(mask, *anomaly_map.shape, name).numpy()]
+        height, width = anomaly_map.shape
+        pixels = anomaly_map[fit_mask(mask, height, width, name).numpy()]
         if pixels.size:
             areas[name] = tail.area(pixels)
     return areas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -32,6 +32,20 @@ class FieldMethod(Protocol):
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:
         """Load what the field's ``save`` wrote."""
+
+
+@runtime_checkable
+class ExtensibleMethod(Protocol):
+    """A way to make a field that can also learn from more views later."""
+
+    def extend(self, field: Field, views: Views, context: RunContext) -> Field:
+        """Return a trained field that also knows added views, in a fraction of its training's time.
+
+        Args:
+            views: added ones, with their poses; not empty.
+        Raises:
+            InputError: where the field was trained with settings that do not allow it.
+        """
 
 
 def load_any_field(path: Path, device: torch.device | str = "cpu") -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -170,23 +171,60 @@ def expect_errors(stored: ResidualViews, rim: Tensor) -> ResidualViews:
         rim: (pixels,) squared residuals beside silhouettes.
     """
     codes, unseen, plain = stored.codes.clone(), [], []
-    for index, depth in enumerate(stored.depths):
-        every = (slice(None, None, EVERY),) * 2
-        solid, pose = (depth[every] > 0).float(), stored.camera_to_world[index]
-        lens = thinned(window_lens(stored, index), EVERY)
-        chosen, _ = stored.choose(pose, apart=index)
-        blended = stored.blend(solid, depth_of(stored, index)[every], pose, lens, chosen)
-        residual = decode(stored.codes[index][every][..., :3])
-        plain.append(residual.square().mean(-1)[solid > 0])
-        share = box_mean(solid[None])[0]
-        smoothed = box_mean(((residual - blended[..., :3]) * solid[..., None]).permute(2, 0, 1))
-        square = (smoothed / share.clamp(min=MIN_SMOOTHED)).square().mean(0) * solid
-        unseen.append(square[(solid > 0) & (blended[..., 4] == 0)])
-        error = encode((box_mean(square[None])[0] / share.clamp(min=1e-6)).sqrt().clamp(max=1))
-        error = error.repeat_interleave(EVERY, 0).repeat_interleave(EVERY, 1)[: depth.shape[0], : depth.shape[1]]
-        codes[index, ..., 3] = torch.where(depth > 0, error, MIDDLE)
+    for index in range(len(codes)):
+        error, missed, square = predict_view(stored, index)
+        codes[index, ..., 3] = error
+        unseen.append(missed)
+        plain.append(square)
     known = Expectation(unseen=max(root_mean(torch.cat(each)) for each in (unseen, plain)), rim=root_mean(rim))
     return replace(stored, codes=codes, expectation=known)
+
+
+def predict_view(stored: ResidualViews, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Predict a view from the others.
+
+    Returns:
+        The code (height, width) uint8 of the smoothed error; its square (pixels,) where no other view shows the
+        surface; and the squared residual (pixels,).
+    """
+    depth, every = stored.depths[index], (slice(None, None, EVERY),) * 2
+    solid, pose = (depth[every] > 0).float(), stored.camera_to_world[index]
+    lens = thinned(window_lens(stored, index), EVERY)
+    chosen, _ = stored.choose(pose, apart=index)
+    blended = stored.blend(solid, depth_of(stored, index)[every], pose, lens, chosen)
+    residual = decode(stored.codes[index][every][..., :3])
+    share = box_mean(solid[None])[0]
+    smoothed = box_mean(((residual - blended[..., :3]) * solid[..., None]).permute(2, 0, 1))
+    square = (smoothed / share.clamp(min=MIN_SMOOTHED)).square().mean(0) * solid
+    missed = square[(solid > 0) & (blended[..., 4] == 0)]
+    error = encode((box_mean(square[None])[0] / share.clamp(min=1e-6)).sqrt().clamp(max=1))
+    error = error.repeat_interleave(EVERY, 0).repeat_interleave(EVERY, 1)[: depth.shape[0], : depth.shape[1]]
+    return torch.where(depth > 0, error, MIDDLE), missed, residual.square().mean(-1)[solid > 0]
+
+
+def extend_residual_views(stored: ResidualViews, render: RenderFn, views: Views) -> ResidualViews:
+    """Add ``views``, exposed as the field is, to the stored ones, whose residuals over ``render`` stay as they are.
+
+    What residual to expect is kept too; ``calibrate_expectation`` fits it to held-out views.
+    """
+    added = pack_shots([take_shot(render, views, index) for index in range(len(views))], views, stored.nearest)
+    height, width = (max(stored.depths.shape[axis], added.depths.shape[axis]) for axis in (1, 2))
+    together: dict[str, Any] = {}
+    for name, empty in (("codes", MIDDLE), ("depths", 0)):
+        both = [getattr(one, name) for one in (stored, added)]
+        room = torch.full((sum(map(len, both)), height, width, *both[0].shape[3:]), empty, dtype=torch.uint8)
+        room = room.to(both[0].device)
+        room[: len(both[0]), : both[0].shape[1], : both[0].shape[2]] = both[0]
+        room[len(both[0]) :, : both[1].shape[1], : both[1].shape[2]] = both[1]
+        together[name] = room
+    for name in ("ranges", "corners", "camera_to_world"):
+        together[name] = torch.cat([getattr(stored, name), getattr(added, name)])
+    grown = replace(stored, **together)
+    counts, lattice = count_cells(replace(grown, lattice=torch.cat([grown.lattice[:3] * 0, stored.lattice[3:]])))
+    codes = grown.codes.clone()
+    for index in range(len(stored.codes), len(codes)):
+        codes[index, ..., 3] = predict_view(grown, index)[0]
+    return replace(grown, codes=codes, counts=counts, lattice=lattice)
 
 
 def box_mean(images: Tensor) -> Tensor:

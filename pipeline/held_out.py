@@ -7,6 +7,7 @@ is held out once of a field that is trained for nothing else (cross-validation),
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class HeldOutPair(NamedTuple):
     query: Tensor  # (height, width, 3) float32 RGB in [0, 1]
     reference: Rendering  # the anomaly-free object at that pose
     camera_to_world: Tensor  # (4, 4), as it was found
+    name: str  # of the view
 
 
 @dataclass
@@ -98,7 +100,8 @@ class HeldOut:
     def _make_pairs(self, model: ReferenceModel) -> list[HeldOutPair]:
         if not self.crossed:
             return held_out_pairs(self.views.subset(self.folds[0][1]), model)
-        expected, pairs = self.renderings(model.field), []
+        expected = self.renderings(model.field)
+        pairs: list[HeldOutPair] = []
         for made, train, held_out in self.judged(model.field):
             knowing = made.calibrate(expected)
             gallery = retrieval_method(self.config).build(train, knowing.render, self.context)
@@ -121,12 +124,31 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
         refinement = model.locate(query, f"view {index}")
         if refinement.found or model.config.allow_bad_field:
             pose, rendering = refinement.camera_to_world, refinement.rendering
-            pairs.append(HeldOutPair(query, model.reference(query, pose, rendering, FARTHER), pose))
+            reference = model.reference(query, pose, rendering, FARTHER)
+            pairs.append(HeldOutPair(query, reference, pose, held_out.names[index]))
     if 2 * len(pairs) < len(held_out):
         raise InputError(
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
             f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
         )
+    return pairs
+
+
+def pairs_at(
+    views: Views, model: ReferenceModel, without: int = FARTHER, poses: Mapping[str, Tensor] | None = None
+) -> list[HeldOutPair]:
+    """Pair views with their references at poses that were found before.
+
+    Args:
+        without: nearest views that references do without.
+        poses: (4, 4) by view name, views without one are left out; by default the views' own.
+    """
+    pairs = []
+    for index, name in enumerate(views.names):
+        pose = views.camera_to_world[index] if poses is None else poses.get(name)
+        if pose is not None:
+            query = model.condition(views.image(index))
+            pairs.append(HeldOutPair(query, model.reference(query, pose, None, without), pose, name))
     return pairs
 
 
@@ -143,5 +165,6 @@ def crossed_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
         if not refinement.found:
             pose, rendering = held_out.camera_to_world[index], None
             print(f"warning: the other views do not show where {held_out.names[index]} was taken.", file=sys.stderr)
-        pairs.append(HeldOutPair(query, model.reference(query, pose, rendering), pose))
+        reference = model.reference(query, pose, rendering)
+        pairs.append(HeldOutPair(query, reference, pose, held_out.names[index]))
     return pairs

@@ -236,7 +236,7 @@ class Model(ReferenceModel):
         return load_model(replace(config, object_name=folder.resolve().name, ckpt_dir=str(folder.resolve().parent)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the trained object into ``folder``, from where ``load`` reads it."""
+        """Write the trained object into ``folder``, from where ``load`` reads it, without the history of learning."""
         folder = Path(folder)
         ensure_writable(folder)
         self.field.save(folder / STEP_FILES["field"])
@@ -244,7 +244,7 @@ class Model(ReferenceModel):
         self.scorer.save(folder / STEP_FILES["calibration"])
         self.good_parts.save(folder / STEP_FILES["parts"])
         write_text(folder / "config.txt", config_text(self.config))
-        self.record.write(folder)
+        replace(self.record, learned=0, files={}, photos=[]).write(folder)
 
 
 def check_there(folder: Path) -> None:
@@ -263,7 +263,7 @@ def load_model(config: Config) -> Model:
     check_there(folder)
     record = TrainingRecord.read(folder)
     check_trained(config, read_config(folder / "config.txt"), record)
-    paths = {step: folder / name for step, name in STEP_FILES.items()}
+    paths = {step: record.file(step, folder) for step in STEP_FILES}
     with as_checkpoint(paths["field"]):
         trained_field = load_any_field(paths["field"], context.device)
     with as_checkpoint(paths["gallery"]):

@@ -17,7 +17,7 @@ from utils.errors import InputError
 from utils.weights import LITE0_NAME
 
 FILE = "training.json"
-VERSION = 6  # raise it when a step's result changes for the same data and settings
+VERSION = 7  # raise it when a step's result changes for the same data and settings
 
 # What the choice of the training views depends on, by view_split.
 VIEW_KEYS = {
@@ -47,6 +47,11 @@ class TrainingRecord:
     blank_psnr: float | None = None  # dB, the same of an image that shows the bare background
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    held_out_poses: dict[str, list[list[float]]] = field(default_factory=dict)  # by view, as they were found
+    learned: int = 0  # number of the change that was learned last, see history.py; 0 as trained
+    files: dict[str, str] = field(default_factory=dict)  # of the steps that learning made again: where, in the folder
+    log_score: float | None = None  # mean logarithm of the held-out views' scores after learning
+    photos: list[dict[str, Any]] = field(default_factory=list)  # added ones: name, transform_matrix
 
     @staticmethod
     def read(folder: Path) -> TrainingRecord:
@@ -70,9 +75,13 @@ class TrainingRecord:
         numbers = self.intrinsics
         return Intrinsics(int(numbers["width"]), int(numbers["height"]), *list(numbers.values())[2:])
 
+    def file(self, step: str, folder: Path) -> Path:
+        """Return the file of a step's result."""
+        return folder / self.files.get(step, STEP_FILES[step])
+
     def done(self, step: str, fingerprint: str, folder: Path) -> bool:
         """Return whether a step's file is there and was made with this fingerprint."""
-        return self.steps.get(step) == fingerprint and (folder / STEP_FILES[step]).is_file()
+        return self.steps.get(step) == fingerprint and self.file(step, folder).is_file()
 
 
 def step_fingerprints(config: Config, data: str) -> dict[str, str]:

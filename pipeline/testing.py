@@ -54,7 +54,9 @@ def evaluate_object(config: Config, rescore: bool = False) -> ObjectReport:
     if rescore and config.query_masks == "auto":
         raise InputError("--rescore scores at poses that are known; --query_masks auto finds them anew: leave out one.")
     how = [config.seed, config.query_masks, asdict(config.robustness)]
-    inputs = hash_of([record.steps, query_fingerprint(config.object_dir, queries), *how])
+    inputs = hash_of(
+        [record.steps, *([record.files] * bool(record.learned)), query_fingerprint(config.object_dir, queries), *how]
+    )
     path = folder / "results.json"
     last = read_results(path) if rescore or (path.is_file() and not config.overwrite) else None
     if last and last.environment.get("inputs") == inputs and not rescore:

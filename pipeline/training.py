@@ -25,9 +25,10 @@ from pipeline.config import Config, config_text
 from pipeline.coverage import describe_coverage, surface_seen
 from pipeline.good_parts import GoodParts, learn_good_parts
 from pipeline.held_out import HeldOut
+from pipeline.history import forget_learned
 from pipeline.methods import field_method, obtain_weights, retrieval_method, run_context, score_method
 from pipeline.model import Model, load_model
-from pipeline.record import STEP_FILES, TrainingRecord, step_fingerprints
+from pipeline.record import TrainingRecord, step_fingerprints
 from pipeline.reference_model import ReferenceModel
 from retrieval.galleries import load_gallery
 from scoring.scorers import Scorer, calibrate, load_scorer
@@ -83,7 +84,7 @@ class TrainingRun:
             name: of the step, as in ``STEP_FILES``.
             stage: under which its seconds are recorded.
         """
-        path = self.folder / STEP_FILES[name]
+        path = self.record.file(name, self.folder)
         if self.record.done(name, self.fingerprints[name], self.folder):
             with as_checkpoint(path):
                 return load(path)
@@ -110,10 +111,13 @@ def train_object(config: Config) -> Model:
     if all(record.done(step, prints[step], folder) for step in prints):
         context.progress.info(f"{config.object_name} is trained already; --overwrite trains it again.")
         return load_model(config)
+    if TrainingRecord.read(folder).learned:
+        record = TrainingRecord()  # learned files are no step's of this training
     obtain_weights(config)  # missing weights are reported now, not after hours
     transforms = TransformsFile.read(config.object_dir)
     warn_of_data(transforms)
     ensure_writable(folder)
+    forget_learned(folder)
     record.data = data
     write_text(folder / "config.txt", config_text(config))
     model = run_steps(TrainingRun(config, transforms, record, prints, context, Stopwatch(context.device)))
@@ -178,7 +182,7 @@ def run_steps(run: TrainingRun) -> Model:
     scorer = run.step(
         "calibration",
         "calibrate",
-        make=lambda: calibrated(held_out, reference),
+        make=lambda: calibrated(held_out, reference, record),
         load=lambda path: load_scorer(path, config.score, context),
     )
     if held_out.crossed:
@@ -250,9 +254,11 @@ def train_field(held_out: HeldOut, run: TrainingRun) -> Field:
     return field.calibrate(pairs)
 
 
-def calibrated(held_out: HeldOut, model: ReferenceModel) -> Scorer:
-    """Learn how good images differ from their references."""
-    pairs = [(pair.query, pair.reference) for pair in held_out.references(model)]
+def calibrated(held_out: HeldOut, model: ReferenceModel, record: TrainingRecord) -> Scorer:
+    """Learn how good images differ from their references; record the poses that were found."""
+    found = held_out.references(model)
+    record.held_out_poses = {pair.name: pair.camera_to_world.tolist() for pair in found}
+    pairs = [(pair.query, pair.reference) for pair in found]
     return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
 
 

@@ -169,7 +169,7 @@ def shades(cloud: Cloud) -> dict[str, np.ndarray]:
     opacity = heat_opacity(values)[:, None]
     heat = grey * (1 - opacity) + heat_colours(np.clip(values, 0, 1)) * opacity
     levels = np.array([UNSEEN, ONCE, TWICE], float)[np.minimum(cloud.times_seen, 2)]
-    seen = levels * (0.55 + 0.45 * plain.mean(1, keepdims=True) / 255.0)
+    seen = levels * (0.8 + 0.4 * plain.mean(1, keepdims=True) / 255.0)
     return {"defects": bytes_of(heat), "seen": bytes_of(seen), "object": bytes_of(plain)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -37,6 +37,14 @@ class Gallery(Protocol):
 
     def save(self, path: Path) -> None:
         """Write the gallery to a ``.safetensors`` file whose header has the method's name under "kind"."""
+
+
+@runtime_checkable
+class ExtensibleGallery(Protocol):
+    """A gallery to which views can be added."""
+
+    def extended(self, views: Views) -> Gallery:
+        """Return the gallery with more posed views."""
 
 
 class RetrievalMethod(Protocol):

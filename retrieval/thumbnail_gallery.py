@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,6 +83,21 @@ class ThumbnailGallery:
             )
         rays, sizes = camera_directions(centroid, camera), angular_radius(radius, camera)
         return ThumbnailGallery(descriptors[keep, 0], poses[keep], rays[keep], sizes[keep], centre, background, rolls)
+
+    def extended(self, views: Views) -> ThumbnailGallery:
+        """Return the gallery with more posed views; what it has stays as it is."""
+        camera, described = small_camera(views.intrinsics), []
+        for images in views.images.split(_BATCH):
+            described.append(describe_thumbnails(shrink_images(images, camera), self.background))
+        radius = torch.cat([extent.radius for _, extent in described])
+        keep = radius > 0
+        added = {
+            "descriptors": torch.cat([descriptor for descriptor, _ in described])[keep, 0],
+            "camera_to_world": views.camera_to_world.float()[keep],
+            "rays": camera_directions(torch.cat([extent.centroid for _, extent in described]), camera)[keep],
+            "sizes": angular_radius(radius, camera)[keep],
+        }
+        return replace(self, **{name: torch.cat([getattr(self, name), more]) for name, more in added.items()})
 
     def retrieve(self, query: Tensor, intrinsics: Intrinsics, top_k: int) -> Tensor:
         """Find coarse poses of a query, best first, each from a different viewpoint.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from scipy.stats import gumbel_r
 from torch import Tensor
 
@@ -14,6 +17,21 @@ MIN_SCALE = 0.02  # of the logarithm of scores: fewer or more equal views tell n
 MIN_SCORE = 1e-6  # whose logarithm stands for that of 0
 ENOUGH = 4  # scores from which a distribution is fitted; with fewer the scale is ``USUAL_SCALE``
 USUAL_SCALE = 0.3
+CAP = 2.0  # thresholds, at most, that a confirmed score counts as
+NODES = 2000  # quantiles by which the information of a selected score is summed up
+
+
+class Confirmed(NamedTuple):
+    """The score of a photo that someone confirmed as good."""
+
+    score: float
+    threshold: float  # when it was scored
+    selected: bool  # whether its verdict may have led to its being confirmed; False for every good photo of a lot
+
+    @property
+    def counted(self) -> float:
+        """The score as it counts: one photo that is not good after all moves the threshold by little."""
+        return min(self.score, CAP * self.threshold)
 
 
 @dataclass(frozen=True)
@@ -22,30 +40,47 @@ class Calibration:
 
     A score is the maximum of many weakly dependent ratios, whose tails are heavy; its logarithm is close to Gumbel
     distributed (Coles 2001, ch. 3). Location and scale have the greatest likelihood.
+
+    Photos that were confirmed as good join the held-out views. Those of a whole lot are a sample like them. The others
+    are not: false alarms are confirmed because they are false alarms, and taken for a sample they would raise the
+    threshold without bound. Of such a photo only the probability of its score given its verdict counts (the conditional
+    likelihood of a sample that was selected by its outcome), which is right whatever share of the alarms, or of the
+    other photos, someone confirms: how often good photos exceed the threshold is left to the views and the lots.
     """
 
     location: float  # of the logarithm
     scale: float
     threshold: float  # the score that the configured share of good views exceeds
     count: float = 0.0  # good views that were scored; 0 where it is not known
+    scores: tuple[float, ...] = ()  # of those views
+    confirmed: tuple[Confirmed, ...] = ()  # photos, besides
 
     @staticmethod
-    def of(scores: Sequence[float], false_positive_rate: float) -> Calibration:
+    def of(scores: Sequence[float], false_positive_rate: float, confirmed: Sequence[Confirmed] = ()) -> Calibration:
         """Fit the scores of at least one good view.
 
         Args:
             false_positive_rate: share of good views that the threshold may call defective, between 0 and 1.
+            confirmed: photos that are good.
         """
-        logarithms = [math.log(max(score, MIN_SCORE)) for score in scores]
-        if len(scores) < ENOUGH:
+        sample = [*scores, *(one.counted for one in confirmed if not one.selected)]
+        chosen = [one for one in confirmed if one.selected]
+        logarithms = [math.log(max(score, MIN_SCORE)) for score in sample]
+        if len(sample) < ENOUGH:
             location, scale = max(logarithms), USUAL_SCALE
         elif min(logarithms) == max(logarithms):
             location, scale = logarithms[0], MIN_SCALE
         else:
             location, scale = (float(value) for value in gumbel_r.fit(logarithms))
+            if chosen:
+                location, scale = fit_selected(logarithms, chosen, location, scale)
         scale = max(scale, MIN_SCALE)
         threshold = math.exp(location - scale * math.log(-math.log1p(-false_positive_rate)))
-        return Calibration(location, scale, threshold, float(len(scores)))
+        return Calibration(location, scale, threshold, float(len(scores)), tuple(scores), tuple(confirmed))
+
+    def confirming(self, photos: Sequence[Confirmed], false_positive_rate: float) -> Calibration:
+        """Return the calibration that knows of more confirmed photos; see ``of``."""
+        return Calibration.of(self.scores, false_positive_rate, (*self.confirmed, *photos))
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -56,8 +91,19 @@ class Calibration:
         if not self.count:
             return None
         at = (math.log(self.threshold) - self.location) / self.scale  # the quantile of the standard distribution
-        error = self.scale * math.sqrt((1.1087 + 0.5140 * at + 0.6079 * at**2) / self.count)
+        alike = self.count + sum(not one.selected for one in self.confirmed)
+        information = alike * np.linalg.inv([[1.1087, 0.2570], [0.2570, 0.6079]])
+        if alike >= ENOUGH:
+            for one in self.confirmed:
+                if one.selected:
+                    information += selected_information(self.standard(one.threshold), one.score > one.threshold)
+        slope = np.array([1.0, at])
+        error = self.scale * math.sqrt(slope @ np.linalg.solve(information, slope))
         return self.threshold * math.exp(-1.96 * error), self.threshold * math.exp(1.96 * error)
+
+    def standard(self, score: float) -> float:
+        """Return where a score lies in the standard distribution."""
+        return (math.log(max(score, MIN_SCORE)) - self.location) / self.scale
 
     def p_value(self, anomaly_score: float) -> float:
         """Return the probability that a good view scores at least ``anomaly_score``."""
@@ -65,6 +111,61 @@ class Calibration:
         exponent = min(-(logarithm - self.location) / self.scale, 700.0)
         return -math.expm1(-math.exp(exponent))
 
-    def tensor(self) -> Tensor:
-        """Return the numbers, (4,) float64, from which ``Calibration(*tensor.tolist())`` is restored."""
-        return torch.tensor([self.location, self.scale, self.threshold, self.count], dtype=torch.float64)
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the numbers, float64, from which ``restore`` makes the same calibration."""
+        numbers = [self.location, self.scale, self.threshold, self.count]
+        return {
+            "numbers": torch.tensor(numbers, dtype=torch.float64),
+            "scores": torch.tensor(self.scores, dtype=torch.float64),
+            "confirmed": torch.tensor(self.confirmed, dtype=torch.float64).reshape(-1, 3),
+        }
+
+    @staticmethod
+    def restore(tensors: dict[str, Tensor]) -> Calibration:
+        """Return the calibration of ``tensors``, which are taken out of the dictionary."""
+        known = Calibration(*tensors.pop("numbers").tolist())
+        scores = tuple(tensors.pop("scores").tolist())
+        rows = tensors.pop("confirmed").tolist()
+        confirmed = tuple(Confirmed(score, threshold, bool(selected)) for score, threshold, selected in rows)
+        return replace(known, scores=scores, confirmed=confirmed)
+
+
+def fit_selected(
+    logarithms: Sequence[float], chosen: Sequence[Confirmed], location: float, scale: float
+) -> tuple[float, float]:
+    """Return location and scale of the greatest likelihood of a sample and of photos that were selected by verdict.
+
+    Args:
+        logarithms: of the sample's scores.
+        chosen: the selected photos; each contributes its density given on which side of its threshold it lies.
+        location, scale: of the sample alone, from where the search starts.
+    """
+    sample = np.asarray(logarithms)
+    values, limits = (
+        np.log(np.maximum(each, MIN_SCORE)) for each in np.array([[c.counted, c.threshold] for c in chosen]).T
+    )
+    above = np.array([one.score > one.threshold for one in chosen])
+
+    def cost(parameters: np.ndarray) -> float:
+        place, width = parameters[0], max(math.exp(parameters[1]), MIN_SCALE)
+        sides = np.where(above, gumbel_r.logsf(limits, place, width), gumbel_r.logcdf(limits, place, width))
+        likelihood = gumbel_r.logpdf(sample, place, width).sum() + gumbel_r.logpdf(values, place, width).sum()
+        return float(sides.sum() - likelihood)
+
+    start = [location, math.log(max(scale, MIN_SCALE))]
+    simplex = [start, [start[0] + scale, start[1]], [start[0], start[1] + 0.3]]
+    options = {"initial_simplex": simplex, "xatol": 1e-6, "fatol": 1e-9, "maxiter": 2000}
+    found = minimize(cost, start, method="Nelder-Mead", options=options).x
+    return float(found[0]), math.exp(found[1])
+
+
+def selected_information(limit: float, above: bool) -> np.ndarray:
+    """Return the Fisher information (2, 2), of location and scale in units of the scale, of one selected score.
+
+    It is the covariance of the derivatives of the log density within the side of ``limit``, a standard value.
+    """
+    share = math.exp(-math.exp(-limit))
+    low, high = (share, 1.0) if above else (0.0, share)
+    quantiles = low + (high - low) * (np.arange(NODES) + 0.5) / NODES
+    z = -np.log(-np.log(np.clip(quantiles, 1e-300, 1.0 - 1e-16)))
+    return np.cov(np.stack([1.0 - np.exp(-z), -1.0 + z - z * np.exp(-z)]), bias=True)

@@ -74,7 +74,7 @@ class Scorer:
     def save(self, path: Path) -> None:
         """Write the scorer to a ``.safetensors`` file whose header has the method's name under "kind"."""
         tensors, header = self.comparison.stored()
-        save_tensors(path, {"numbers": self.calibration.tensor(), **tensors}, header)
+        save_tensors(path, {**self.calibration.tensors(), **tensors}, header)
 
 
 def compare_seen(comparison: Comparison, query: Tensor, reference: Rendering) -> tuple[Tensor, float]:
@@ -114,7 +114,7 @@ def load_scorer(path: Path, config: ScoreConfig, context: RunContext) -> Scorer:
     """
     tensors, header = load_tensors(path)
     with as_checkpoint(path):
-        calibration = Calibration(*tensors.pop("numbers").tolist())
+        calibration = Calibration.restore(tensors)
         if header["kind"] not in SCORES.names:
             raise ValueError(f"unknown kind of score {header['kind']!r}")
         method: ScoreMethod = SCORES.find(header["kind"])(config)

@@ -195,7 +195,7 @@ def test_checkpoints_of_another_kind_are_told(place: Path, tmp_path: Path) -> No
         auroc_test.main(spoilt)
 
 
-@pytest.mark.parametrize("name", ["field", "gallery", "calibration"])
+@pytest.mark.parametrize("name", ["field", "gallery", "calibration", "parts"])
 def test_spoilt_checkpoints_are_told_and_kept(place: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(place / "ckpts", tmp_path / "ckpts")
     path = tmp_path / f"ckpts/balls/{name}.safetensors"

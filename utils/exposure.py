@@ -124,12 +124,15 @@ def match_renderer(field: Field, query: Tensor, background: tuple[float, float, 
     return MeanColourRenderer(field, query[shown].mean(0), behind) if int(shown.sum()) >= MIN_PIXELS else field
 
 
-def view_gains(views: Views, render: RenderFn) -> tuple[np.ndarray, np.ndarray]:
+def view_gains(views: Views, render: RenderFn, absolute: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Estimate each view's gain over ``render``, on images of about ``COMPARED_SIDE`` pixels.
 
+    Args:
+        absolute: whether the gains may have any mean, as those of views that ``render`` was not trained on.
     Returns:
-        Gains (views, 3) float32 of geometric mean 1, each the median ratio of the pixels that show the object in both
-        images; and the scatter of the logarithms of those ratios within a view, (3,), 1.48 median absolute deviations.
+        Gains (views, 3) float32, of geometric mean 1 unless absolute, each the median ratio of the pixels that show
+        the object in both images; and the scatter of the logarithms of those ratios within a view, (3,), 1.48 median
+        absolute deviations.
     """
     camera = views.intrinsics
     shrink = max(1, round(max(camera.width, camera.height) / COMPARED_SIDE))
@@ -147,7 +150,7 @@ def view_gains(views: Views, render: RenderFn) -> tuple[np.ndarray, np.ndarray]:
             logs[index] = clamp_gain(middle.exp()).log()
             scatter.append(1.48 * (ratio - middle).abs().median(dim=0).values)
     spread = torch.stack(scatter).median(dim=0).values if scatter else torch.zeros(3)
-    return (logs - logs.mean(0)).exp().numpy(), spread.numpy()
+    return (logs if absolute else logs - logs.mean(0)).exp().numpy(), spread.numpy()
 
 
 def gains_vary(gains: np.ndarray, scatter: np.ndarray) -> bool:

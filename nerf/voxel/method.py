@@ -9,8 +9,10 @@ from typing import ClassVar
 import torch
 
 from nerf.settings import FieldConfig
-from nerf.voxel.field import load_voxel_field
+from nerf.voxel.extension import extend_voxel_field
+from nerf.voxel.field import VoxelField, load_voxel_field
 from nerf.voxel.train import train_voxel_field
+from utils.errors import InputError
 from utils.rendering import Field
 from utils.run_context import RunContext
 from utils.views import Views
@@ -29,6 +31,14 @@ class VoxelMethod:
     def train(self, views: Views, context: RunContext, unfinished: Path | None) -> Field:
         """Train a field on ``views``, resuming from ``unfinished`` where an interrupted training left it."""
         return train_voxel_field(views, self.config, context, unfinished)
+
+    def extend(self, field: Field, views: Views, context: RunContext) -> Field:
+        """Return a field that also knows ``views``; see ``FieldMethod.extend``."""
+        if not isinstance(field, VoxelField) or field.residual_views is None:
+            raise InputError(
+                "Photos can be added to a voxel field with residual views only; train without field_residual_views = 0."
+            )
+        return extend_voxel_field(field, views, self.config, context)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

@@ -48,10 +48,14 @@ class Optimiser(Protocol):
 
 
 class CompiledOptimiser:
-    """Adam on the touched vertices, in compiled loops, in place on the state's arrays."""
+    """Adam on the touched vertices, in compiled loops, in place on the state's arrays; ``held`` ones stay as they are.
 
-    def __init__(self, state: VoxelTrainingState, views: Views, spread: float) -> None:
+    ``held`` is (vertices,) bool.
+    """
+
+    def __init__(self, state: VoxelTrainingState, views: Views, spread: float, held: np.ndarray | None = None) -> None:
         self.state, self.count, self.spread = state, state.step, np.float32(spread)
+        self.held = None if held is None else (held[:, None], state.table.copy())
         cameras = views.camera_to_world.float().contiguous().numpy()
         alphas = np.empty((0, 0, 0), np.uint8) if views.alphas is None else views.alphas.numpy()
         self.plain = np.array(views.background, np.float32)
@@ -77,6 +81,8 @@ class CompiledOptimiser:
         if smoothing > 0:
             amount, bound = np.float32(smoothing), np.float32(DENSITY_BOUND)
             smooth_density(state.table, self.neighbours, amount, bound, self.scratch)
+        if self.held is not None:
+            np.copyto(state.table, self.held[1], where=self.held[0])
         return error
 
     def accumulate(self, batch: np.ndarray, offsets: np.ndarray) -> float:
@@ -91,7 +97,14 @@ class CompiledOptimiser:
 class TorchOptimiser:
     """The same step with torch's automatic differentiation, on any device."""
 
-    def __init__(self, state: VoxelTrainingState, views: Views, spread: float, device: torch.device) -> None:
+    def __init__(
+        self,
+        state: VoxelTrainingState,
+        views: Views,
+        spread: float,
+        device: torch.device,
+        held: np.ndarray | None = None,
+    ) -> None:
         self.grid = TorchGrid.of(state.grid, device)
         self.table, self.mean, self.square, self.peak = (
             torch.from_numpy(array).to(device).clone() for array in (state.table, state.mean, state.square, state.peak)
@@ -102,6 +115,7 @@ class TorchOptimiser:
         self.plain = np.array(views.background, np.float32)
         self.neighbours = torch.from_numpy(state.grid.neighbour_rows()).to(device).long()
         self.count, self.spread = state.step, spread
+        self.held = None if held is None else (torch.from_numpy(held)[:, None].to(device), self.table.clone())
 
     def step(self, batch: np.ndarray, offsets: np.ndarray, rates: np.ndarray, smoothing: float, mark: bool) -> float:
         """See ``Optimiser``."""
@@ -118,6 +132,8 @@ class TorchOptimiser:
         self.table = self.table - torch.where(touched, change, 0.0)
         if smoothing > 0:
             self.table[:, 0] = smooth_raw_density(self.table[:, 0], self.neighbours, smoothing)
+        if self.held is not None:
+            self.table = torch.where(*self.held, self.table)
         return float(error.detach())
 
     def error(self, batch: Tensor, offsets: Tensor, mark: bool) -> tuple[Tensor, Tensor]:

@@ -105,8 +105,9 @@
       const x = (0.5 + 0.5 * scale[0] * dot(away, right) / depth) * width;
       const y = (0.5 - 0.5 * scale[1] * dot(away, up) / depth) * height;
       const reach = extent === undefined ? 0 : 0.5 * extent / scene.radius * focal * side / 2 / depth + 8;
-      element.style.left = `${x + (element.className.startsWith("mark") ? 14 : 0)}px`;
-      element.style.top = `${y - (element.className.startsWith("mark") ? 14 : 0)}px`;
+      const aside = element.className.startsWith("mark") ? 14 : 0, within = (at, size) => reach ? at : Math.max(14, Math.min(size - 14, at));
+      element.style.left = `${within(x + aside, width)}px`;
+      element.style.top = `${within(y - aside, height)}px`;
       if (reach) element.style.width = element.style.height = `${2 * reach}px`;
       element.classList.toggle("behind", dot(away, back) < -0.05);
       element.hidden = depth < 0.2 || (mode === "object" && !element.className.startsWith("eye"));

@@ -262,8 +262,8 @@ def slow_aupimo(pixels: np.ndarray, good: list[np.ndarray], points: int = 20001)
 @pytest.mark.parametrize("levels", [None, 300, 5000])
 def test_aupimo_equals_its_slow_twin(levels: int | None) -> None:
     random = np.random.default_rng(6)
-    good = [random.normal(0.0, 1.0, (150, 150 + 20 * index)).astype(np.float32) for index in range(4)]
-    pixels = random.normal(3.5, 1.0, 400).astype(np.float32)
+    good: list[np.ndarray] = [random.normal(0.0, 1.0, (150, 150 + 20 * index)).astype(np.float32) for index in range(4)]
+    pixels: np.ndarray = random.normal(3.5, 1.0, 400).astype(np.float32)
     if levels is not None:
         good, pixels = [(one * levels / 10).round() for one in good], (pixels * levels / 10).round()
     found = aupimo.GoodTail.of(good, len(good)).area(pixels)

@@ -25,7 +25,11 @@ def test_a_change_redoes_the_steps_that_depend_on_it() -> None:
     assert changed_steps(CONFIG) == []
     assert changed_steps(CONFIG, "other data") == ["field", "gallery", "calibration", "parts"]
     assert changed_steps(replace(CONFIG, image_size=200)) == ["field", "gallery", "calibration", "parts"]
-    assert changed_steps(replace(CONFIG, retrieval=RetrievalConfig(hypotheses=2))) == ["gallery", "calibration", "parts"]
+    assert changed_steps(replace(CONFIG, retrieval=RetrievalConfig(hypotheses=2))) == [
+        "gallery",
+        "calibration",
+        "parts",
+    ]
     assert changed_steps(replace(CONFIG, score=ScoreConfig(false_positive_rate=0.2))) == ["calibration", "parts"]
     assert changed_steps(replace(CONFIG, quiet=True, device="cpu", output_dir="x", data_dir="y")) == []
 

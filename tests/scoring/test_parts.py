@@ -59,11 +59,11 @@ def test_the_level_is_the_mean_of_the_largest_values_around() -> None:
             )
     assert torch.allclose(views.against_others[3], values[3].log() - SHARE * views.level(3), equal_nan=True, atol=1e-6)
     relative = values[0].log() - SHARE * views.level()
-    known = sorted(float(each) for each in relative if not math.isnan(each))
-    place = MOST * (len(known) - 1)
-    most = known[int(place)] + (place - int(place)) * (known[min(int(place) + 1, len(known) - 1)] - known[int(place)])
-    expected = relative - min(max(0.0, most - views.usual), math.log(AT_MOST))
-    assert torch.allclose(views.relative(values[:1])[0], expected, equal_nan=True, atol=1e-5)
+    sizes = sorted(float(each) for each in relative if not math.isnan(each))
+    place = MOST * (len(sizes) - 1)
+    most = sizes[int(place)] + (place - int(place)) * (sizes[min(int(place) + 1, len(sizes) - 1)] - sizes[int(place)])
+    wanted = relative - min(max(0.0, most - views.usual), math.log(AT_MOST))
+    assert torch.allclose(views.relative(values[:1])[0], wanted, equal_nan=True, atol=1e-5)
 
 
 def test_a_photo_that_differs_everywhere_is_no_defect() -> None:

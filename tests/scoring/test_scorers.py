@@ -11,6 +11,7 @@ import torch
 
 from pipeline.config import Config
 from pipeline.methods import remark_of, run_context, score_method
+from scoring.calibration import Calibration
 from scoring.scorers import Scorer, calibrate, load_scorer
 from scoring.settings import ScoreConfig
 from tests.lite0 import need_lite0
@@ -80,20 +81,21 @@ def test_the_papers_file_holds_no_network(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
     calibrated(NORMAL[:1], config("paper")).save(path)
     tensors, header = load_tensors(path)
-    assert list(tensors) == ["numbers"]
+    assert sorted(tensors) == ["confirmed", "numbers", "scores"]
     assert header == {"kind": "paper", "weights": "random"}
 
 
 def test_other_weights_than_those_of_the_calibration_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
-    save_tensors(path, {"numbers": torch.ones(3)}, {"kind": "paper", "weights": "6ed6700e361e"})
+    tensors = Calibration.of([1.0], 0.05).tensors()
+    save_tensors(path, tensors, {"kind": "paper", "weights": "6ed6700e361e"})
     with pytest.raises(InputError, match="made with the weights 6ed6700e361e, found the weights random"):
         load(path, config("paper"))
 
 
 def test_files_of_another_kind_and_no_pairs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scorer.safetensors"
-    save_tensors(path, {"numbers": torch.ones(3)}, {"kind": "guess"})
+    save_tensors(path, Calibration.of([1.0], 0.05).tensors(), {"kind": "guess"})
     with pytest.raises(InputError, match="unknown kind of score 'guess'"):
         load(path, config("paper"))
     with pytest.raises(ValueError, match="at least one pair"):

@@ -1,0 +1,137 @@
+"""Photos that are added to a trained object: read, and their poses found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.import_options import AUTO
+from data.transforms_file import TransformsFile
+from nerf.fields import ExtensibleMethod
+from pipeline.methods import field_method
+from pipeline.model import Model
+from pipeline.photos import find_photos
+from retrieval.galleries import ExtensibleGallery, Gallery
+from utils.errors import InputError
+from utils.images import to_bytes
+from utils.rendering import Field
+from utils.views import Views
+from utils.weights import U2NETP_NAME, obtain
+
+ROUNDS = 3  # searches for photos whose poses are not found before others have been learned
+SURE = 0.55  # confidence in a pose from which a photo is learned before the others are searched again
+
+
+@dataclass(frozen=True)
+class NewPhoto:
+    """A photo that is to be added."""
+
+    name: str
+    path: Path
+    image: Tensor  # (height, width, 3) float32, cut out where it has a mask
+    pose: Tensor | None = None  # (4, 4) camera_to_world, where it is known
+    remark: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the journal says of it."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return {"name": self.name, "sha256": digest, "source": str(self.path), "remark": self.remark}
+
+
+def masks_found(masks: str | Path | None) -> bool:
+    """Return whether masks are to be found by a network."""
+    return masks is not None and Path(masks) == AUTO
+
+
+def read_photos(model: Model, places: list[Path], masks: str | Path | None) -> list[NewPhoto]:
+    """Read photos as the model's camera would have taken them, with the poses that a ``transforms.json`` gives."""
+    automatic = masks_found(masks)
+    if masks is not None and not automatic and not Path(masks).exists():
+        raise InputError(f"There is no folder {masks}; correct --masks.")
+    if automatic:
+        obtain(U2NETP_NAME, model.context.weights)
+    poses = {path: pose for place in places for path, pose in given_poses(place).items()}
+    return [
+        NewPhoto(name, path, model.photos.read(path, None if automatic else masks), poses.get(path.resolve()))
+        for name, path in find_photos(places).items()
+    ]
+
+
+def given_poses(folder: Path) -> dict[Path, Tensor]:
+    """Return the poses (4, 4) of the images that a folder's ``transforms.json`` lists, by resolved path."""
+    if not (folder / "transforms.json").is_file():
+        return {}
+    transforms = TransformsFile.read(folder)
+    paths = [transforms.image_path(index) for index in range(len(transforms.frames))]
+    return {path.resolve(): transforms.pose(index, path) for index, path in enumerate(paths)}
+
+
+def find_poses(model: Model, photos: list[NewPhoto], masks: str | Path | None) -> tuple[list[NewPhoto], list[NewPhoto]]:
+    """Find the poses of photos: those whose pose is found, and those whose is not.
+
+    A side that no view showed is known a little better with each photo: what is found for sure is learned, then the
+    others are searched again.
+    """
+    posed, left = [one for one in photos if one.pose is not None], [one for one in photos if one.pose is None]
+    knowing = model
+    for number in range(ROUNDS):
+        if (number and not posed) or not left:
+            break
+        if posed and number:
+            knowing = replace(
+                model, field=learned_field(model, posed), gallery=learned_gallery(model, views_of(model, posed))
+            )
+        tries = [searched(knowing, one, masks) for one in left]
+        good = [one for one, confidence in tries if confidence >= SURE] if number + 1 < ROUNDS else []
+        good = good or [one for one, confidence in tries if confidence > 0]
+        if not good:
+            break
+        posed += good
+        names = {one.name for one in good}
+        left = [one for one in left if one.name not in names]
+    return posed, [replace(one, remark="left out: its pose was not found") for one in left]
+
+
+def searched(model: Model, photo: NewPhoto, masks: str | Path | None) -> tuple[NewPhoto, float]:
+    """Search the pose of a photo; return the photo with it, and the confidence, 0 where it was not found."""
+    if masks_found(masks):
+        detection, query = model.detect_uncut(photo.image, photo.name)
+        found = replace(photo, image=query, pose=detection.pose)
+        return found, (detection.pose_confidence or 0.0) * detection.pose_found
+    refined = model.locate(model.condition(photo.image), photo.name)
+    return replace(photo, pose=refined.camera_to_world.cpu()), refined.confidence * refined.found
+
+
+def views_of(model: Model, photos: Sequence[NewPhoto]) -> Views:
+    """Return posed photos as views."""
+    images = [torch.from_numpy(to_bytes(model.condition(one.image))) for one in photos]
+    poses = [one.pose for one in photos if one.pose is not None]
+    names = tuple(one.name for one in photos)
+    return Views(torch.stack(images), None, torch.stack(poses), model.intrinsics, names, model.config.background_rgb)
+
+
+def learned_field(model: Model, photos: Sequence[NewPhoto]) -> Field:
+    """Return the model's field with posed photos learned."""
+    return extensible(model).extend(model.field, views_of(model, photos), model.context)
+
+
+def learned_gallery(model: Model, views: Views) -> Gallery:
+    """Return the model's gallery with more views."""
+    if not isinstance(model.gallery, ExtensibleGallery):
+        method = model.config.retrieval.method
+        raise InputError(f"Photos cannot be added to a gallery of the retrieval {method}; train with all of them.")
+    return model.gallery.extended(views)
+
+
+def extensible(model: Model) -> ExtensibleMethod:
+    """Return the method by which a model's field learns on; an InputError says that it has none."""
+    method = field_method(model.config)
+    if not isinstance(method, ExtensibleMethod):
+        raise InputError(f"Photos cannot be added to a field of the method {method.name}; train with all of them.")
+    return method
