@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from service.core import Service
 from service.guard import COOKIE, Guard, refusal_response, same, session_of
 from service.judging_routes import judging_routes
+from service.learning_routes import learning_routes
 from service.objects import Served
 from service.page import page_routes
 from service.refusals import RefusalError
@@ -59,8 +60,9 @@ def make_app(service: Service, token: str = "") -> FastAPI:
     )
     app.add_exception_handler(RefusalError, lambda _, error: refusal_response(error))
     app.add_exception_handler(RequestValidationError, lambda _, error: validation_response(error))
-    for router in (judging_routes(service), result_routes(service), state_routes(service, token), page_routes(service)):
-        app.include_router(router)
+    for routes in (judging_routes, result_routes, learning_routes, page_routes):
+        app.include_router(routes(service))
+    app.include_router(state_routes(service, token))
     return app
 
 

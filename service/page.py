@@ -19,7 +19,11 @@ def page_routes(service: Service) -> APIRouter:
     """Return the routes of the page, its style sheet and its script; none of them tells anything of results."""
     config = service.config
     text = load_template("page.html", TEMPLATES).render(
-        version=__version__, formats=FORMATS, max_photos=config.max_photos, max_photo_mb=config.max_photo_mb
+        version=__version__,
+        formats=FORMATS,
+        max_photos=config.max_photos,
+        max_photo_mb=config.max_photo_mb,
+        learn=config.learn,
     )
     style = read_assets("report.css") + (TEMPLATES / "page.css").read_text(encoding="utf-8")
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")

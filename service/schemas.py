@@ -100,8 +100,21 @@ class Result(Answer):
     seconds: float | None = Field(None, examples=[0.15])
     stage_seconds: dict[str, float] | None = Field(None, examples=[{"retrieve": 0.02, "refine": 0.09}])
     error: str | None = Field(None, description="one sentence, where it could not be judged")
+    confirmed_good: int | None = Field(
+        None, description="number of the change, where somebody has confirmed it as good"
+    )
     verdict_at_threshold: Verdict | None = Field(None, description="what another threshold would have said")
     links: Links
+
+
+class Learned(Answer):
+    """A change of what an object has learned."""
+
+    number: int = Field(description="of the change", examples=[3])
+    kind: str = Field(examples=["confirm_good"])
+    date: str = Field(examples=["2026-11-30T12:00:00Z"])
+    before: dict[str, float] = Field(description="figures before it", examples=[{"threshold": 0.9}])
+    after: dict[str, float] = Field(description="and after it", examples=[{"threshold": 0.93}])
 
 
 class Problem(BaseModel):
@@ -150,6 +163,7 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
     texts = {
         400: "The request is malformed.",
         401: "The token is missing or wrong.",
+        403: "The service was started without --learn, or a page of another site sent it.",
         404: "There is no such object, result or file.",
         409: "The Idempotency-Key was used for something else.",
         413: "A file, an image or the whole request is too large.",

@@ -36,6 +36,7 @@ class ServiceConfig:
     keep: float = 0.0  # days after which results are removed; 0: never
     keep_results: int = 10_000  # results that are kept, the newest; 0: all
     min_free_mb: int = 500  # free space of the disk below which new photos are refused, 10⁶ bytes
+    learn: bool = False  # allow results to be confirmed as good, from which their object learns
     webhook: str = ""  # address to which each verdict's JSON is posted
     watch: str = ""  # folder whose photos are judged instead of a server's; needs --to
     to: str = ""  # folder of a watched folder's verdicts

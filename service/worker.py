@@ -27,6 +27,21 @@ class StoppingError(Exception):
     """The service ends; what was accepted is stored and judged after the next start."""
 
 
+@dataclass(frozen=True)
+class Task:
+    """Something that the worker does between two jobs."""
+
+    work: Callable[[], dict[str, Any]]
+    future: Future[dict[str, Any]] = field(default_factory=Future)
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self.future.set_result(self.work())
+        except Exception as error:  # whoever waits is told
+            self.future.set_exception(error)
+
+
 @dataclass
 class Worker:
     """Judges jobs in the order in which they were accepted."""
@@ -36,6 +51,7 @@ class Worker:
     judge: Callable[[Job], dict[str, Any]]  # returns the result, which it has stored
     max_queue: int
     _jobs: deque[Job] = field(default_factory=deque)
+    _tasks: deque[Task] = field(default_factory=deque)
     _futures: dict[str, Future[dict[str, Any]]] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _reserved: int = 0
@@ -55,6 +71,8 @@ class Worker:
         with self._changed:
             self._stopping = True
             waiting = [future for job_id, future in self._futures.items() if job_id != self._running]
+            waiting += [task.future for task in self._tasks]
+            self._tasks.clear()
             self._futures = {job_id: each for job_id, each in self._futures.items() if job_id == self._running}
             self._changed.notify_all()
         for future in waiting:
@@ -118,27 +136,42 @@ class Worker:
             self._changed.notify_all()
         return future
 
+    def do(self, work: Callable[[], dict[str, Any]]) -> Future[dict[str, Any]]:
+        """Do something before the next job; the future gives what ``work`` returns or raises, or a StoppingError."""
+        task = Task(work)
+        task.future.set_running_or_notify_cancel()
+        with self._changed:
+            if self._stopping:
+                task.future.set_exception(StoppingError())
+                return task.future
+            self._tasks.append(task)
+            self._changed.notify_all()
+        return task.future
+
     def future(self, job_id: str) -> Future[dict[str, Any]] | None:
         """Return the future of a job that waits or is being judged; None for others."""
         with self._changed:
             return self._futures.get(job_id)
 
-    def _next(self) -> Job | None:
-        """Wait for a job that can be judged and take it; None at the end."""
+    def _next(self) -> Job | Task | None:
+        """Wait for what is next and take it; None at the end."""
         with self._changed:
-            while True:
-                if self._stopping:
-                    return None
-                if self._jobs:
-                    job = self._jobs.popleft()
-                    self._running = job.id
-                    self._changed.notify_all()
-                    return job
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._stopping or self._tasks or self._jobs)
+            if self._stopping:
+                return None
+            if self._tasks:
+                return self._tasks.popleft()
+            job = self._jobs.popleft()
+            self._running = job.id
+            self._changed.notify_all()
+            return job
 
     def _run(self) -> None:
         self.objects.load(lambda: self._stopping)
         while (job := self._next()) is not None:
+            if isinstance(job, Task):
+                job.run()
+                continue
             start = time.perf_counter()
             served = self.objects.get(job.object_name)
             if served is None or served.state != "ready":

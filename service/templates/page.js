@@ -111,6 +111,11 @@
     $("json").href = result.links.self;
     $("part-page").hidden = !result.links.page;
     if (result.links.page) $("part-page").href = result.links.page;
+    if ($("confirm")) {
+      $("confirm").hidden = !(result.kind === "photo" && result.verdict === "defective" && result.pose_found);
+      $("confirm").disabled = result.confirmed_good !== undefined;
+      $("confirm").textContent = result.confirmed_good === undefined ? "This one is good" : "confirmed as good";
+    }
     showWarning(result);
     showScale(result);
     showPictures(result);
@@ -257,6 +262,22 @@
     soon = setTimeout(() => setThreshold(Number($("threshold").value)), 150);
   };
   $("reset").onclick = () => setThreshold(NaN);
+
+  // ---- learning, where the service allows it
+
+  async function learn(address) {
+    $("learned").textContent = "learning …";
+    const { ok, content } = await ask(address, { method: "POST" });
+    $("learned").textContent = !ok ? content.detail : content.kind === "undo" ? `Change ${content.number} is taken back.`
+      : `The threshold was ${digits(content.before.threshold, 4)} and is ${digits(content.after.threshold, 4)} now, for photos to come.`;
+    if (ok && shownId) show((await ask(`/results/${shownId}`)).content);
+    await readState();
+    setThreshold(NaN);
+  }
+  if ($("undo")) {
+    $("undo").onclick = () => learn(`/objects/${encodeURIComponent($("object").value)}/undo`);
+    $("confirm").onclick = () => learn(`/results/${shownId}/confirm_good`);
+  }
 
   // ---- what people do
 
