@@ -1,7 +1,8 @@
 # make demo: set-up, a sample object, training, testing, the table and the report. make test: set-up and all tests.
 # make quick: without the slow ones. make coverage: all tests, and how much of the program they run. make lint: style
-# and types. make fuzz: more than 10,000 malformed files for the readers of the data room. make pages: generated pages.
-# make soak: README's commands and those of a new object, from nothing to verdicts. make docs: the pages as a site.
+# and types. make fuzz: more than 10,000 malformed files and requests for the readers and the service. make pages:
+# generated pages. make soak: README's commands and those of a new object, from nothing to verdicts. make docs: the pages
+# as a site.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -26,7 +27,7 @@ coverage: $(VENV)/installed-dev
 	$(PY) -m pytest --cov --cov-report=term:skip-covered
 
 fuzz: $(VENV)/installed-dev
-	$(PY) -m pytest tests/data -m hypothesis --hypothesis-profile=many --durations=5
+	$(PY) -m pytest tests/data tests/service tests/test_hostile_files.py -m hypothesis --hypothesis-profile=many --durations=5
 
 soak: $(VENV)/installed-dev
 	$(PY) -m pytest tests/test_soak.py --durations=5

@@ -28,8 +28,12 @@ from utils.weights import U2NETP_NAME, obtain
 EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
 
 
+class UnreadPhotoError(InputError):
+    """A photo that cannot be read; others may be."""
+
+
 def inspect_photos(config: Config, places: list[Path], masks: Path | None = None) -> int:
-    """Write one line, one heat map and one JSON line for each photo.
+    """Write one line, one heat map, one reference and one JSON line for each photo.
 
     A photo that cannot be read does not stop the others.
 
@@ -52,17 +56,12 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
     with (folder / "detections.jsonl").open("a", encoding="utf-8") as journal:
         for name, path in Progress(config.quiet).track(photos.items(), config.object_name, len(photos)):
             try:
-                query = model.photos.read(path, None if automatic else masks)
-            except (InputError, OSError) as error:
+                detection, entry = judge_photo(model, path, name, masks, folder)
+            except UnreadPhotoError as error:
                 print(f"error: {error}", file=sys.stderr)
                 worst = EXIT_ERROR
                 continue
-            if automatic:
-                detection, query = model.detect_uncut(query, name)
-            else:
-                detection = model.detect_image(query, name)
-            heat_map = write_heat_map(folder / f"{name}_heat.png", query, detection)
-            journal.write(json.dumps(entry_of(detection, path, heat_map, model)) + "\n")
+            journal.write(json.dumps(entry) + "\n")
             journal.flush()
             pose = "pose found" if detection.pose_found else "pose not found"
             print(f"{path}\t{detection.verdict}\t{detection.anomaly_score:.4f}\t{pose}", flush=True)
@@ -70,6 +69,38 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
             if detection.verdict != "good":
                 worst = max(worst, EXIT_DEFECTIVE)
     return worst
+
+
+def judge_photo(
+    model: Model, path: Path, name: str, masks: Path | None, folder: Path
+) -> tuple[Detection, dict[str, object]]:
+    """Judge one photo, and write its heat map and its reference.
+
+    Args:
+        model: of the object.
+        path: of the photo.
+        name: with the seed it fixes every random choice; the files are called ``NAME_heat.png``,
+            ``NAME_reference.png``.
+        masks: folder of masks by the photos' stems; None: the background is plain; "auto": the mask is found.
+        folder: to write to.
+    Returns:
+        The detection and its entry, which JSON can hold.
+    Raises:
+        UnreadPhotoError: where the photo or its mask cannot be read, or has other proportions.
+    """
+    automatic = masks == AUTO
+    try:
+        query = model.photos.read(path, None if automatic else masks)
+    except (InputError, OSError) as error:
+        raise UnreadPhotoError(str(error)) from None
+    if automatic:
+        detection, query = model.detect_uncut(query, name)
+    else:
+        detection = model.detect_image(query, name)
+    heat_map = write_heat_map(folder / f"{name}_heat.png", query, detection)
+    reference = folder / f"{name}_reference.png"
+    write_png(reference, detection.reference)
+    return detection, entry_of(detection, path, heat_map, reference, model)
 
 
 def warn_of_unseen(detection: Detection, path: Path) -> None:
@@ -83,7 +114,7 @@ def warn_of_unseen(detection: Detection, path: Path) -> None:
         )
 
 
-def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> dict[str, object]:
+def entry_of(detection: Detection, path: Path, heat_map: Path, reference: Path, model: Model) -> dict[str, object]:
     """Return the JSON line of a photo."""
     return {
         "photo": str(path),
@@ -98,6 +129,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, model: Model) -> 
         "camera_to_world": detection.pose.tolist(),
         "regions": [asdict(region) for region in detection.regions],
         "heat_map": str(heat_map),
+        "reference": str(reference),
         "remark": remark_of(model.config),
         "seconds": round(detection.seconds, 4),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

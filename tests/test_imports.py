@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "baselines": {"data", "scoring", "utils"},
     "pipeline": METHOD | {"evaluation", "report", "utils"},
     "bench": METHOD | {"baselines", "pipeline", "evaluation", "report", "utils"},
+    "service": {"data", "evaluation", "pipeline", "report", "utils"},
     "docs": {"omniposead", "pipeline", "utils"},
     "examples": {"omniposead", "baselines", "utils"},
     "omniposead": {"pipeline", "scoring", "utils"},
@@ -30,6 +31,7 @@ MAY_IMPORT = {
     "auroc_test": {"pipeline", "utils"},
     "detect": {"pipeline", "utils"},
     "benchmark": {"bench", "utils"},
+    "serve": {"service", "utils"},
 }
 FILES = sorted(
     path.relative_to(ROOT)

@@ -66,7 +66,7 @@ def exit_code_of(main: Callable[[], int]) -> int:
     except ModuleNotFoundError as error:
         if error.name and find_spec(error.name.partition(".")[0]) is None:
             print(
-                f"error: The package {error.name} is not installed; run: pip install -e '.[data,benchmark]'",
+                f"error: The package {error.name} is not installed; run: pip install -e '.[data,benchmark,serve]'",
                 file=sys.stderr,
             )
         else:

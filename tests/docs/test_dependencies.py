@@ -18,8 +18,10 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "skimage": "scikit-image",
+    "prometheus_client": "prometheus-client",
 }
-INDIRECT = {"manifold3d", "freia"}  # trimesh and anomalib import them
+INDIRECT = {"manifold3d", "freia", "python-multipart"}  # trimesh, anomalib and fastapi import them
+SERVICE_ROOMS = {"service", "serve"}
 BENCHMARK_ROOMS = {"bench", "baselines", "benchmark"}
 OWN = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/*.py")}
 
@@ -39,6 +41,11 @@ def imported(path: Path) -> set[str]:
     return {DISTRIBUTIONS.get(name, name).lower() for name in modules - OWN - set(sys.stdlib_module_names)}
 
 
+def extra_of(room: str) -> str:
+    """Return the extra whose packages a room may import, besides those of every installation."""
+    return "benchmark" if room in BENCHMARK_ROOMS else "serve" if room in SERVICE_ROOMS else room
+
+
 def product_files() -> list[Path]:
     found = [*ROOT.glob("*.py"), *(path for room in OWN - {"tests", "docs"} for path in (ROOT / room).rglob("*.py"))]
     return [path.relative_to(ROOT) for path in found]
@@ -49,9 +56,6 @@ def test_every_package_is_named_where_it_is_needed() -> None:
     base, used = named(PROJECT["dependencies"]), set[str]()
     for path in product_files():
         room = path.parts[0].removesuffix(".py")
-        allowed = base | (
-            extras["benchmark"] if room in BENCHMARK_ROOMS else extras["data"] if room == "data" else set()
-        )
-        assert imported(path) <= allowed, path
+        assert imported(path) <= base | extras.get(extra_of(room), set()), path
         used |= imported(path)
-    assert base | extras["benchmark"] | extras["data"] == used | INDIRECT
+    assert base | extras["benchmark"] | extras["data"] | extras["serve"] == used | INDIRECT
