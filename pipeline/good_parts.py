@@ -14,7 +14,7 @@ from pipeline.held_out import HeldOutPair
 from pipeline.reference_model import ReferenceModel
 from pipeline.surface import Surface, collect_surface, sampled, smaller, spread_poses
 from scoring.parts import NEIGHBOURS, GoodViews
-from scoring.scorers import Scorer, compare_seen
+from scoring.scorers import Scorer
 from utils.checkpoint import load_tensors, save_tensors
 
 KIND = "good_parts"
@@ -53,12 +53,17 @@ def learn_good_parts(pairs: Sequence[HeldOutPair], model: ReferenceModel, scorer
     """Collect the surface, and compare held-out good views with their references on it."""
     poses = spread_poses(model.gallery.camera_to_world)
     surface, small = collect_surface(model.field, poses, model.intrinsics), smaller(model.intrinsics)
+    facing = [surface.sight(pose, small, model.field.render(pose, small)).facing for pose in poses]
+    return GoodParts(surface, maps_on(surface, pairs, model, scorer), poses, torch.stack(facing).half())
+
+
+def maps_on(surface: Surface, pairs: Sequence[HeldOutPair], model: ReferenceModel, scorer: Scorer) -> Tensor:
+    """Return the anomaly maps of good views on the surface, (pairs, points) float16; NaN where not seen."""
     values = [
         sampled(
-            compare_seen(scorer.comparison, pair.query, pair.reference)[0],
+            scorer.compare(pair.query, pair.reference)[0],
             surface.sight(pair.camera_to_world, model.intrinsics, pair.reference),
         )
         for pair in pairs
     ]
-    facing = [surface.sight(pose, small, model.field.render(pose, small)).facing for pose in poses]
-    return GoodParts(surface, torch.stack(values).half(), poses, torch.stack(facing).half())
+    return torch.stack(values).half()

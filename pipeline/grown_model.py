@@ -16,7 +16,7 @@ from evaluation.metrics import psnr
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import HELD_OUT, CameraRounds
 from pipeline.coverage import surface_seen
-from pipeline.good_parts import learn_good_parts
+from pipeline.good_parts import GoodParts, learn_good_parts, maps_on
 from pipeline.held_out import FARTHER, HeldOutPair, pairs_at
 from pipeline.history import PHOTOS, Change, dated
 from pipeline.model import Model
@@ -31,6 +31,7 @@ from utils.views import Views, split_folds
 WORSE_PSNR = 0.01  # dB by which the held-out views may lose; no more than rounding
 WORSE_SCORE = 0.02  # by which the mean logarithm of their scores may rise
 NEXT = 1  # nearest views, itself, that references of an added view do without: it lies far from the others
+MORE_SEEN = 0.002  # share of the surface that must be new for the surface to be collected again
 MAX_PSNR = 100.0  # dB; stands for infinity
 
 
@@ -85,8 +86,20 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
         photos=[*model.record.photos, *kept],
     )
     scorer = Scorer(model.scorer.comparison, Calibration.of([*held, *others], rate, confirmed))
-    good_parts = learn_good_parts([*pairs_held, *pairs_added], grown, scorer)
-    return replace(grown, scorer=scorer, good_parts=good_parts, record=record)
+    grown = replace(grown, scorer=scorer, record=record)
+    return replace(grown, good_parts=grown_parts(model, grown, pairs_held, pairs_added))
+
+
+def grown_parts(model: Model, grown: Model, pairs_held: list[HeldOutPair], pairs_added: list[HeldOutPair]) -> GoodParts:
+    """Return what good parts look like to the grown model: on the surface as it was, unless more of it is seen now.
+
+    What the object's views showed stays where it was, so that maps on its surface stay too.
+    """
+    before, after = model.record.surface_seen, grown.record.surface_seen
+    if model.record.photos or before is None or after is None or after[0] > before[0] + MORE_SEEN:
+        return learn_good_parts([*pairs_held, *pairs_added], grown, grown.scorer)
+    known = model.good_parts
+    return replace(known, values=torch.cat([known.values, maps_on(known.surface, pairs_added, grown, grown.scorer)]))
 
 
 def scores_of(scorer: Scorer, pairs: Sequence[HeldOutPair]) -> list[float]:

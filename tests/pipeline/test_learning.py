@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 import anomaly_nerf_lego
@@ -97,6 +98,24 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
     assert again.anomaly_score == old.detect(query).anomaly_score
     assert [each.kind for each in read_journal(checkpoint(place))] == ["add", "undo"]
     with pytest.raises(InputError, match="learned nothing"):
+        learning.undo(config_of(place))
+
+
+def test_the_surface_stays_where_nothing_new_is_seen(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = Model.load(checkpoint(place), device="cpu").good_parts
+    photos = place / "data/balls/test/good"
+    monkeypatch.setattr(grown_model, "WORSE_SCORE", 100.0)
+    monkeypatch.setattr(grown_model, "WORSE_PSNR", 100.0)
+    for more_seen, stays in ((1.0, True), (-1.0, False)):
+        monkeypatch.setattr(grown_model, "MORE_SEEN", more_seen)
+        assert learning.add(config_of(place), photos).kept
+        new = Model.load(checkpoint(place), device="cpu").good_parts
+        assert len(new.values) == len(old.values) + 2
+        if stays:
+            assert torch.equal(new.surface.points, old.surface.points)
+            assert torch.equal(new.values[: len(old.values)].nan_to_num(-1), old.values.nan_to_num(-1))
+        else:
+            assert new.surface.points.shape != old.surface.points.shape
         learning.undo(config_of(place))
 
 
