@@ -30,6 +30,7 @@ SMALL = {  # defaults of the copy, by which an object is trained in seconds
     "retrieval/settings.py": {"virtual_views: int = 400": "100"},
 }
 CODES = {  # exit codes other than 0 that a command may have, and why
+    "python detect.py --obj pump --part new_photos/specimen_17": {1},  # the specimen is defective
     "python -m data verify data/LEGO-3D": {1},  # the little world differs from MAD-Sim
     "python detect.py --obj 01Gorilla photo1.png folder/": {1},  # some of the photos are defective
 }
@@ -44,10 +45,15 @@ ELSEWHERE = {
     "python3 -m venv .venv": SETS_UP,
     ".venv/bin/python -m pip install -r requirements.txt": SETS_UP,
     'pip install -e ".[benchmark]"': SETS_UP,
+    'pip install -e ".[serve]"': SETS_UP,
     **{f"make {target}": CHECKS for target in ("test", "quick", "soak", "lint", "coverage", "fuzz", "docs")},
     "make pages": "writes pages that tests compare with what it would write",
     "python -m data download mad-sim": "downloads gigabytes from another host",
     "python -m data masks data/mine/pump": NETWORKS,
+    "python anomaly_nerf_lego.py --data_dir data/mine --obj pump --add new_photos --masks auto": NETWORKS,
+    "python detect.py --obj pump --part new_photos/specimen_17 --masks auto": NETWORKS,
+    "python -m data generate --toy windmill --specimens 8 --out data/samples/windmill": "renders for some minutes",
+    "python -m bench.measure.parts data/samples/windmill --work /tmp/parts": "judges hundreds of photos",
     "python -m data capture photos/alexander --masks auto --out data/mine/alexander": PHOTOS,
     "python anomaly_nerf_lego.py --data_dir data/mine --obj alexander": PHOTOS,
     "python detect.py --data_dir data/mine --obj alexander --masks auto kept_back": PHOTOS,
@@ -71,7 +77,9 @@ COMMANDS = list(
         if SHELL.match(line)
     )
 )
-RUN = [command for command in COMMANDS if command not in ELSEWHERE]
+# those of test_running_service.py
+SERVED = [command for command in COMMANDS if command.startswith(("python serve.py", "curl "))]
+RUN = [command for command in COMMANDS if command not in ELSEWHERE and command not in SERVED]
 EXAMPLES = [
     (page, code)
     for page in PAGES
@@ -93,8 +101,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
                 config.unlink()
         shutil.copy(world / "test/good/0.png", place.folder / "photo1.png")
         shutil.copy(world / "test/Stains/0.png", place.folder / "photo.jpg")
-        for folder in ("folder", "new_photos"):
-            shutil.copytree(world / "test/Stains", place.folder / folder)
+        for kind, folder in (
+            ("Stains", "folder"),
+            ("good", "new_photos"),
+            ("Stains", "new_photos/specimen_17"),
+            ("good", "checked_lot"),
+        ):
+            shutil.copytree(world / "test" / kind, place.folder / folder)
+        place.run("python anomaly_nerf_lego.py --data_dir data/mine --obj pump --quiet")
         write_maps(place.folder)
         yield place
 
