@@ -42,13 +42,4 @@ def without_files(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def waiting_answer(job: Job, state: str) -> dict[str, Any]:
     """Return what is answered of a job that is not done."""
-    return {
-        "id": job.id,
-        "state": state,
-        "kind": job.kind,
-        "object_name": job.object_name,
-        "received": job.received,
-        "photos": list(job.names),
-        **({"name": job.name} if job.name else {}),
-        "links": {"self": f"/results/{job.id}"},
-    }
+    return {**job.told(state), "links": {"self": f"/results/{job.id}"}}

@@ -35,6 +35,18 @@ class Job:
     digest: str = ""  # sha256 of what was sent, where there is a key
     name: str = ""  # what the sender calls the whole: a part's serial number, a path in a watched folder
 
+    def told(self, state: str) -> dict[str, Any]:
+        """Return what every answer about the job begins with."""
+        return {
+            "id": self.id,
+            "state": state,
+            "kind": self.kind,
+            "object_name": self.object_name,
+            "received": self.received,
+            "photos": list(self.names),
+            **({"name": self.name} if self.name else {}),
+        }
+
     def to_json(self) -> str:
         """Write the job as JSON."""
         return json.dumps(asdict(self))

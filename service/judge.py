@@ -72,16 +72,7 @@ def verdict_of(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dic
 
 def head(job: Job, state: str) -> dict[str, Any]:
     """Return what every result begins with."""
-    return {
-        "id": job.id,
-        "state": state,
-        "kind": job.kind,
-        "object_name": job.object_name,
-        "received": job.received,
-        "finished": utc_now(),
-        "photos": list(job.names),
-        **({"name": job.name} if job.name else {}),
-    }
+    return {**job.told(state), "finished": utc_now()}
 
 
 def failed(job: Job, status: int, sentence: str) -> dict[str, Any]:
