@@ -120,6 +120,8 @@ def read_foreign_map(path: Path) -> Tensor:
         raise InputError(
             f"{path} cannot be read as a TIFF map ({type(error).__name__}: {error}); write it again."
         ) from None
+    if values.shape != shape:
+        raise InputError(f"{path} must hold {shape[0]} x {shape[1]} values, found {values.shape}; write it again.")
     if values.dtype.kind not in "fiu":
         raise InputError(f"{path} must hold numbers, found the type {values.dtype}.")
     values = values.astype(np.float32)

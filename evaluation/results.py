@@ -147,8 +147,10 @@ def query_to_json(query: QueryResult) -> dict[str, Any]:
 
 
 def query_from_json(entry: Mapping[str, Any]) -> QueryResult:
-    """Return the result that :func:`query_to_json` described."""
+    """Return the result that :func:`query_to_json` described; a TypeError where it is not one of a named query."""
     pose = entry["camera_to_world"]
+    if not isinstance(entry["name"], str):
+        raise TypeError(f"a query is called {entry['name']!r}")
     return QueryResult(**{**entry, "camera_to_world": None if pose is None else torch.tensor(pose)})
 
 
@@ -248,7 +250,7 @@ def read_results(path: Path) -> ObjectReport:
         return report_from_json(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a JSON file ({error}); test the object again with --overwrite") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: no results file of this version ({error!r}); test the object again with --overwrite"
         ) from error

@@ -71,12 +71,17 @@ class CameraRounds:
         with as_checkpoint(self.path):
             return torch.tensor([frame["transform_matrix"] for frame in self.rounds[name]["frames"]])
 
+    @property
+    def last(self) -> str | None:
+        """The last round that moved the training views' cameras; None where none did."""
+        moving = [name for name, content in self.rounds.items() if "frames" in content and name != HELD_OUT]
+        return moving[-1] if moving else None
+
     def refined(self, views: Views) -> Views:
         """Return the training views with the cameras of the last round; unchanged where none was moved."""
-        moving = [name for name, content in self.rounds.items() if "frames" in content and name != HELD_OUT]
-        if not moving:
+        if self.last is None:
             return views
-        poses = self.poses(moving[-1])
+        poses = self.poses(self.last)
         with as_checkpoint(self.path):
             if poses.shape != views.camera_to_world.shape:
                 raise ValueError(f"poses of the shape {tuple(poses.shape)} for {len(views)} views")
@@ -84,7 +89,7 @@ class CameraRounds:
 
     def held_out(self, views: Views, field: Field) -> Views:
         """Return the held-out views with cameras aligned to the trained field; unchanged where none was moved."""
-        if self.refined(views) is views:
+        if self.last is None:
             return views
         poses, pixels = align_cameras(views, views.camera_to_world, field, HELD_OUT_RENDERS)
         self.add(HELD_OUT, views, poses, pixels)

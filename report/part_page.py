@@ -129,7 +129,7 @@ def format_probability(value: float) -> str:
     """Format a p-value.
 
     >>> format_probability(0.0312), format_probability(3.2e-7)
-    ('0.031', '< 0.0001')
+    ('0.0312', '< 0.0001')
     """
     return "< 0.0001" if value < 1e-4 else format_number(value)
 
