@@ -38,11 +38,13 @@ class FieldMethod(Protocol):
 class ExtensibleMethod(Protocol):
     """A way to make a field that can also learn from more views later."""
 
-    def extend(self, field: Field, views: Views, context: RunContext) -> Field:
+    def extend(self, field: Field, views: Views, context: RunContext, new_surface: bool = True) -> Field:
         """Return a trained field that also knows added views, in a fraction of its training's time.
 
         Args:
             views: added ones, with their poses; not empty.
+            new_surface: whether they show surface that no view showed; else the field itself stays, and they correct
+                renderings from near them.
         Raises:
             InputError: where the field was trained with settings that do not allow it.
         """

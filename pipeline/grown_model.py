@@ -61,10 +61,13 @@ def held_out_views(model: Model) -> Views:
 
 def extended(model: Model, added: Views, held_out: Views) -> Model:
     """Return the model with ``added`` views in field, gallery, calibration, and the figures of its record."""
-    field = extensible(model).extend(model.field, added, model.context)
-    pairs = rendered_pairs(field, held_out)
-    quality = [min(psnr(rendering.colour.cpu(), truth.cpu()), MAX_PSNR) for rendering, truth in pairs]
-    field, gallery = field.calibrate(pairs), learned_gallery(model, added)
+    new_surface, psnr_held = shows_more(model, added), model.record.psnr
+    field = extensible(model).extend(model.field, added, model.context, new_surface)
+    if new_surface:  # else renderings stay as they were; only what corrects them is more
+        pairs = rendered_pairs(field, held_out)
+        quality = [min(psnr(rendering.colour.cpu(), truth.cpu()), MAX_PSNR) for rendering, truth in pairs]
+        field, psnr_held = field.calibrate(pairs), sum(quality) / len(quality)
+    gallery = learned_gallery(model, added)
     poses, number = torch.cat([held_out.camera_to_world, added.camera_to_world]), model.record.learned + 1
     kept = [
         {"name": f"{number}_{index}", "transform_matrix": pose.tolist()}
@@ -79,7 +82,7 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
     rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
     record = replace(
         model.record,
-        psnr=sum(quality) / len(quality),
+        psnr=psnr_held,
         trained_views=model.record.trained_views + len(added),
         surface_seen=surface_seen(field, poses, model.intrinsics),
         log_score=mean_logarithm(held),
@@ -88,6 +91,15 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
     scorer = Scorer(model.scorer.comparison, Calibration.of([*held, *others], rate, confirmed))
     grown = replace(grown, scorer=scorer, record=record)
     return replace(grown, good_parts=grown_parts(model, grown, pairs_held, pairs_added))
+
+
+def shows_more(model: Model, added: Views) -> bool:
+    """Return whether views show surface that none of the model's showed."""
+    for pose in added.camera_to_world:
+        seen = model.field.render_reference(pose.to(model.device), model.intrinsics).seen_share()
+        if seen is None or seen < 1.0 - MORE_SEEN:
+            return True
+    return False
 
 
 def grown_parts(model: Model, grown: Model, pairs_held: list[HeldOutPair], pairs_added: list[HeldOutPair]) -> GoodParts:

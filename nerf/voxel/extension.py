@@ -133,18 +133,23 @@ class Extension:
         optimiser.read_back(state)
 
 
-def extend_voxel_field(field: VoxelField, views: Views, config: FieldConfig, context: RunContext) -> VoxelField:
+def extend_voxel_field(
+    field: VoxelField, views: Views, config: FieldConfig, context: RunContext, new_surface: bool = True
+) -> VoxelField:
     """Return a trained field that also knows ``views``: their surfaces where it had none, and their residuals.
 
     Args:
         field: with residual views; it stays as it is.
         views: added ones, with their poses.
+        new_surface: whether they show any that it had not; else only their residuals are added.
     """
     stored = field.residual_views
     assert stored is not None
     masks = silhouettes(views)
     if field.exposure_varies:
         views = normalise_exposure(views, view_gains(views, field.render, absolute=True)[0], masks)
+    if not new_surface:
+        return replace(field, residual_views=extend_residual_views(stored, field.render, views))
     grown = replace(field.to_device("cpu"), residual_views=None)
     levels: list[VoxelField] = []
     state = None

@@ -32,13 +32,13 @@ class VoxelMethod:
         """Train a field on ``views``, resuming from ``unfinished`` where an interrupted training left it."""
         return train_voxel_field(views, self.config, context, unfinished)
 
-    def extend(self, field: Field, views: Views, context: RunContext) -> Field:
-        """Return a field that also knows ``views``; see ``FieldMethod.extend``."""
+    def extend(self, field: Field, views: Views, context: RunContext, new_surface: bool = True) -> Field:
+        """Return a field that also knows ``views``; see ``ExtensibleMethod.extend``."""
         if not isinstance(field, VoxelField) or field.residual_views is None:
             raise InputError(
                 "Photos can be added to a voxel field with residual views only; train without field_residual_views = 0."
             )
-        return extend_voxel_field(field, views, self.config, context)
+        return extend_voxel_field(field, views, self.config, context, new_surface)
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

@@ -102,14 +102,17 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
 
 
 def test_the_surface_stays_where_nothing_new_is_seen(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = Model.load(checkpoint(place), device="cpu").good_parts
+    before = Model.load(checkpoint(place), device="cpu")
+    old, field = before.good_parts, before.field
     photos = place / "data/balls/test/good"
     monkeypatch.setattr(grown_model, "WORSE_SCORE", 100.0)
     monkeypatch.setattr(grown_model, "WORSE_PSNR", 100.0)
     for more_seen, stays in ((1.0, True), (-1.0, False)):
         monkeypatch.setattr(grown_model, "MORE_SEEN", more_seen)
         assert learning.add(config_of(place), photos).kept
-        new = Model.load(checkpoint(place), device="cpu").good_parts
+        model = Model.load(checkpoint(place), device="cpu")
+        new = model.good_parts
+        assert torch.equal(model.field.table, field.table) == stays
         assert len(new.values) == len(old.values) + 2
         if stays:
             assert torch.equal(new.surface.points, old.surface.points)
