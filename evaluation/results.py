@@ -250,7 +250,7 @@ def read_results(path: Path) -> ObjectReport:
         return report_from_json(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a JSON file ({error}); test the object again with --overwrite") from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{path}: no results file of this version ({error!r}); test the object again with --overwrite"
         ) from error

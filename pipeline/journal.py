@@ -74,5 +74,5 @@ def _read_line(line: str) -> QueryResult | None:
     """Read one recorded result; None for a line that an interruption cut short."""
     try:
         return query_from_json(json.loads(line))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError):
         return None

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 # Each test writes small files for each case; a slow machine is no failure.
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-settings.register_profile("few", max_examples=40, deadline=None, suppress_health_check=QUIET)
+settings.register_profile("few", max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
 settings.register_profile("many", max_examples=700, deadline=None, suppress_health_check=QUIET)
 settings.load_profile("few")
 

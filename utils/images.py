@@ -199,7 +199,7 @@ def read_map(path: Path) -> Tensor:
         return torch.from_numpy(iio.imread(path, plugin="tifffile"))
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no anomaly map {path}; test the object again with --overwrite.") from None
-    except (ValueError, OSError) as error:
+    except Exception as error:  # whatever a broken file makes the reader raise
         reason = error.__cause__ or error  # imageio wraps what tifffile raises
         raise InputError(f"The anomaly map {path} cannot be read ({reason}); test again with --overwrite.") from None
 

