@@ -6,7 +6,7 @@ A metric that is not defined, because only one class is present, is None.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,7 @@ from utils.errors import InputError
 
 RESAMPLES = 2000
 NEAR_DEGREES, NEAR_UNITS = 1.0, 0.05
+MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
 
 
 def evaluate(
@@ -160,6 +161,11 @@ def psnr(image: Tensor, truth: Tensor) -> float:
     """
     error = float((image.double() - truth.double()).square().mean())
     return -10.0 * math.log10(error) if error > 0 else math.inf
+
+
+def mean_psnr(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean PSNR in dB of at least one pair of images, as for ``psnr``; equal ones count as ``MAX_PSNR``."""
+    return float(np.mean([min(psnr(image.cpu(), truth.cpu()), MAX_PSNR) for image, truth in pairs]))
 
 
 def pose_metrics(results: Sequence[QueryResult], true_poses: Mapping[str, Tensor] | None = None) -> PoseMetrics:

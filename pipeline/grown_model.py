@@ -12,13 +12,13 @@ from data.folders import find_object
 from data.mad import read_views, views_fingerprint
 from data.splits import chosen_views
 from data.transforms_file import TransformsFile
-from evaluation.metrics import psnr
+from evaluation.metrics import mean_psnr
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import HELD_OUT, CameraRounds
 from pipeline.coverage import surface_seen
 from pipeline.good_parts import GoodParts, learn_good_parts, maps_on
 from pipeline.held_out import FARTHER, HeldOutPair, pairs_at
-from pipeline.history import PHOTOS, Change, dated
+from pipeline.history import PHOTOS, Change
 from pipeline.model import Model
 from pipeline.new_photos import extensible, learned_gallery
 from scoring.calibration import MIN_SCORE, Calibration
@@ -26,13 +26,13 @@ from scoring.scorers import Scorer
 from utils.errors import InputError
 from utils.exposure import rendered_pairs
 from utils.images import read_uint8, write_png
+from utils.text import utc_text
 from utils.views import Views, split_folds
 
 WORSE_PSNR = 0.01  # dB by which the held-out views may lose; no more than rounding
 WORSE_SCORE = 0.02  # by which the mean logarithm of their scores may rise
 NEXT = 1  # nearest views, itself, that references of an added view do without: it lies far from the others
 MORE_SEEN = 0.002  # share of the surface that must be new for the surface to be collected again
-MAX_PSNR = 100.0  # dB; stands for infinity
 
 
 def held_out_views(model: Model) -> Views:
@@ -65,8 +65,7 @@ def extended(model: Model, added: Views, held_out: Views) -> Model:
     field = extensible(model).extend(model.field, added, model.context, new_surface)
     if new_surface:  # else renderings stay as they were; only what corrects them is more
         pairs = rendered_pairs(field, held_out)
-        quality = [min(psnr(rendering.colour.cpu(), truth.cpu()), MAX_PSNR) for rendering, truth in pairs]
-        field, psnr_held = field.calibrate(pairs), sum(quality) / len(quality)
+        field, psnr_held = field.calibrate(pairs), mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
     gallery = learned_gallery(model, added)
     poses, number = torch.cat([held_out.camera_to_world, added.camera_to_world]), model.record.learned + 1
     kept = [
@@ -150,7 +149,7 @@ def compared(model: Model, grown: Model) -> Change:
         rise = math.expm1(after["log_score"] - before["log_score"])
         remarks.append(f"good held-out views would score {rise:.0%} higher")
     remark = f"not kept: {' and '.join(remarks)}" if remarks else ""
-    return Change(grown.record.learned + 1, "add", dated(), not remarks, before=before, after=after, remark=remark)
+    return Change(grown.record.learned + 1, "add", utc_text(), not remarks, before=before, after=after, remark=remark)
 
 
 def figures(model: Model) -> dict[str, float]:

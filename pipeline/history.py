@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from filelock import FileLock, Timeout
 from pipeline.record import FILE, STEP_FILES, TrainingRecord
 from utils.checkpoint import write_atomically, write_text
 from utils.errors import InputError
+from utils.text import utc_text
 
 HISTORY, JOURNAL, CHANGE, PHOTOS = "history", "learning.jsonl", "change.json", "learned"
 MAX_BYTES = 1_000_000_000  # of files that only undo needs
@@ -49,11 +49,6 @@ class Change:
     note: str = ""  # who, or why
     remark: str = ""
     seconds: float = 0.0
-
-
-def dated(seconds: float | None = None) -> str:
-    """Return a time, by default now, as the journal writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 @contextmanager
@@ -105,7 +100,8 @@ def complete_journal(folder: Path, learned: int) -> None:
     if learned > state and path.is_file():
         append_change(folder, Change(**json.loads(path.read_text(encoding="utf-8"))))
     elif learned < state:
-        append_change(folder, Change(state, "undo", dated(), remark="its line is written late, after an interruption"))
+        late = "its line is written late, after an interruption"
+        append_change(folder, Change(state, "undo", utc_text(), remark=late))
 
 
 def take_effect(folder: Path, record: TrainingRecord, results: Mapping[str, Saveable], change: Change) -> None:
@@ -149,7 +145,7 @@ def take_back(folder: Path, note: str = "") -> Change:
             f"The state of {folder.name} before change {number} was removed to save space; it cannot be undone."
         )
     copy_record(before, folder)
-    change = Change(number, "undo", dated(), note=note)
+    change = Change(number, "undo", utc_text(), note=note)
     append_change(folder, change)
     return change
 
@@ -211,7 +207,7 @@ def forget_learned(folder: Path) -> None:
         if record.learned:
             kept = f"; --add {set_aside(folder, record)} adds its photos again" if record.photos else ""
             print(f"warning: what {folder.name} has learned since it was trained is left out{kept}.", file=sys.stderr)
-        append_change(folder, Change(0, "train", dated()))
+        append_change(folder, Change(0, "train", utc_text()))
         TrainingRecord().write(folder)
         shutil.rmtree(folder / HISTORY)
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from data.import_options import AUTO
 from pipeline.config import Config
 from pipeline.coverage import MIN_SEEN
 from pipeline.detection import Detection
 from pipeline.methods import remark_of
 from pipeline.model import Model, load_model
-from pipeline.photos import find_photos
+from pipeline.photos import check_masks, find_photos, masks_found
 from report.heatmap import HeatScale, heat_overlay
 from utils.checkpoint import ensure_writable
 from utils.errors import InputError
 from utils.images import to_bytes, write_png
 from utils.progress import Progress
-from utils.weights import U2NETP_NAME, obtain
+from utils.text import utc_text
 
 EXIT_GOOD, EXIT_DEFECTIVE, EXIT_ERROR = 0, 1, 2
 
@@ -44,12 +42,8 @@ def inspect_photos(config: Config, places: list[Path], masks: Path | None = None
     Returns:
         0 where all photos are good, 1 where one is defective, 2 where one could not be inspected.
     """
-    automatic = masks == AUTO
-    if masks is not None and not automatic and not masks.is_dir():
-        raise InputError(f"There is no folder {masks}; correct --masks.")
     photos, model = find_photos(places), load_model(config)
-    if automatic:
-        obtain(U2NETP_NAME, model.context.weights)  # a missing file is reported once, not for each photo
+    check_masks(masks, model.context.weights)
     folder = config.result_dir / "detect"
     ensure_writable(folder)
     worst = EXIT_GOOD
@@ -88,7 +82,7 @@ def judge_photo(
     Raises:
         UnreadPhotoError: where the photo or its mask cannot be read, or has other proportions.
     """
-    automatic = masks == AUTO
+    automatic = masks_found(masks)
     try:
         query = model.photos.read(path, None if automatic else masks)
     except (InputError, OSError) as error:
@@ -132,7 +126,7 @@ def entry_of(detection: Detection, path: Path, heat_map: Path, reference: Path, 
         "reference": str(reference),
         "remark": remark_of(model.config),
         "seconds": round(detection.seconds, 4),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "date": utc_text(),
     }
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.grown_model import compared, extended, held_out_views, keep_photos, threshold_figures
-from pipeline.history import Change, Saveable, append_change, complete_journal, dated, locked, take_back, take_effect
-from pipeline.model import Detection, Model, load_model
-from pipeline.new_photos import find_poses, masks_found, read_photos, views_of
+from pipeline.history import Change, Saveable, append_change, complete_journal, locked, take_back, take_effect
+from pipeline.model import Detection, Model, check_there, load_model
+from pipeline.new_photos import find_poses, read_photos, views_of
+from pipeline.photos import masks_found
 from scoring.calibration import CAP, Calibration, Confirmed
 from scoring.scorers import Scorer
 from utils.errors import InputError
+from utils.text import utc_text
 
 UNFOUND = "they must show the object as the training views do, partly from sides that those show"
 
@@ -111,7 +113,7 @@ def confirm_good(
         change = Change(
             number=model.record.learned + 1,
             kind="confirm_good",
-            date=dated(),
+            date=utc_text(),
             photos=entries,
             before=threshold_figures(calibration),
             after=threshold_figures(learned),
@@ -146,11 +148,7 @@ def config_of(source: Model | Config) -> Config:
 
 def existing(config: Config) -> Path:
     """Return the folder of a trained object; an InputError says that there is none."""
-    if not (config.checkpoint_dir / "config.txt").is_file():
-        name = config.object_name
-        raise InputError(
-            f"There is no trained object in {config.checkpoint_dir}; run anomaly_nerf_lego.py --obj {name} first."
-        )
+    check_there(config.checkpoint_dir)
     return config.checkpoint_dir
 
 

@@ -8,8 +8,8 @@ from tabulate import tabulate
 
 from pipeline.config import Config
 from pipeline.history import Change, complete_journal, locked, read_journal
+from pipeline.model import check_there
 from pipeline.record import TrainingRecord
-from utils.errors import InputError
 from utils.text import MISSING
 
 FIGURES = (("psnr", "PSNR", ".2f"), ("surface_seen", "surface seen", ".1%"), ("threshold", "threshold", ".3f"))
@@ -57,8 +57,7 @@ def interval_text(figures: dict[str, float]) -> str:
 def journal_table(config: Config) -> str:
     """Return the journal of a trained object as a table."""
     folder = config.checkpoint_dir
-    if not (folder / "config.txt").is_file():
-        raise InputError(f"There is no trained object in {folder}; run anomaly_nerf_lego.py --obj {folder.name} first.")
+    check_there(folder)
     with locked(folder):
         complete_journal(folder, TrainingRecord.read(folder).learned)
     rows = []

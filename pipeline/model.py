@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from data.automatic_masks import network_mask
-from data.import_options import AUTO
 from data.lens import Lens
 from data.saliency import Saliency, load_saliency
 from evaluation.results import verdict_at
@@ -22,7 +21,7 @@ from pipeline.detection import Detection
 from pipeline.good_parts import GoodParts
 from pipeline.methods import refinement_method, run_context
 from pipeline.parts import PartDetection, Shot, judge_shots
-from pipeline.photos import Mask, Photo, PhotoReader, find_part, find_photos, named_images
+from pipeline.photos import Mask, Photo, PhotoReader, find_part, find_photos, masks_found, named_images
 from pipeline.query_masks import TEMPLATES, Silhouette, cut_out, judged_part, masks_of, with_margin
 from pipeline.record import FILE, STEP_FILES, TrainingRecord, check_trained
 from pipeline.reference_model import ReferenceModel
@@ -151,7 +150,7 @@ class Model(ReferenceModel):
 
     def read_photo(self, image: Photo, mask: Mask, name: str) -> tuple[Tensor, bool]:
         """Read an image as ``detect`` takes it; return it with whether its mask is to be found."""
-        automatic = isinstance(mask, (str, Path)) and Path(mask) == AUTO
+        automatic = masks_found(mask)
         mask = None if automatic else mask
         if isinstance(image, (str, Path)):
             return self.photos.read(Path(image), mask), automatic
@@ -202,7 +201,7 @@ class Model(ReferenceModel):
         else:
             detection = self.detect_image(query, name)
         rendering = self.field.render(detection.pose.to(self.device), self.intrinsics)
-        return Shot(detection, self.condition(query), rendering)
+        return Shot(detection, self.condition(query), rendering, self.config.background_rgb)
 
     def judge_part(self, taken: Sequence[Shot], name: str) -> PartDetection:
         """Judge one specimen by what ``shoot`` returned of each photo; see ``detect_part``."""

@@ -11,18 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.import_options import AUTO
 from data.transforms_file import TransformsFile
 from nerf.fields import ExtensibleMethod
 from pipeline.methods import field_method
 from pipeline.model import Model
-from pipeline.photos import find_photos
+from pipeline.photos import check_masks, find_photos, masks_found
 from retrieval.galleries import ExtensibleGallery, Gallery
 from utils.errors import InputError
 from utils.images import to_bytes
 from utils.rendering import Field
 from utils.views import Views
-from utils.weights import U2NETP_NAME, obtain
 
 ROUNDS = 3  # searches for photos whose poses are not found before others have been learned
 SURE = 0.55  # confidence in a pose from which a photo is learned before the others are searched again
@@ -44,21 +42,13 @@ class NewPhoto:
         return {"name": self.name, "sha256": digest, "source": str(self.path), "remark": self.remark}
 
 
-def masks_found(masks: str | Path | None) -> bool:
-    """Return whether masks are to be found by a network."""
-    return masks is not None and Path(masks) == AUTO
-
-
 def read_photos(model: Model, places: list[Path], masks: str | Path | None) -> list[NewPhoto]:
     """Read photos as the model's camera would have taken them, with the poses that a ``transforms.json`` gives."""
-    automatic = masks_found(masks)
-    if masks is not None and not automatic and not Path(masks).exists():
-        raise InputError(f"There is no folder {masks}; correct --masks.")
-    if automatic:
-        obtain(U2NETP_NAME, model.context.weights)
+    check_masks(masks, model.context.weights)
+    given = None if masks_found(masks) else masks
     poses = {path: pose for place in places for path, pose in given_poses(place).items()}
     return [
-        NewPhoto(name, path, model.photos.read(path, None if automatic else masks), poses.get(path.resolve()))
+        NewPhoto(name, path, model.photos.read(path, given), poses.get(path.resolve()))
         for name, path in find_photos(places).items()
     ]
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from data.import_options import AUTO
 from pipeline.config import Config
 from pipeline.inspection import EXIT_DEFECTIVE, EXIT_GOOD, heat_map_of
 from pipeline.methods import remark_of
 from pipeline.model import Model, load_model
 from pipeline.parts import PartDetection, Shot, SurfaceDefect, vector
-from pipeline.photos import find_part
+from pipeline.photos import check_masks, find_part
 from report.part_page import Cloud, PageDefect, PagePhoto, PageView, PartPage, write_part_page
 from utils.checkpoint import ensure_writable, write_text
 from utils.errors import InputError
 from utils.images import to_bytes, write_png
 from utils.progress import Progress
-from utils.weights import U2NETP_NAME, obtain
+from utils.text import utc_text
 
 PAGE, ENTRY = "part.html", "part.json"
 
@@ -42,8 +40,6 @@ def inspect_part(config: Config, place: Path, masks: Path | None = None) -> int:
     """
     if not place.is_dir():
         raise InputError(f"--part must name a folder with the photos of one specimen, found {place}.")
-    if masks is not None and masks != AUTO and not masks.is_dir():
-        raise InputError(f"There is no folder {masks}; correct --masks.")
     photos, model = find_part(place), load_model(config)
     folder = config.result_dir / "parts" / place.resolve().name
     detection, _ = judge_part(model, photos, masks, folder)
@@ -71,9 +67,8 @@ def judge_part(
     Raises:
         InputError: where a photo cannot be read, or no pose is found.
     """
+    check_masks(masks, model.context.weights)
     ensure_writable(folder)
-    if masks == AUTO:
-        obtain(U2NETP_NAME, model.context.weights)  # a missing file is reported before any work
     progress = Progress(model.config.quiet)
     taken = [
         model.shoot(path, masks, name)
@@ -194,7 +189,7 @@ def entry_of(detection: PartDetection, photos: dict[str, Path], model: Model) ->
         ],
         "page": PAGE,
         "remark": remark_of(model.config),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "date": utc_text(),
     }
 
 

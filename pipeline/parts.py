@@ -88,6 +88,7 @@ class Shot:
     detection: Detection
     query: Tensor  # (height, width, 3) as it was compared
     rendering: Rendering  # of the object at the pose
+    background: tuple[float, float, float]  # RGB of the photo's
 
 
 def judge_shots(
@@ -247,8 +248,8 @@ def kind_of(points: Tensor, values: Tensor, shots: Sequence[Shot], sights: Seque
         where = torch.zeros(shot.rendering.opacity.numel(), dtype=torch.bool)
         where[pixels] = True
         where = where.view(shot.rendering.opacity.shape)
-        background = tuple(shot.query[0, 0].tolist())
-        outline.append(float(outline_difference(shot.query, shot.rendering, background).cpu()[where].float().mean()))
+        differs = outline_difference(shot.query, shot.rendering, shot.background)
+        outline.append(float(differs.cpu()[where].float().mean()))
         novelty.append(float(colour_novelty(shot.query, shot.rendering, where).cpu()[where].mean()))
         weights.append(float(row[points[shown]].sum()))
     if not weights or np.average(outline, weights=weights) > OUTLINE:

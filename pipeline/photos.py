@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from data.folders import folders_below, images_in, unread_in
+from data.import_options import AUTO
 from data.lens import Lens, rectify
 from data.masks import apply_mask, as_foreground, read_object_image, without_masks
 from data.photos import OrientedPhotos
@@ -19,6 +20,7 @@ from pipeline.config import Config
 from utils.camera import Intrinsics
 from utils.errors import InputError
 from utils.images import prepare
+from utils.weights import U2NETP_NAME, Weights, obtain
 
 Mask = str | Path | np.ndarray | None
 Photo = str | Path | np.ndarray | Image.Image
@@ -144,6 +146,19 @@ def find_photos(places: list[Path]) -> dict[str, Path]:
                 unique, copy = f"{name}_{copy}", copy + 1
             photos[unique] = path
     return photos
+
+
+def masks_found(masks: Mask) -> bool:
+    """Return whether masks are to be found by a network."""
+    return isinstance(masks, (str, Path)) and Path(masks) == AUTO
+
+
+def check_masks(masks: str | Path | None, weights: Weights) -> None:
+    """Raise an InputError where masks are in no folder; fetch the network that finds them before any work."""
+    if masks_found(masks):
+        obtain(U2NETP_NAME, weights)
+    elif masks is not None and not Path(masks).is_dir():
+        raise InputError(f"There is no folder {masks}; correct --masks.")
 
 
 def find_part(folder: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from data.mad import read_views, views_fingerprint
 from data.plain_background import HIDDEN, hidden_shares, is_plain
 from data.splits import select_views
 from data.transforms_file import TransformsFile
-from evaluation.metrics import psnr
+from evaluation.metrics import mean_psnr
 from nerf.fields import load_any_field
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import CameraRounds, CameraTraining
@@ -42,7 +42,6 @@ from utils.views import FOLDS, Views
 
 MIN_VIEWS = 4
 LOOKED_AT = 12  # views of which colours are looked at
-MAX_PSNR = 100.0  # dB; stands for infinity, where two images are equal
 MIN_PSNR_GAIN = 6.0  # dB by which a field must beat an image that shows the bare background
 
 
@@ -265,9 +264,8 @@ def calibrated(held_out: HeldOut, model: ReferenceModel, record: TrainingRecord)
 def record_psnr(pairs: Sequence[tuple[Rendering, Tensor]], held_out: HeldOut, record: TrainingRecord) -> None:
     """Record the mean PSNR in dB of the held-out views as rendered, and of images of the bare background."""
     background = torch.tensor(held_out.views.background)
-    rendered = [min(psnr(rendering.colour.cpu(), truth.cpu()), MAX_PSNR) for rendering, truth in pairs]
-    blank = [min(psnr(background.expand_as(truth), truth.cpu()), MAX_PSNR) for _, truth in pairs]
-    record.psnr, record.blank_psnr = sum(rendered) / len(rendered), sum(blank) / len(blank)
+    record.psnr = mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
+    record.blank_psnr = mean_psnr((background.expand_as(truth), truth) for _, truth in pairs)
 
 
 def check_field(config: Config, record: TrainingRecord, views: Views, few: bool = False) -> None:

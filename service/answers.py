@@ -42,4 +42,4 @@ def without_files(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def waiting_answer(job: Job, state: str) -> dict[str, Any]:
     """Return what is answered of a job that is not done."""
-    return {**job.told(state), "links": {"self": f"/results/{job.id}"}}
+    return {**job.summary(state), "links": {"self": f"/results/{job.id}"}}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.answers import answer_of
-from service.jobs import PHOTO, Job, new_id, utc_now
+from service.jobs import PHOTO, Job, new_id
 from service.judge import failed, judge
 from service.metrics import Metrics
 from service.objects import Objects
@@ -21,6 +21,7 @@ from service.settings import ServiceConfig
 from service.store import MAX_STARTS, DiskFullError, Store
 from service.uploads import Limits, Upload, digest_of, file_names, write_uploads
 from service.worker import Worker
+from utils.text import utc_text
 
 PRUNE_EVERY = 60.0  # seconds, at least, between removals of old results
 LONGEST_KEY = 200  # characters of a sender's key
@@ -103,7 +104,7 @@ class Service:
                 return self._again(*known, digest)
             files = file_names(photos)
             shown = [photo.shown for photo in photos]
-            names, now = (tuple(files), tuple(shown)), utc_now()
+            names, now = (tuple(files), tuple(shown)), utc_text()
             job = Job(new_id(), kind, object_name, *names, mode, now, key, digest, name)
             with self.worker.place_in_queue():
                 self.check_disk()

@@ -35,7 +35,7 @@ class Job:
     digest: str = ""  # sha256 of what was sent, where there is a key
     name: str = ""  # what the sender calls the whole: a part's serial number, a path in a watched folder
 
-    def told(self, state: str) -> dict[str, Any]:
+    def summary(self, state: str) -> dict[str, Any]:
         """Return what every answer about the job begins with."""
         return {
             "id": self.id,
@@ -63,11 +63,6 @@ def new_id() -> str:
     now = time.time()
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
     return f"{stamp}{int(now % 1 * 1e6):06d}-{uuid.uuid4().hex[:8]}"
-
-
-def utc_now() -> str:
-    """Return date and time, UTC, in seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def is_id(text: str) -> bool:

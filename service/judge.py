@@ -12,10 +12,11 @@ from data.import_options import AUTO
 from pipeline.inspection import judge_photo
 from pipeline.model import Model
 from pipeline.part_inspection import judge_part
-from service.jobs import PHOTO, Job, safe_stems, utc_now
+from service.jobs import PHOTO, Job, safe_stems
 from service.store import FOUND, MASKS, PHOTOS
 from service.uploads import in_senders_words
 from utils.errors import InputError
+from utils.text import utc_text
 
 LOG = logging.getLogger("service")
 PATHS = ("photo", "heat_map", "reference", "page")  # entries that are paths on this machine
@@ -48,12 +49,12 @@ def judge(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dict[str
 
 def verdict_of(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the verdict on a photo or a part as the result has it, and the seconds of each stage."""
-    masks = {"none": None, "given": place / MASKS, "auto": AUTO}[job.masks]
+    masks = masks_of(job, place)
     if job.kind == PHOTO:
         path = place / PHOTOS / job.files[0]
         detection, entry = judge_photo(model, path, path.stem, masks, place / FOUND)
         return {
-            **shown(entry, place, place / FOUND),
+            **with_stored_files(entry, place, place / FOUND),
             "stage_seconds": rounded(detection.stage_seconds),
         }, detection.stage_seconds
     folder = place / FOUND / safe_stems([job.name or job.kind])[0]
@@ -65,14 +66,19 @@ def verdict_of(job: Job, model: Model, place: Path) -> tuple[dict[str, Any], dic
         for stage, value in detection.stage_seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + value
     called = dict(zip(photos, job.names))
-    views = [{**shown(view, place, folder), "name": called[view["name"]]} for view in whole.pop("photos")]
-    verdict = {**shown(whole, place, folder), "views": views, "stage_seconds": rounded(seconds)}
+    views = [{**with_stored_files(view, place, folder), "name": called[view["name"]]} for view in whole.pop("photos")]
+    verdict = {**with_stored_files(whole, place, folder), "views": views, "stage_seconds": rounded(seconds)}
     return {**verdict, "seconds": round(sum(seconds.values()), 4)}, seconds
+
+
+def masks_of(job: Job, place: Path) -> Path | None:
+    """Return where the masks of a job that is stored in ``place`` come from; see ``judge_photo``."""
+    return {"none": None, "given": place / MASKS, "auto": AUTO}[job.masks]
 
 
 def head(job: Job, state: str) -> dict[str, Any]:
     """Return what every result begins with."""
-    return {**job.told(state), "finished": utc_now()}
+    return {**job.summary(state), "finished": utc_text()}
 
 
 def failed(job: Job, status: int, sentence: str) -> dict[str, Any]:
@@ -80,7 +86,7 @@ def failed(job: Job, status: int, sentence: str) -> dict[str, Any]:
     return {**head(job, "failed"), "status": status, "error": sentence}
 
 
-def shown(entry: dict[str, Any], place: Path, folder: Path) -> dict[str, Any]:
+def with_stored_files(entry: dict[str, Any], place: Path, folder: Path) -> dict[str, Any]:
     """Return an entry with its files named from the job's folder on, instead of by this machine's paths.
 
     Args:

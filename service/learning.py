@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from data.import_options import AUTO
 from pipeline.config import Config
 from pipeline.history import Change
 from pipeline.learning import confirm_good, undo
 from service.core import Service
 from service.jobs import PHOTO, is_id
+from service.judge import masks_of
 from service.refusals import RefusalError
-from service.store import MASKS, PHOTOS
+from service.store import PHOTOS
 from utils.errors import InputError
 
 CONFIRMED = "confirmed_good"  # key of a result: number of the change that it made
@@ -36,14 +36,14 @@ def confirm(service: Service, job_id: str, note: str) -> dict[str, Any]:
     if CONFIRMED in result:
         raise RefusalError(409, "This photo has been confirmed as good already.")
     place = service.store.place(job_id)
-    masks = {"none": None, "given": place / MASKS, "auto": AUTO}[job.masks]
+    masks = masks_of(job, place)
     try:
         change = confirm_good(config_of(service, job.object_name), [place / PHOTOS / job.files[0]], masks, note)
     except InputError as error:
         raise RefusalError(422, str(error).replace(f"{place}/", "")) from None
     service.store.finish(job, {**result, CONFIRMED: change.number})
     service.objects.reload(job.object_name)
-    return told(change)
+    return change_answer(change)
 
 
 def take_back(service: Service, object_name: str, note: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def take_back(service: Service, object_name: str, note: str) -> dict[str, Any]:
         if result is not None and job is not None and result.get(CONFIRMED) == change.number:
             service.store.finish(job, {key: value for key, value in result.items() if key != CONFIRMED})
     service.objects.reload(object_name)
-    return told(change)
+    return change_answer(change)
 
 
 def config_of(service: Service, object_name: str) -> Config:
@@ -73,6 +73,6 @@ def config_of(service: Service, object_name: str) -> Config:
     return served.model.config
 
 
-def told(change: Change) -> dict[str, Any]:
+def change_answer(change: Change) -> dict[str, Any]:
     """Return what is told of a change: all but where its photos lie."""
     return {key: value for key, value in asdict(change).items() if key != "photos"}

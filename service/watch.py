@@ -22,13 +22,13 @@ import watchfiles
 from data.folders import folders_in, images_in, is_junk, unread_in
 from data.masks import without_masks
 from service.core import Service
-from service.jobs import PART, PHOTO, utc_now
+from service.jobs import PART, PHOTO
 from service.lines import JsonLines
 from service.refusals import RefusalError
 from service.settings import ServiceConfig
 from service.uploads import Upload
 from utils.errors import InputError
-from utils.text import natural_key
+from utils.text import natural_key, utc_text
 
 LOG = logging.getLogger("service")
 PAUSE = 1.0  # seconds between two tries where nothing can be accepted
@@ -169,7 +169,7 @@ class Watch:
     def refuse(self, candidate: Candidate, sentence: str) -> None:
         """Report a candidate that cannot be judged."""
         LOG.warning("%s: %s", candidate.name, sentence)
-        entry = {"object_name": candidate.object_name, "kind": candidate.kind, "finished": utc_now()}
+        entry = {"object_name": candidate.object_name, "kind": candidate.kind, "finished": utc_text()}
         self.verdict_file.append({"photo": candidate.name, **entry, "state": "failed", "error": sentence})
         self.mark(candidate, "")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,10 @@ import torch
 from PIL import Image
 
 import omniposead as pad
-from nerf.settings import FieldConfig
-from retrieval.settings import RetrievalConfig
-from tests.world import write_world
+from tests.world import tiny_config, write_world
 from utils.camera import Intrinsics
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = pad.Config(
-    field=FieldConfig(resolution=64, levels=2, steps=150, rays_per_step=4096),
-    retrieval=RetrievalConfig(virtual_views=100),
-    allow_bad_field=True,
-    device="cpu",
-    quiet=True,
-)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of an object, and the object trained."""
     folder = tmp_path_factory.mktemp("interface")
     write_world(folder / "balls", Intrinsics.from_angle(64, 64, 0.69), queries=1)
-    pad.train(folder / "balls", replace(TINY, ckpt_dir=str(folder / "ckpts")))
+    pad.train(folder / "balls", tiny_config(ckpt_dir=str(folder / "ckpts")))
     return folder
 
 

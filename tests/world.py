@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from data.lens import Lens
+from nerf.settings import FieldConfig
+from pipeline.config import Config
+from retrieval.settings import RetrievalConfig
 from tests.inerf.scene import camera, render
 from tests.mad_folder import write_picture, write_transforms
 from utils.camera import Intrinsics
@@ -14,6 +19,18 @@ from utils.images import to_bytes
 CAMERA = Intrinsics.from_angle(96, 96, 0.69)
 RINGS = (-50, -25, 0, 25, 50, 75)
 QUERIES = [(15, 10), (100, 35), (200, -15), (290, 55)]
+
+
+def tiny_config(**changes: Any) -> Config:
+    """Settings by which an object of images of 64 pixels is trained in seconds."""
+    tiny = Config(
+        field=FieldConfig(resolution=64, levels=2, steps=150, rays_per_step=4096),
+        retrieval=RetrievalConfig(virtual_views=100),
+        allow_bad_field=True,
+        device="cpu",
+        quiet=True,
+    )
+    return replace(tiny, **changes)
 
 
 def photo_lens(intrinsics: Intrinsics) -> Lens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 MISSING = "–"  # shown where a value is not defined
 
@@ -14,6 +15,15 @@ def natural_key(text: str) -> list[tuple[int, int, str]]:
     ['Burrs/2', 'Burrs/10']
     """
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
+
+
+def utc_text(seconds: float | None = None) -> str:
+    """Return date and time, UTC, of ``seconds`` since 1970, by default of now.
+
+    >>> utc_text(0.0)
+    '1970-01-01T00:00:00Z'
+    """
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,21 +16,11 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from fastapi.testclient import TestClient
 
 import omniposead as pad
-from nerf.settings import FieldConfig
-from retrieval.settings import RetrievalConfig
 from service.app import make_app
 from service.core import Service
 from service.settings import ServiceConfig
-from tests.world import write_world
+from tests.world import tiny_config, write_world
 from utils.camera import Intrinsics
-
-TINY = pad.Config(
-    field=FieldConfig(resolution=64, levels=2, steps=150, rays_per_step=4096),
-    retrieval=RetrievalConfig(virtual_views=100),
-    allow_bad_field=True,
-    device="cpu",
-    quiet=True,
-)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images of an object in ``balls``, and the object trained, in ``ckpts`` under two names."""
     folder = tmp_path_factory.mktemp("served")
     write_world(folder / "balls", Intrinsics.from_angle(64, 64, 0.69), queries=2)
-    pad.train(folder / "balls", replace(TINY, ckpt_dir=str(folder / "ckpts")))
+    pad.train(folder / "balls", tiny_config(ckpt_dir=str(folder / "ckpts")))
     shutil.copytree(folder / "ckpts/balls", folder / "ckpts/marbles")
     return folder
 
