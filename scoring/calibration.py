@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.stats import gumbel_r
 from torch import Tensor
+
+from scoring.gumbel import fit_gumbel, fit_selected
 
 MIN_SCALE = 0.02  # of the logarithm of scores: fewer or more equal views tell nothing narrower
 MIN_SCORE = 1e-6  # whose logarithm stands for that of 0
@@ -71,9 +71,12 @@ class Calibration:
         elif min(logarithms) == max(logarithms):
             location, scale = logarithms[0], MIN_SCALE
         else:
-            location, scale = (float(value) for value in gumbel_r.fit(logarithms))
+            location, scale = fit_gumbel(np.asarray(logarithms))
             if chosen:
-                location, scale = fit_selected(logarithms, chosen, location, scale)
+                rows = np.array([[one.counted, one.threshold, one.score > one.threshold] for one in chosen])
+                values, limits = np.log(np.maximum(rows[:, :2], MIN_SCORE)).T
+                start = (location, scale)
+                location, scale = fit_selected(np.asarray(logarithms), values, limits, rows[:, 2] > 0, start, MIN_SCALE)
         scale = max(scale, MIN_SCALE)
         threshold = math.exp(location - scale * math.log(-math.log1p(-false_positive_rate)))
         return Calibration(location, scale, threshold, float(len(scores)), tuple(scores), tuple(confirmed))
@@ -128,35 +131,6 @@ class Calibration:
         rows = tensors.pop("confirmed").tolist()
         confirmed = tuple(Confirmed(score, threshold, bool(selected)) for score, threshold, selected in rows)
         return replace(known, scores=scores, confirmed=confirmed)
-
-
-def fit_selected(
-    logarithms: Sequence[float], chosen: Sequence[Confirmed], location: float, scale: float
-) -> tuple[float, float]:
-    """Return location and scale of the greatest likelihood of a sample and of photos that were selected by verdict.
-
-    Args:
-        logarithms: of the sample's scores.
-        chosen: the selected photos; each contributes its density given on which side of its threshold it lies.
-        location, scale: of the sample alone, from where the search starts.
-    """
-    sample = np.asarray(logarithms)
-    values, limits = (
-        np.log(np.maximum(each, MIN_SCORE)) for each in np.array([[c.counted, c.threshold] for c in chosen]).T
-    )
-    above = np.array([one.score > one.threshold for one in chosen])
-
-    def cost(parameters: np.ndarray) -> float:
-        place, width = parameters[0], max(math.exp(parameters[1]), MIN_SCALE)
-        sides = np.where(above, gumbel_r.logsf(limits, place, width), gumbel_r.logcdf(limits, place, width))
-        likelihood = gumbel_r.logpdf(sample, place, width).sum() + gumbel_r.logpdf(values, place, width).sum()
-        return float(sides.sum() - likelihood)
-
-    start = [location, math.log(max(scale, MIN_SCALE))]
-    simplex = [start, [start[0] + scale, start[1]], [start[0], start[1] + 0.3]]
-    options = {"initial_simplex": simplex, "xatol": 1e-6, "fatol": 1e-9, "maxiter": 2000}
-    found = minimize(cost, start, method="Nelder-Mead", options=options).x
-    return float(found[0]), math.exp(found[1])
 
 
 def selected_information(limit: float, above: bool) -> np.ndarray:
