@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from nerf.registry import FIELDS
 from utils.checkpoint import load_metadata
@@ -47,6 +48,17 @@ class ExtensibleMethod(Protocol):
                 renderings from near them.
         Raises:
             InputError: where the field was trained with settings that do not allow it.
+        """
+
+    def same_reference(self, before: Field, after: Field, camera_to_world: Tensor, without: int) -> bool:
+        """Return whether ``render_reference`` gives the same as before a field was extended, without rendering it.
+
+        Only how many views show a surface that some showed before may have changed.
+
+        Args:
+            before, after: the field that was extended, and what came of it.
+            camera_to_world: (4, 4) from where it is rendered.
+            without: as for ``render_reference``.
         """
 
 

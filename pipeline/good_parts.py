@@ -14,7 +14,6 @@ from pipeline.held_out import HeldOutPair
 from pipeline.reference_model import ReferenceModel
 from pipeline.surface import Surface, collect_surface, sampled, smaller, spread_poses
 from scoring.parts import NEIGHBOURS, GoodViews
-from scoring.scorers import Scorer
 from utils.checkpoint import load_tensors, save_tensors
 
 KIND = "good_parts"
@@ -49,21 +48,24 @@ class GoodParts:
         return GoodParts(surface, tensors["values"], tensors["poses"], tensors["facing"])
 
 
-def learn_good_parts(pairs: Sequence[HeldOutPair], model: ReferenceModel, scorer: Scorer) -> GoodParts:
-    """Collect the surface, and compare held-out good views with their references on it."""
+def learn_good_parts(pairs: Sequence[HeldOutPair], maps: Sequence[Tensor], model: ReferenceModel) -> GoodParts:
+    """Collect the surface, and lay the anomaly maps of held-out good views on it.
+
+    Args:
+        pairs: the views with their references.
+        maps: (height, width) of each.
+        model: that rendered the references.
+    """
     poses = spread_poses(model.gallery.camera_to_world)
     surface, small = collect_surface(model.field, poses, model.intrinsics), smaller(model.intrinsics)
     facing = [surface.sight(pose, small, model.field.render(pose, small)).facing for pose in poses]
-    return GoodParts(surface, maps_on(surface, pairs, model, scorer), poses, torch.stack(facing).half())
+    return GoodParts(surface, laid_on(surface, pairs, maps, model), poses, torch.stack(facing).half())
 
 
-def maps_on(surface: Surface, pairs: Sequence[HeldOutPair], model: ReferenceModel, scorer: Scorer) -> Tensor:
+def laid_on(surface: Surface, pairs: Sequence[HeldOutPair], maps: Sequence[Tensor], model: ReferenceModel) -> Tensor:
     """Return the anomaly maps of good views on the surface, (pairs, points) float16; NaN where not seen."""
     values = [
-        sampled(
-            scorer.compare(pair.query, pair.reference)[0],
-            surface.sight(pair.camera_to_world, model.intrinsics, pair.reference),
-        )
-        for pair in pairs
+        sampled(anomaly_map, surface.sight(pair.camera_to_world, model.intrinsics, pair.reference))
+        for pair, anomaly_map in zip(pairs, maps)
     ]
     return torch.stack(values).half()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from data.folders import find_object
 from data.mad import read_views, views_fingerprint
@@ -16,16 +17,17 @@ from evaluation.metrics import mean_psnr
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import HELD_OUT, CameraRounds
 from pipeline.coverage import surface_seen
-from pipeline.good_parts import GoodParts, learn_good_parts, maps_on
-from pipeline.held_out import FARTHER, HeldOutPair, pairs_at
+from pipeline.good_parts import GoodParts, laid_on, learn_good_parts
+from pipeline.held_out import FARTHER, GoodView, HeldOutPair
 from pipeline.history import PHOTOS, Change
 from pipeline.model import Model
-from pipeline.new_photos import extensible, learned_gallery
+from pipeline.new_photos import NewPhoto, extensible, learned_gallery, views_of
 from scoring.calibration import MIN_SCORE, Calibration
 from scoring.scorers import Scorer
 from utils.errors import InputError
 from utils.exposure import rendered_pairs
 from utils.images import read_uint8, write_png
+from utils.rendering import Field, Rendering
 from utils.text import utc_text
 from utils.views import Views, split_folds
 
@@ -59,63 +61,119 @@ def held_out_views(model: Model) -> Views:
     return replace(views, camera_to_world=rounds.poses(HELD_OUT)) if HELD_OUT in rounds.rounds else views
 
 
-def extended(model: Model, added: Views, held_out: Views) -> Model:
-    """Return the model with ``added`` views in field, gallery, calibration, and the figures of its record."""
-    new_surface, psnr_held = shows_more(model, added), model.record.psnr
+@dataclass(frozen=True)
+class JudgedViews:
+    """Good views that were judged by a grown model, where it judges them otherwise than before."""
+
+    held_out: int  # of training; then come photos that were added before, then new ones
+    rows: list[int]  # of the views that were judged again
+    pairs: list[HeldOutPair]  # of those
+    maps: list[Tensor]  # anomaly maps (height, width) of those
+    scores: list[float]  # of all views
+
+
+def extended(model: Model, photos: Sequence[NewPhoto], held_out: Views) -> Model:
+    """Return the model with posed ``photos`` in field, gallery, calibration, and the figures of its record."""
+    added = views_of(model, photos)
+    new = [GoodView(added.image(row), added.camera_to_world[row], one.name, NEXT) for row, one in enumerate(photos)]
+    known = [replace(view, rendering=one.rendering) for view, one in zip(new, photos)]
+    new_surface, psnr_held = any(shows_more(model, view) for view in known), model.record.psnr
     field = extensible(model).extend(model.field, added, model.context, new_surface)
     if new_surface:  # else renderings stay as they were; only what corrects them is more
         pairs = rendered_pairs(field, held_out)
-        field, psnr_held = field.calibrate(pairs), mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
-    gallery = learned_gallery(model, added)
+        field, psnr_held = field.calibrate(pairs), psnr_of(pairs)
+    elif psnr_held is not None:
+        psnr_held += corrected_psnr(model, field, held_out)
+    grown = replace(model, field=field, gallery=learned_gallery(model, added))
+    judged = judged_again(model, grown, held_out, new if new_surface else known)
     poses, number = torch.cat([held_out.camera_to_world, added.camera_to_world]), model.record.learned + 1
+    seen = model.record.surface_seen
+    measured = new_surface or seen is None or min(seen) < 1.0 - MORE_SEEN
     kept = [
         {"name": f"{number}_{index}", "transform_matrix": pose.tolist()}
         for index, pose in enumerate(added.camera_to_world)
     ]
-    grown = replace(model, field=field, gallery=gallery)
-    found = {name: torch.tensor(pose) for name, pose in model.record.held_out_poses.items()}
-    pairs_held, pairs_added = pairs_at(held_out, grown, FARTHER, found or None), pairs_at(added, grown, NEXT)
-    if model.record.photos:
-        pairs_added += pairs_at(added_before(model), grown, NEXT)
-    held, others = (scores_of(model.scorer, pairs) for pairs in (pairs_held, pairs_added))
-    rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
     record = replace(
         model.record,
         psnr=psnr_held,
         trained_views=model.record.trained_views + len(added),
-        surface_seen=surface_seen(field, poses, model.intrinsics),
-        log_score=mean_logarithm(held),
+        surface_seen=surface_seen(field, poses, model.intrinsics) if measured else seen,
+        log_score=mean_logarithm(judged.scores[: judged.held_out]),
         photos=[*model.record.photos, *kept],
     )
-    scorer = Scorer(model.scorer.comparison, Calibration.of([*held, *others], rate, confirmed))
+    rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
+    scorer = Scorer(model.scorer.comparison, Calibration.of(judged.scores, rate, confirmed))
     grown = replace(grown, scorer=scorer, record=record)
-    return replace(grown, good_parts=grown_parts(model, grown, pairs_held, pairs_added))
+    if new_surface and gained(seen, record.surface_seen):
+        return replace(grown, good_parts=learn_good_parts(judged.pairs, judged.maps, grown))
+    return replace(grown, good_parts=grown_parts(grown, judged))
 
 
-def shows_more(model: Model, added: Views) -> bool:
-    """Return whether views show surface that none of the model's showed."""
-    for pose in added.camera_to_world:
-        seen = model.field.render_reference(pose.to(model.device), model.intrinsics).seen_share()
-        if seen is None or seen < 1.0 - MORE_SEEN:
-            return True
-    return False
+def psnr_of(pairs: Sequence[tuple[Rendering, Tensor]]) -> float:
+    """Return the mean PSNR in dB of renderings and what they should show."""
+    return mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
 
 
-def grown_parts(model: Model, grown: Model, pairs_held: list[HeldOutPair], pairs_added: list[HeldOutPair]) -> GoodParts:
-    """Return what good parts look like to the grown model: on the surface as it was, unless more of it is seen now.
+def corrected_psnr(model: Model, field: Field, held_out: Views) -> float:
+    """Return by how much the mean PSNR in dB of held-out views rises where only what corrects a field was extended.
 
-    What the object's views showed stays where it was, so that maps on its surface stay too.
+    Views whose references stayed the same are not rendered again.
     """
-    before, after = model.record.surface_seen, grown.record.surface_seen
-    if model.record.photos or before is None or after is None or after[0] > before[0] + MORE_SEEN:
-        return learn_good_parts([*pairs_held, *pairs_added], grown, grown.scorer)
-    known = model.good_parts
-    return replace(known, values=torch.cat([known.values, maps_on(known.surface, pairs_added, grown, grown.scorer)]))
+    method = extensible(model)
+    rows = [
+        row
+        for row, pose in enumerate(held_out.camera_to_world)
+        if not method.same_reference(model.field, field, pose, 0)
+    ]
+    if not rows:
+        return 0.0
+    before, after = (psnr_of(rendered_pairs(each, held_out.subset(rows))) for each in (model.field, field))
+    return (after - before) * len(rows) / len(held_out)
 
 
-def scores_of(scorer: Scorer, pairs: Sequence[HeldOutPair]) -> list[float]:
-    """Score good views against their references."""
-    return [scorer.compare(pair.query, pair.reference)[1] for pair in pairs]
+def judged_again(model: Model, grown: Model, held_out: Views, new: Sequence[GoodView]) -> JudgedViews:
+    """Compare good views with the references of the grown model; those that stayed the same are not made again."""
+    found = {name: torch.tensor(pose) for name, pose in model.record.held_out_poses.items()}
+    held = [
+        GoodView(held_out.image(row), found[name], name, FARTHER)
+        for row, name in enumerate(held_out.names)
+        if name in found
+    ]
+    before, scores = [*held, *added_before(model)], list(model.scorer.calibration.scores)
+    method = extensible(model)
+    rows = [
+        row
+        for row, view in enumerate(before)
+        if not method.same_reference(model.field, grown.field, view.camera_to_world, view.without)
+    ]
+    pairs = [view.pair(grown) for view in [*(before[row] for row in rows), *new]]
+    results = [model.scorer.compare(pair.query, pair.reference) for pair in pairs]
+    for row, (_, score) in zip(rows, results):
+        scores[row] = score
+    scores += [score for _, score in results[len(rows) :]]
+    rows += range(len(before), len(scores))
+    return JudgedViews(len(held), rows, pairs, [anomaly_map for anomaly_map, _ in results], scores)
+
+
+def shows_more(model: Model, view: GoodView) -> bool:
+    """Return whether a view shows surface that none of the model's showed."""
+    pose = view.camera_to_world.to(model.device)
+    seen = model.field.render_reference(pose, model.intrinsics, view.rendering).seen_share()
+    return seen is None or seen < 1.0 - MORE_SEEN
+
+
+def gained(before: tuple[float, float] | None, after: tuple[float, float] | None) -> bool:
+    """Return whether more of the surface is seen than before."""
+    return before is None or after is None or after[0] > before[0] + MORE_SEEN
+
+
+def grown_parts(grown: Model, judged: JudgedViews) -> GoodParts:
+    """Return what good parts look like to the grown model on the surface as it was, so that maps on it stay too."""
+    known = grown.good_parts
+    values = torch.full((len(judged.scores), known.values.shape[1]), torch.nan, dtype=known.values.dtype)
+    values[: len(known.values)] = known.values
+    values[judged.rows] = laid_on(known.surface, judged.pairs, judged.maps, grown)
+    return replace(known, values=values)
 
 
 def mean_logarithm(scores: Sequence[float]) -> float:
@@ -123,13 +181,18 @@ def mean_logarithm(scores: Sequence[float]) -> float:
     return sum(math.log(max(score, MIN_SCORE)) for score in scores) / len(scores) if scores else math.inf
 
 
-def added_before(model: Model) -> Views:
-    """Read the photos that were added earlier, as views."""
-    folder, photos = model.config.checkpoint_dir / PHOTOS, model.record.photos
-    images = [torch.from_numpy(read_uint8(folder / f"{one['name']}.png")[..., :3].copy()) for one in photos]
-    poses = torch.tensor([one["transform_matrix"] for one in photos])
-    names = tuple(one["name"] for one in photos)
-    return Views(torch.stack(images), None, poses, model.intrinsics, names, model.config.background_rgb)
+def added_before(model: Model) -> list[GoodView]:
+    """Read the photos that were added earlier."""
+    folder = model.config.checkpoint_dir / PHOTOS
+    return [
+        GoodView(
+            torch.from_numpy(read_uint8(folder / f"{one['name']}.png")[..., :3].copy()).float() / 255.0,
+            torch.tensor(one["transform_matrix"]),
+            one["name"],
+            NEXT,
+        )
+        for one in model.record.photos
+    ]
 
 
 def keep_photos(grown: Model, added: Views) -> None:

@@ -7,7 +7,6 @@ is held out once of a field that is trained for nothing else (cross-validation),
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -41,6 +40,23 @@ class HeldOutPair(NamedTuple):
     reference: Rendering  # the anomaly-free object at that pose
     camera_to_world: Tensor  # (4, 4), as it was found
     name: str  # of the view
+
+
+@dataclass(frozen=True)
+class GoodView:
+    """A photo of a good specimen at its pose, which training has not seen."""
+
+    image: Tensor  # (height, width, 3) float32 RGB in [0, 1]
+    camera_to_world: Tensor  # (4, 4)
+    name: str
+    without: int  # nearest training views that its reference does without
+    rendering: Rendering | None = None  # of the field at the pose, where it is known
+
+    def pair(self, model: ReferenceModel) -> HeldOutPair:
+        """Return it with its reference."""
+        query = model.condition(self.image)
+        reference = model.reference(query, self.camera_to_world, self.rendering, self.without)
+        return HeldOutPair(query, reference, self.camera_to_world, self.name)
 
 
 @dataclass
@@ -131,24 +147,6 @@ def held_out_pairs(held_out: Views, model: ReferenceModel) -> list[HeldOutPair]:
             f"Poses were found for only {len(pairs)} of {len(held_out)} held-out good views of "
             f"{model.config.object_name}, too few to calibrate; check the poses of the views, or add views."
         )
-    return pairs
-
-
-def pairs_at(
-    views: Views, model: ReferenceModel, without: int = FARTHER, poses: Mapping[str, Tensor] | None = None
-) -> list[HeldOutPair]:
-    """Pair views with their references at poses that were found before.
-
-    Args:
-        without: nearest views that references do without.
-        poses: (4, 4) by view name, views without one are left out; by default the views' own.
-    """
-    pairs = []
-    for index, name in enumerate(views.names):
-        pose = views.camera_to_world[index] if poses is None else poses.get(name)
-        if pose is not None:
-            query = model.condition(views.image(index))
-            pairs.append(HeldOutPair(query, model.reference(query, pose, None, without), pose, name))
     return pairs
 
 

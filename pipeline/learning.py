@@ -50,12 +50,11 @@ def add(source: Model | Config, folder: str | Path, masks: str | Path | None = N
         found, lost = find_poses(model, read_photos(model, [Path(folder)], masks), masks)
         if not found:
             raise InputError(f"The pose of none of the {len(lost)} photos in {folder} was found; {UNFOUND}.")
-        added = views_of(model, found)
-        grown = extended(model, added, held_out)
+        grown = extended(model, found, held_out)
         change = replace(compared(model, grown), photos=[one.entry() for one in (*found, *lost)], note=note)
         change = replace(change, seconds=round(time.perf_counter() - start, 3))
         if change.kept:
-            keep_photos(grown, added)
+            keep_photos(grown, views_of(model, found))
             results: dict[str, Saveable] = {
                 "field": grown.field,
                 "gallery": grown.gallery,

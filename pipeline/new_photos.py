@@ -19,7 +19,7 @@ from pipeline.photos import check_masks, find_photos, masks_found
 from retrieval.galleries import ExtensibleGallery, Gallery
 from utils.errors import InputError
 from utils.images import to_bytes
-from utils.rendering import Field
+from utils.rendering import Field, Rendering
 from utils.views import Views
 
 ROUNDS = 3  # searches for photos whose poses are not found before others have been learned
@@ -34,6 +34,7 @@ class NewPhoto:
     path: Path
     image: Tensor  # (height, width, 3) float32, cut out where it has a mask
     pose: Tensor | None = None  # (4, 4) camera_to_world, where it is known
+    rendering: Rendering | None = None  # of the object's field at that pose, where the search made it
     remark: str = ""
 
     def entry(self) -> dict[str, Any]:
@@ -78,6 +79,8 @@ def find_poses(model: Model, photos: list[NewPhoto], masks: str | Path | None) -
                 model, field=learned_field(model, posed), gallery=learned_gallery(model, views_of(model, posed))
             )
         tries = [searched(knowing, one, masks) for one in left]
+        if number:  # they are of a field that is thrown away
+            tries = [(replace(one, rendering=None), confidence) for one, confidence in tries]
         good = [one for one, confidence in tries if confidence >= SURE] if number + 1 < ROUNDS else []
         good = good or [one for one, confidence in tries if confidence > 0]
         if not good:
@@ -95,7 +98,8 @@ def searched(model: Model, photo: NewPhoto, masks: str | Path | None) -> tuple[N
         found = replace(photo, image=query, pose=detection.pose)
         return found, (detection.pose_confidence or 0.0) * detection.pose_found
     refined = model.locate(model.condition(photo.image), photo.name)
-    return replace(photo, pose=refined.camera_to_world.cpu()), refined.confidence * refined.found
+    found = replace(photo, pose=refined.camera_to_world.cpu(), rendering=refined.rendering)
+    return found, refined.confidence * refined.found
 
 
 def views_of(model: Model, photos: Sequence[NewPhoto]) -> Views:

@@ -189,7 +189,7 @@ def run_steps(run: TrainingRun) -> Model:
     good_parts = run.step(
         "parts",
         "parts",
-        make=lambda: learn_good_parts(held_out.references(reference), reference, scorer),
+        make=lambda: learned_parts(held_out, reference, scorer),
         load=GoodParts.load,
     )
     return Model(config, views.intrinsics, context, field, gallery, scorer, good_parts, record)
@@ -259,6 +259,12 @@ def calibrated(held_out: HeldOut, model: ReferenceModel, record: TrainingRecord)
     record.held_out_poses = {pair.name: pair.camera_to_world.tolist() for pair in found}
     pairs = [(pair.query, pair.reference) for pair in found]
     return calibrate(pairs, score_method(model.config).make(model.context), model.config.score.false_positive_rate)
+
+
+def learned_parts(held_out: HeldOut, model: ReferenceModel, scorer: Scorer) -> GoodParts:
+    """Learn what good views look like on the object's surface."""
+    pairs = held_out.references(model)
+    return learn_good_parts(pairs, [scorer.compare(pair.query, pair.reference)[0] for pair in pairs], model)
 
 
 def record_psnr(pairs: Sequence[tuple[Rendering, Tensor]], held_out: HeldOut, record: TrainingRecord) -> None:

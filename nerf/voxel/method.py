@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from nerf.settings import FieldConfig
 from nerf.voxel.extension import extend_voxel_field
@@ -39,6 +40,15 @@ class VoxelMethod:
                 "Photos can be added to a voxel field with residual views only; train without field_residual_views = 0."
             )
         return extend_voxel_field(field, views, self.config, context, new_surface)
+
+    def same_reference(self, before: Field, after: Field, camera_to_world: Tensor, without: int) -> bool:
+        """Return whether an extension left a reference as it was; see ``ExtensibleMethod.same_reference``."""
+        assert isinstance(before, VoxelField) and isinstance(after, VoxelField)
+        old, new = before.residual_views, after.residual_views
+        if old is None or new is None or before.table is not after.table or old.expectation != new.expectation:
+            return False
+        pose = camera_to_world.to(old.camera_to_world)
+        return torch.equal(old.choose(pose, without=without)[0], new.choose(pose, without=without)[0])
 
     @staticmethod
     def load(path: Path, device: torch.device | str) -> Field:

@@ -17,6 +17,7 @@ from nerf.settings import FieldConfig
 from pipeline import grown_model, history, learning
 from pipeline.config import Config
 from pipeline.history import read_journal
+from pipeline.methods import field_method
 from pipeline.model import Model
 from pipeline.record import TrainingRecord
 from pipeline.training import train_object
@@ -101,25 +102,65 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
         learning.undo(config_of(place))
 
 
-def test_the_surface_stays_where_nothing_new_is_seen(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Model.load(checkpoint(place), device="cpu")
-    old, field = before.good_parts, before.field
-    photos = place / "data/balls/test/good"
+@pytest.fixture
+def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing counts as harm, so that changes are kept."""
     monkeypatch.setattr(grown_model, "WORSE_SCORE", 100.0)
     monkeypatch.setattr(grown_model, "WORSE_PSNR", 100.0)
-    for more_seen, stays in ((1.0, True), (-1.0, False)):
-        monkeypatch.setattr(grown_model, "MORE_SEEN", more_seen)
-        assert learning.add(config_of(place), photos).kept
-        model = Model.load(checkpoint(place), device="cpu")
-        new = model.good_parts
-        assert torch.equal(model.field.table, field.table) == stays
-        assert len(new.values) == len(old.values) + 2
-        if stays:
-            assert torch.equal(new.surface.points, old.surface.points)
-            assert torch.equal(new.values[: len(old.values)].nan_to_num(-1), old.values.nan_to_num(-1))
-        else:
-            assert new.surface.points.shape != old.surface.points.shape
-        learning.undo(config_of(place))
+
+
+@pytest.mark.usefixtures("harmless")
+@pytest.mark.parametrize(("more_seen", "stays"), [(1.0, True), (-1.0, False)])
+def test_the_surface_stays_where_nothing_new_is_seen(
+    more_seen: float, stays: bool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grown_model, "MORE_SEEN", more_seen)
+    before = Model.load(checkpoint(place), device="cpu")
+    assert learning.add(config_of(place), place / "data/balls/test/good").kept
+    after = Model.load(checkpoint(place), device="cpu")
+    old, new = before.good_parts, after.good_parts
+    assert torch.equal(after.field.table, before.field.table) == stays  # type: ignore[attr-defined]
+    assert len(new.values) == len(after.scorer.calibration.scores) == len(old.values) + 2
+    assert (new.surface.points.shape == old.surface.points.shape) == stays
+    if stays:
+        assert torch.equal(new.surface.points, old.surface.points)
+
+
+@pytest.mark.usefixtures("harmless")
+def test_what_is_not_judged_again_is_as_it_would_be(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grown_model, "MORE_SEEN", 1.0)  # what the photos show counts as known
+    method, photos, asked = field_method(TINY), place / "data/balls/test/good", []
+    same = type(method).same_reference
+
+    def states() -> list[tuple[tuple[float, ...], torch.Tensor, float | None]]:
+        found = []
+        for photo in sorted(photos.iterdir()):  # the second one after the first
+            assert learning.add(config_of(place), alone(place, photo)).kept
+            model = Model.load(checkpoint(place), device="cpu")
+            found.append((model.scorer.calibration.scores, model.good_parts.values.nan_to_num(-1), model.record.psnr))
+        for _ in found:
+            learning.undo(config_of(place))
+        return found
+
+    def watched(*args: object, **named: object) -> bool:
+        asked.append(same(*args, **named))  # type: ignore[arg-type]
+        return asked[-1]
+
+    monkeypatch.setattr(type(method), "same_reference", watched)
+    quick = states()
+    assert True in asked and False in asked
+    monkeypatch.setattr(type(method), "same_reference", lambda *_: False)
+    for (scores, values, psnr), (all_scores, all_values, all_psnr) in zip(quick, states()):
+        assert scores == all_scores and torch.equal(values, all_values)
+        assert psnr == pytest.approx(all_psnr, abs=1e-4)
+
+
+def alone(place: Path, photo: Path) -> Path:
+    """Return a folder with a single photo."""
+    folder = place / f"alone_{photo.stem}"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(photo, folder)
+    return folder
 
 
 def test_an_object_that_would_be_worse_stays_as_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
