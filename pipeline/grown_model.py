@@ -21,7 +21,7 @@ from pipeline.good_parts import GoodParts, laid_on, learn_good_parts
 from pipeline.held_out import FARTHER, GoodView, HeldOutPair
 from pipeline.history import PHOTOS, Change
 from pipeline.model import Model
-from pipeline.new_photos import NewPhoto, extensible, learned_gallery, views_of
+from pipeline.new_photos import Found, extensible, learned_gallery, views_of
 from scoring.calibration import MIN_SCORE, Calibration
 from scoring.scorers import Scorer
 from utils.errors import InputError
@@ -72,13 +72,14 @@ class JudgedViews:
     scores: list[float]  # of all views
 
 
-def extended(model: Model, photos: Sequence[NewPhoto], held_out: Views) -> Model:
-    """Return the model with posed ``photos`` in field, gallery, calibration, and the figures of its record."""
-    added = views_of(model, photos)
+def extended(model: Model, found: Found, held_out: Views) -> Model:
+    """Return the model with the photos whose poses were found in field, gallery, calibration, and its record."""
+    photos, added = found.posed, views_of(model, found.posed)
     new = [GoodView(added.image(row), added.camera_to_world[row], one.name, NEXT) for row, one in enumerate(photos)]
     known = [replace(view, rendering=one.rendering) for view, one in zip(new, photos)]
     new_surface, psnr_held = any(shows_more(model, view) for view in known), model.record.psnr
-    field = extensible(model).extend(model.field, added, model.context, new_surface)
+    field = found.field if new_surface else None
+    field = field or extensible(model).extend(model.field, added, model.context, new_surface)
     if new_surface:  # else renderings stay as they were; only what corrects them is more
         pairs = rendered_pairs(field, held_out)
         field, psnr_held = field.calibrate(pairs), psnr_of(pairs)

@@ -47,14 +47,15 @@ def add(source: Model | Config, folder: str | Path, masks: str | Path | None = N
         model = load_model(config)
         complete_journal(config.checkpoint_dir, model.record.learned)
         held_out = held_out_views(model)
-        found, lost = find_poses(model, read_photos(model, [Path(folder)], masks), masks)
-        if not found:
-            raise InputError(f"The pose of none of the {len(lost)} photos in {folder} was found; {UNFOUND}.")
+        found = find_poses(model, read_photos(model, [Path(folder)], masks), masks)
+        if not found.posed:
+            raise InputError(f"The pose of none of the {len(found.lost)} photos in {folder} was found; {UNFOUND}.")
         grown = extended(model, found, held_out)
-        change = replace(compared(model, grown), photos=[one.entry() for one in (*found, *lost)], note=note)
+        entries = [one.entry() for one in (*found.posed, *found.lost)]
+        change = replace(compared(model, grown), photos=entries, note=note)
         change = replace(change, seconds=round(time.perf_counter() - start, 3))
         if change.kept:
-            keep_photos(grown, views_of(model, found))
+            keep_photos(grown, views_of(model, found.posed))
             results: dict[str, Saveable] = {
                 "field": grown.field,
                 "gallery": grown.gallery,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,32 +63,39 @@ def given_poses(folder: Path) -> dict[Path, Tensor]:
     return {path.resolve(): transforms.pose(index, path) for index, path in enumerate(paths)}
 
 
-def find_poses(model: Model, photos: list[NewPhoto], masks: str | Path | None) -> tuple[list[NewPhoto], list[NewPhoto]]:
-    """Find the poses of photos: those whose pose is found, and those whose is not.
+class Found(NamedTuple):
+    """What came of a search for the poses of photos."""
+
+    posed: list[NewPhoto]
+    lost: list[NewPhoto]  # whose pose was not found
+    field: Field | None  # that has learned those with poses, where the search made it
+
+
+def find_poses(model: Model, photos: list[NewPhoto], masks: str | Path | None) -> Found:
+    """Find the poses of photos.
 
     A side that no view showed is known a little better with each photo: what is found for sure is learned, then the
     others are searched again.
     """
     posed, left = [one for one in photos if one.pose is not None], [one for one in photos if one.pose is None]
-    knowing = model
+    knowing, learned = model, None
     for number in range(ROUNDS):
         if (number and not posed) or not left:
             break
-        if posed and number:
-            knowing = replace(
-                model, field=learned_field(model, posed), gallery=learned_gallery(model, views_of(model, posed))
-            )
+        if number:
+            learned = learned_field(model, posed)
+            knowing = replace(model, field=learned, gallery=learned_gallery(model, views_of(model, posed)))
         tries = [searched(knowing, one, masks) for one in left]
-        if number:  # they are of a field that is thrown away
+        if number:  # they are of a field that may be thrown away
             tries = [(replace(one, rendering=None), confidence) for one, confidence in tries]
         good = [one for one, confidence in tries if confidence >= SURE] if number + 1 < ROUNDS else []
         good = good or [one for one, confidence in tries if confidence > 0]
         if not good:
             break
-        posed += good
+        posed, learned = [*posed, *good], None
         names = {one.name for one in good}
         left = [one for one in left if one.name not in names]
-    return posed, [replace(one, remark="left out: its pose was not found") for one in left]
+    return Found(posed, [replace(one, remark="left out: its pose was not found") for one in left], learned)
 
 
 def searched(model: Model, photo: NewPhoto, masks: str | Path | None) -> tuple[NewPhoto, float]:

@@ -2,9 +2,9 @@
 
     python -m bench.measure.learning_on data/LEGO-3D/01Gorilla data/LEGO-3D/02Unicorn --work /tmp/learning
 
-The lower half of an object's views is taken away, the rest is trained. A dozen of the views taken away are added as
-photos without poses; others of them measure the new side. Then half of the good queries are confirmed as a whole lot,
-the other half tells how many are called defective.
+Ten views from all around are taken away, the rest is trained, and the ten are added as photos without poses: they show
+sides that are known. Then the lower half of the views is taken away; a dozen of these are added, others measure the new
+side. At last half of the good queries are confirmed as a whole lot, the other half tells how many are called defective.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from data.transforms_file import TransformsFile
 from evaluation.metrics import psnr
 from evaluation.results import GOOD
 from pipeline.config import Config
-from pipeline.history import read_journal
+from pipeline.history import Change, read_journal
 from pipeline.learning import confirm_good, undo
 from pipeline.model import Model
 from utils.checkpoint import write_text
@@ -37,6 +37,7 @@ from utils.errors import exit_code_of
 from utils.views import Views, split_held_out
 
 ADDED, MEASURED = 12, 20  # photos, and views that measure the new side, at most
+KNOWN = 10  # photos of known sides
 STAGES = ("before", "added", "from nothing")
 
 
@@ -53,6 +54,24 @@ class Halves:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a command cost."""
+
+    seconds: float  # wall clock
+    processor_seconds: float  # of all cores
+
+
+@dataclass(frozen=True)
+class KnownSides:
+    """What adding photos of sides that are known costs."""
+
+    photos: int  # whose poses were found
+    adding: Cost
+    from_nothing: Cost
+    change: Change  # the journal's line
+
+
+@dataclass(frozen=True)
 class State:
     """An object at one stage."""
 
@@ -60,8 +79,7 @@ class State:
     old_psnr: float  # dB, mean over the held-out views
     new_psnr: float  # dB, mean over views of the new side
     new_seen: float  # share of what those show that a training view showed, mean
-    seconds: float  # wall clock of the whole command
-    processor_seconds: float  # of all cores
+    cost: Cost  # of the whole command
 
 
 @dataclass(frozen=True)
@@ -74,6 +92,16 @@ class Confirmation:
     interval: tuple[float, float]  # upper end of the threshold's 95 % interval over its lower one, before and after
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What was found of an object."""
+
+    known: KnownSides
+    states: dict[str, State]  # by stage
+    photos: int  # of the new side, whose poses were found
+    confirmed: Confirmation
+
+
 def main(argv: list[str]) -> int:
     """Measure the objects that the command line names; return the exit code."""
     parser = Parser((__doc__ or "").split("\n")[0])
@@ -83,7 +111,7 @@ def main(argv: list[str]) -> int:
     add_page_options(parser, "learning_on")
     args = parser.parse_args(argv)
     refuse_dirty_tree(args)
-    found: dict[str, tuple[dict[str, State], int, Confirmation]] = {}
+    found: dict[str, Outcome] = {}
     for folder in args.objects:
         found[folder.resolve().name] = measure_object(folder.resolve(), args.work, run_options(args))
         write_section(args.page, args.section, section_of(found))  # now: the next may fail
@@ -91,62 +119,103 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def measure_object(folder: Path, work: Path, options: Sequence[str]) -> tuple[dict[str, State], int, Confirmation]:
-    """Return an object's stages, how many of the photos were added, and what confirming changed."""
+def measure_object(folder: Path, work: Path, options: Sequence[str]) -> Outcome:
+    """Measure adding photos of known sides, of a new side, and confirming."""
+    known = measure_known_sides(folder, work, options)
     halves = split_object(folder, work / "data")
     states = {"before": measured(halves.base, halves, work, [*options, "--overwrite"])}
     states["added"] = measured(halves.base, halves, work, [*options, "--add", str(halves.photos)])
     place = work / "ckpts" / halves.base.name
-    photos = next(change for change in reversed(read_journal(place)) if change.kind == "add").photos
+    photos = posed_photos(last_addition(place))
     confirmed = measure_confirming(Model.load(place), states["added"].results, halves.base)
     states["from nothing"] = measured(halves.whole, halves, work, [*options, "--overwrite"])
-    return states, sum(not photo["remark"] for photo in photos), confirmed
+    return Outcome(known, states, photos, confirmed)
+
+
+def measure_known_sides(folder: Path, work: Path, options: Sequence[str]) -> KnownSides:
+    """Add photos from between the views that an object was trained on."""
+    count, place = len(TransformsFile.read(folder).frames), work / "data"
+    added = [round((number + 0.5) * count / KNOWN) for number in range(KNOWN)]
+    base, whole, photos = (place / f"{folder.name}_{kind}" for kind in ("less", "all", "known_photos"))
+    write_object(folder, base, [row for row in range(count) if row not in added])
+    write_object(folder, whole, list(range(count)))
+    write_photos(folder, photos, added)
+    command_cost(base, work, [*options, "--overwrite"])
+    adding = command_cost(base, work, [*options, "--add", str(photos)])
+    from_nothing = command_cost(whole, work, [*options, "--overwrite"])
+    change = last_addition(work / "ckpts" / base.name)
+    return KnownSides(posed_photos(change), adding, from_nothing, change)
+
+
+def last_addition(checkpoint: Path) -> Change:
+    """Return the journal's line of the photos that were added last."""
+    return next(change for change in reversed(read_journal(checkpoint)) if change.kind == "add")
+
+
+def posed_photos(change: Change) -> int:
+    """Return how many photos were added."""
+    return sum(not photo["remark"] for photo in change.photos)
 
 
 def split_object(folder: Path, place: Path) -> Halves:
     """Write an object without its lower half, with a part of it, and that part as photos."""
     transforms = TransformsFile.read(folder)
-    paths, poses = transforms.cameras().paths, transforms.cameras().camera_to_world
-    order = poses[:, 2, 3].argsort(descending=True).tolist()
+    order = transforms.cameras().camera_to_world[:, 2, 3].argsort(descending=True).tolist()
     upper, lower = sorted(order[: len(order) // 2]), sorted(order[len(order) // 2 :])
     added = lower[:: max(1, len(lower) // ADDED)][:ADDED]
     left = [row for row in lower if row not in added]
     measured_rows = left[:: max(1, len(left) // MEASURED)][:MEASURED]
     base, whole, photos = (place / f"{folder.name}_{kind}" for kind in ("upper", "whole", "photos"))
-    for target, rows in ((base, upper), (whole, upper + added)):
-        shutil.rmtree(target, ignore_errors=True)
-        for part in ("test", "ground_truth"):
-            shutil.copytree(folder / part, target / part)
-        if (folder / TRUE_POSES).is_file():
-            shutil.copy(folder / TRUE_POSES, target)
-        (target / "train" / GOOD).mkdir(parents=True)
-        for row in rows:
-            shutil.copy(paths[row], target / "train" / GOOD)
-        frames = [{**transforms.frames[row], "file_path": f"train/{GOOD}/{paths[row].name}"} for row in rows]
-        write_text(target / "transforms.json", json.dumps({**transforms.content, "frames": frames}))
-    shutil.rmtree(photos, ignore_errors=True)
-    photos.mkdir(parents=True)
-    for row in added:
-        shutil.copy(paths[row], photos)
+    write_object(folder, base, upper)
+    write_object(folder, whole, upper + added)
+    write_photos(folder, photos, added)
     held_out = [upper[row] for row in split_held_out(len(upper), Config().val_every)[1]]
     return Halves(base, photos, whole, transforms, held_out, measured_rows)
 
 
-def measured(folder: Path, halves: Halves, work: Path, options: Sequence[str]) -> State:
-    """Run a command that trains, or lets learn on, and measure what it gave."""
+def write_object(folder: Path, target: Path, rows: Sequence[int]) -> None:
+    """Write an object with some of its views and all of its queries."""
+    transforms = TransformsFile.read(folder)
+    shutil.rmtree(target, ignore_errors=True)
+    for part in ("test", "ground_truth"):
+        shutil.copytree(folder / part, target / part)
+    if (folder / TRUE_POSES).is_file():
+        shutil.copy(folder / TRUE_POSES, target)
+    write_photos(folder, target / "train" / GOOD, rows)
+    paths = transforms.cameras().paths
+    frames = [{**transforms.frames[row], "file_path": f"train/{GOOD}/{paths[row].name}"} for row in rows]
+    write_text(target / "transforms.json", json.dumps({**transforms.content, "frames": frames}))
+
+
+def write_photos(folder: Path, target: Path, rows: Sequence[int]) -> None:
+    """Copy some of an object's views into a folder of photos."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    paths = TransformsFile.read(folder).cameras().paths
+    for row in rows:
+        shutil.copy(paths[row], target)
+
+
+def command_cost(folder: Path, work: Path, options: Sequence[str]) -> Cost:
+    """Run a command that trains, or lets learn on; return what it cost."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = run_script(["anomaly_nerf_lego.py", *object_options(folder, work), *options])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(cost.seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def measured(folder: Path, halves: Halves, work: Path, options: Sequence[str]) -> State:
+    """Run a command that trains, or lets learn on, and measure what it gave."""
+    cost = command_cost(folder, work, options)
     run_script(["auroc_test.py", *object_options(folder, work), "--quiet"])
     results = json.loads((work / "output" / folder.name / "results.json").read_text(encoding="utf-8"))
     model = Model.load(work / "ckpts" / folder.name)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     size = max(model.intrinsics.width, model.intrinsics.height)
     (old, _), (new, seen) = (
         quality(model, read_views(halves.transforms, size, model.config.background_rgb, rows))
         for rows in (halves.old, halves.new)
     )
-    return State(results, old, new, seen, cost.seconds, spent)
+    return State(results, old, new, seen, cost)
 
 
 def quality(model: Model, views: Views) -> tuple[float, float]:
@@ -174,16 +243,19 @@ def measure_confirming(model: Model, results: dict[str, Any], folder: Path) -> C
     return Confirmation(len(paths), len(scores), (above[0], above[1]), (widths[0], widths[1]))
 
 
-def section_of(found: dict[str, tuple[dict[str, State], int, Confirmation]]) -> str:
+def section_of(found: dict[str, Outcome]) -> str:
     """Return the section's Markdown."""
-    first = next(iter(found.values()))[0]["before"].results
+    first = next(iter(found.values())).states["before"].results
     where = describe_measurement(first["environment"], first["config"], first["remark"])
     costs, gains, confirming = [], [], []
-    for name, (states, added, confirmed) in found.items():
-        new, anew = states["added"], states["from nothing"]
-        share = new.processor_seconds / anew.processor_seconds
-        times = [new.seconds, anew.seconds, new.processor_seconds, anew.processor_seconds]
-        costs.append([name, f"{added} of {ADDED}", *(f"{each:.1f} s" for each in times), f"{share:.2f}"])
+    for name, outcome in found.items():
+        known, states, confirmed = outcome.known, outcome.states, outcome.confirmed
+        kept = "" if known.change.kept else f", {known.change.remark}"
+        costs.append(
+            [name, f"{known.photos} of {KNOWN} of known sides{kept}", *shares(known.adding, known.from_nothing)]
+        )
+        new = shares(states["added"].cost, states["from nothing"].cost)
+        costs.append([name, f"{outcome.photos} of {ADDED} of a new side", *new])
         for label, value in (
             ("old held-out views, PSNR", lambda one: f"{one.old_psnr:.2f} dB"),
             ("new side, PSNR", lambda one: f"{one.new_psnr:.2f} dB"),
@@ -195,7 +267,7 @@ def section_of(found: dict[str, tuple[dict[str, State], int, Confirmation]]) -> 
         counts = [f"{number} of {confirmed.others}" for number in confirmed.above]
         widths = [f"{width:.2f}" for width in confirmed.interval]
         confirming.append([name, str(confirmed.photos), *counts, *widths])
-    heads = ["object", "photos", "adding", "from nothing", "adding, CPU", "from nothing, CPU", "share"]
+    heads = ["object", "photos", "adding", "from nothing", "share", "adding, CPU", "from nothing, CPU", "share, CPU"]
     tables = [
         markdown_table(heads, costs),
         markdown_table(["object", "", *STAGES], gains),
@@ -204,14 +276,28 @@ def section_of(found: dict[str, tuple[dict[str, State], int, Confirmation]]) -> 
         ),
     ]
     text = (
-        f"The lower half of the views is left out of the first training; {ADDED} of it are added as photos without "
-        "poses, or trained from nothing with their poses and the rest. Whole commands."
+        f"Known sides: {KNOWN} photos from between the views. New side: the lower half of the views is left out of the "
+        f"first training; {ADDED} of it are added. From nothing: trained with them at their poses. Poses of added "
+        "photos are not given. Whole commands, start included."
     )
+    middle = "What the new side gains:"
     last = (
         "After adding, every second good query is confirmed as a lot; counted are the others that are called defective."
     )
     head = f"## Learning on\n\n`python -m bench.measure.learning_on` on {', '.join(found)}: {where}\n\n{text}"
-    return "\n\n".join([head, *tables[:2], last, tables[2]])
+    return "\n\n".join([head, tables[0], middle, tables[1], last, tables[2]])
+
+
+def shares(adding: Cost, from_nothing: Cost) -> list[str]:
+    """Return the cells of two costs and their ratios."""
+    return [
+        f"{adding.seconds:.1f} s",
+        f"{from_nothing.seconds:.1f} s",
+        f"{adding.seconds / from_nothing.seconds:.2f}",
+        f"{adding.processor_seconds:.1f} s",
+        f"{from_nothing.processor_seconds:.1f} s",
+        f"{adding.processor_seconds / from_nothing.processor_seconds:.2f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.measure.learning_on import ADDED, Confirmation, State, section_of, split_object
+from bench.measure.learning_on import ADDED, Confirmation, Cost, KnownSides, Outcome, State, section_of, split_object
 from data.mad import list_queries
 from data.transforms_file import TransformsFile
 from pipeline.config import Config
+from pipeline.history import Change
 from tests.world import write_world
 from utils.camera import Intrinsics
 from utils.config import values_of
@@ -42,10 +43,12 @@ def test_the_page_has_a_row_for_each_object_and_figure() -> None:
         "fpr": 0.05,
     }
     states = {
-        "before": State(results, 40.0, 24.0, 0.9, 25.0, 40.0),
-        "added": State(results, 40.1, 35.0, 1.0, 6.0, 10.0),
-        "from nothing": State(results, 40.2, 36.0, 1.0, 30.0, 50.0),
+        "before": State(results, 40.0, 24.0, 0.9, Cost(25.0, 40.0)),
+        "added": State(results, 40.1, 35.0, 1.0, Cost(6.0, 10.0)),
+        "from nothing": State(results, 40.2, 36.0, 1.0, Cost(30.0, 50.0)),
     }
-    page = section_of({"balls": (states, 11, Confirmation(5, 6, (2, 1), (2.0, 1.5)))})
+    known = KnownSides(9, Cost(4.0, 7.0), Cost(40.0, 50.0), Change(1, "add", kept=False, remark="not kept: worse"))
+    page = section_of({"balls": Outcome(known, states, 11, Confirmation(5, 6, (2, 1), (2.0, 1.5)))})
     assert "11 of 12" in page and "0.20" in page and "6.0 s" in page
+    assert "9 of 10 of known sides, not kept: worse" in page and "0.10" in page and "0.14" in page
     assert "35.00 dB" in page and "2 of 6" in page and "1 of 6" in page and "1.50" in page
