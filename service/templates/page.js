@@ -198,17 +198,19 @@
     if (before) query.set("before", before);
     return `/results?${query}`;
   }
+  let asked = 0;
   async function readHistory(before = "") {
+    const number = ++asked;
     const { ok, content } = await ask(historyAddress(before));
-    if (!ok) return;
+    if (!ok || number !== asked) return;  // a late answer is to a question that nobody asks any more
     history = before ? [...history, ...content.results] : content.results;
     older = content.next_before;
     showHistory();
   }
   const chip = (verdict) => make("span", verdict === "failed" ? "not judged" : verdict, `verdict ${verdict}`);
   function showHistory() {
-    const asked = wanted !== null;
-    $("at-head").hidden = !asked;
+    const atThreshold = wanted !== null;
+    $("at-head").hidden = !atThreshold;
     $("history").hidden = !history.length;
     $("no-history").hidden = history.length > 0;
     $("older").hidden = !older;
@@ -218,7 +220,7 @@
       names.append(open);
       verdict.append(chip(result.verdict || result.state));
       row.append(names, verdict);
-      if (asked) { if (result.verdict_at_threshold) at.append(chip(result.verdict_at_threshold)); row.append(at); }
+      if (atThreshold) { if (result.verdict_at_threshold) at.append(chip(result.verdict_at_threshold)); row.append(at); }
       row.append(make("td", digits(result.anomaly_score)), make("td", digits(result.p_value)), make("td", result.object_name),
         make("td", result.received.replace("T", " ").replace("Z", "")));
       row.dataset.id = result.id;
