@@ -191,7 +191,7 @@ class Model(ReferenceModel):
         if len(each) != len(images):
             raise InputError(f"{len(images)} photos need as many masks, found {len(each)}; give one for each.")
         taken = [self.shoot(image, mask, key) for (key, image), mask in zip(images.items(), each)]
-        return self.judge_part(taken, name or "the part")
+        return self.judge_shots(taken, name or "the part")
 
     def shoot(self, image: Photo, mask: Mask, name: str) -> Shot:
         """Detect defects in one photo of a part; see ``detect``."""
@@ -203,7 +203,7 @@ class Model(ReferenceModel):
         rendering = self.field.render(detection.pose.to(self.device), self.intrinsics)
         return Shot(detection, self.condition(query), rendering, self.config.background_rgb)
 
-    def judge_part(self, taken: Sequence[Shot], name: str) -> PartDetection:
+    def judge_shots(self, taken: Sequence[Shot], name: str) -> PartDetection:
         """Judge one specimen by what ``shoot`` returned of each photo; see ``detect_part``."""
         return judge_shots(name, taken, self.good_parts, self.intrinsics, self.config.score.false_positive_rate)
 

@@ -47,7 +47,8 @@ def inspect_part(config: Config, place: Path, masks: Path | None = None) -> int:
         print(line)
     for photo in detection.photos:
         if photo.name not in detection.counted:
-            print(f"warning: {photos[photo.name]}: pose not found, it does not count", file=sys.stderr)
+            why = "the same photo as another" if photo.name in detection.repeated else "pose not found"
+            print(f"warning: {photos[photo.name]}: {why}, it does not count", file=sys.stderr)
     print(folder / PAGE)
     return EXIT_GOOD if detection.verdict == "good" else EXIT_DEFECTIVE
 
@@ -74,7 +75,7 @@ def judge_part(
         model.shoot(path, masks, name)
         for name, path in progress.track(photos.items(), model.config.object_name, len(photos))
     ]
-    detection = model.judge_part(taken, folder.resolve().name)
+    detection = model.judge_shots(taken, folder.resolve().name)
     heat_maps = {shot.detection.name: heat_map_of(shot.query, shot.detection) for shot in taken}
     for name, heat_map in heat_maps.items():
         write_png(folder / place_of(name), heat_map)
@@ -111,6 +112,7 @@ def page_of(
             verdict=shot.detection.verdict,
             p_value=shot.detection.p_value,
             counted=shot.detection.name in detection.counted,
+            repeated=shot.detection.name in detection.repeated,
             camera=vector(shot.detection.pose[:3, 3]),
         )
         for shot in taken

@@ -71,7 +71,8 @@ class PartDetection:
     anomaly_score: float  # the largest value anywhere on the surface
     threshold: float  # for this number of photos
     photos: tuple[Detection, ...]  # of every photo
-    counted: tuple[str, ...]  # names of those whose pose was found; the others do not count
+    counted: tuple[str, ...]  # names of those that count: whose pose was found, the same photo once
+    repeated: tuple[str, ...]  # names of those that are the same as one before, pixel by pixel
     seen_share: float  # of the surface that training views showed, the share that the photos show, in [0, 1]
     seen_twice_share: float  # that two photos show or more
     seen_well_share: float  # that a photo shows from less than 60 degrees beside its normal
@@ -101,14 +102,15 @@ def judge_shots(
     """Judge a part.
 
     Args:
-        taken: all photos; those whose pose was not found do not count.
+        taken: all photos; those whose pose was not found do not count, nor what shows the same as one before.
         good: what good parts look like.
         intrinsics: camera of the photos.
         false_positive_rate: share of good parts that may be called defective.
     Raises:
         InputError: where no pose was found.
     """
-    shots = [shot for shot in taken if shot.detection.pose_found]
+    found = [shot for shot in taken if shot.detection.pose_found]
+    shots = distinct(found)
     if not shots:
         raise InputError(
             f"The pose of none of the {len(taken)} photos of {name} was found, so that there is no verdict; "
@@ -128,6 +130,7 @@ def judge_shots(
         threshold=calibration.threshold,
         photos=tuple(shot.detection for shot in taken),
         counted=tuple(shot.detection.name for shot in shots),
+        repeated=tuple(shot.detection.name for shot in found if all(shot is not one for one in shots)),
         seen_share=share(times >= 1),
         seen_twice_share=share(times >= 2),
         seen_well_share=share(facing.amax(0) >= WELL),
@@ -136,6 +139,15 @@ def judge_shots(
         surface_score=score,
         times_seen=times,
     )
+
+
+def distinct(shots: Sequence[Shot]) -> list[Shot]:
+    """Return photos without those that are the same as one before: a copy confirms nothing."""
+    kept: list[Shot] = []
+    for shot in shots:
+        if not any(torch.equal(shot.query, one.query) for one in kept):
+            kept.append(shot)
+    return kept
 
 
 def share(where: Tensor) -> float:

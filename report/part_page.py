@@ -45,6 +45,7 @@ class PagePhoto:
     verdict: str
     p_value: float
     counted: bool
+    repeated: bool  # whether it does not count because it is the same as one before
     camera: tuple[float, float, float]  # world
 
 
@@ -100,6 +101,7 @@ def write_part_page(path: Path, page: PartPage) -> None:
             "verdict": photo.verdict,
             "p_value": format_probability(photo.p_value),
             "counted": photo.counted,
+            "repeated": photo.repeated,
             "image": to_data_url(photo.image, SIDE),
             "heat_map": to_data_url(photo.heat_map, SIDE),
             "width": photo.image.shape[1],

@@ -57,7 +57,9 @@ class View(Answer):
     """One photo of a part."""
 
     name: str = Field(examples=["left.jpg"])
-    counted: bool = Field(description="whether its pose was found; others do not count", examples=[True])
+    counted: bool = Field(
+        description="whether it counts: its pose was found, and it is no copy of another", examples=[True]
+    )
     verdict: Verdict
     anomaly_score: float
     p_value: float

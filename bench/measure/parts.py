@@ -97,7 +97,7 @@ def measure_object(model: Model, folder: Path, args: argparse.Namespace) -> dict
             for first in range(0, len(taken) - count + 1, count):
                 chosen = range(first, first + count)
                 if any(taken[one].detection.pose_found for one in chosen):
-                    part = model.judge_part([taken[one] for one in chosen], name)
+                    part = model.judge_shots([taken[one] for one in chosen], name)
                     outcomes[count].append(outcome_of(truth, chosen, taken, part))
     return outcomes
 

@@ -144,7 +144,7 @@
   function showPictures(result) {
     const ofPhoto = [["photo", "photo"], ["heat_map", "heat map"], ["reference", "good object, same side"]];
     const views = result.views
-      ? result.views.flatMap((view) => [["photo", view.name], ["heat_map", view.counted ? `score ${digits(view.anomaly_score)}` : "pose not found: not counted"]]
+      ? result.views.flatMap((view) => [["photo", view.name], ["heat_map", view.counted ? `score ${digits(view.anomaly_score)}` : `${view.pose_found ? "the same photo again" : "pose not found"}: not counted`]]
         .map(([role, title]) => [view.links[role], title]))
       : ofPhoto.map(([role, title]) => [result.links[role], title]);
     $("pictures").replaceChildren(...views.filter(([address]) => address).map(([address, title]) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,21 @@ def test_photos_whose_pose_is_not_found_do_not_count(model: pad.Model, parts: di
         model.detect_part([other], name="mixed")
     with pytest.raises(pad.InputError, match="as many masks, found 2"):
         model.detect_part(images, masks=[None, None])
+
+
+def test_a_copy_of_a_photo_does_not_count(
+    place: Path, parts: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stain"
+    shutil.copytree(place / "photos/stain", folder)
+    shutil.copy(folder / "0.png", folder / "again.png")
+    options = ["--obj", "balls", "--ckpt_dir", str(place / "ckpts"), "--output_dir", str(tmp_path / "out"), "--quiet"]
+    assert detect.main([*options, "--part", str(folder)]) == 1
+    assert "again.png: the same photo as another, it does not count" in capsys.readouterr().err
+    entry = json.loads((tmp_path / "out/balls/parts/stain/part.json").read_text())
+    assert entry["anomaly_score"] == parts["stain"].anomaly_score
+    assert [photo["counted"] for photo in entry["photos"]] == [True] * 4 + [False]
+    assert "the same photo again" in (tmp_path / "out/balls/parts/stain/part.html").read_text()
 
 
 def test_one_photo_is_a_part_too(place: Path, model: pad.Model) -> None:
