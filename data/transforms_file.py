@@ -135,6 +135,10 @@ class TransformsFile:
             InputError: naming the frame or file: a frame without an image, an image without a frame, a matrix that is
                 not rigid, a path that leaves the folder.
         """
+        return self._cameras
+
+    @functools.cached_property
+    def _cameras(self) -> Cameras:
         angle = self.angle()
         paths = [self._existing_image(index) for index in range(len(self.frames))]
         self._check_pairs(paths)

@@ -163,9 +163,9 @@ def psnr(image: Tensor, truth: Tensor) -> float:
     return -10.0 * math.log10(error) if error > 0 else math.inf
 
 
-def mean_psnr(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean PSNR in dB of at least one pair of images, as for ``psnr``; equal ones count as ``MAX_PSNR``."""
-    return float(np.mean([min(psnr(image.cpu(), truth.cpu()), MAX_PSNR) for image, truth in pairs]))
+def psnr_of_each(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
+    """Return the PSNR in dB of each pair of images, as for ``psnr``; equal ones count as ``MAX_PSNR``."""
+    return [min(psnr(image.cpu(), truth.cpu()), MAX_PSNR) for image, truth in pairs]
 
 
 def pose_metrics(results: Sequence[QueryResult], true_poses: Mapping[str, Tensor] | None = None) -> PoseMetrics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from data.folders import find_object
 from data.mad import read_views, views_fingerprint
 from data.splits import chosen_views
 from data.transforms_file import TransformsFile
-from evaluation.metrics import mean_psnr
+from evaluation.metrics import psnr_of_each
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import HELD_OUT, CameraRounds
 from pipeline.coverage import surface_seen
@@ -22,7 +23,7 @@ from pipeline.held_out import FARTHER, GoodView, HeldOutPair
 from pipeline.history import PHOTOS, Change
 from pipeline.model import Model
 from pipeline.new_photos import Found, extensible, learned_gallery, views_of
-from scoring.calibration import MIN_SCORE, Calibration
+from scoring.calibration import Calibration
 from scoring.scorers import Scorer
 from utils.errors import InputError
 from utils.exposure import rendered_pairs
@@ -32,7 +33,6 @@ from utils.text import utc_text
 from utils.views import Views, split_folds
 
 WORSE_PSNR = 0.01  # dB by which the held-out views may lose; no more than rounding
-WORSE_SCORE = 0.02  # by which the mean logarithm of their scores may rise
 NEXT = 1  # nearest views, itself, that references of an added view do without: it lies far from the others
 MORE_SEEN = 0.002  # share of the surface that must be new for the surface to be collected again
 
@@ -65,8 +65,7 @@ def held_out_views(model: Model) -> Views:
 class JudgedViews:
     """Good views that were judged by a grown model, where it judges them otherwise than before."""
 
-    held_out: int  # of training; then come photos that were added before, then new ones
-    rows: list[int]  # of the views that were judged again
+    rows: list[int]  # of the views, first those held out of training, then photos added before, then new ones
     pairs: list[HeldOutPair]  # of those
     maps: list[Tensor]  # anomaly maps (height, width) of those
     scores: list[float]  # of all views
@@ -77,14 +76,14 @@ def extended(model: Model, found: Found, held_out: Views) -> Model:
     photos, added = found.posed, views_of(model, found.posed)
     new = [GoodView(added.image(row), added.camera_to_world[row], one.name, NEXT) for row, one in enumerate(photos)]
     known = [replace(view, rendering=one.rendering) for view, one in zip(new, photos)]
-    new_surface, psnr_held = any(shows_more(model, view) for view in known), model.record.psnr
+    new_surface = any(shows_more(model, view) for view in known)
     field = found.field if new_surface else None
     field = field or extensible(model).extend(model.field, added, model.context, new_surface)
     if new_surface:  # else renderings stay as they were; only what corrects them is more
         pairs = rendered_pairs(field, held_out)
         field, psnr_held = field.calibrate(pairs), psnr_of(pairs)
-    elif psnr_held is not None:
-        psnr_held += corrected_psnr(model, field, held_out)
+    else:
+        psnr_held = grown_psnr(model, field, held_out)
     grown = replace(model, field=field, gallery=learned_gallery(model, added))
     judged = judged_again(model, grown, held_out, new if new_surface else known)
     poses, number = torch.cat([held_out.camera_to_world, added.camera_to_world]), model.record.learned + 1
@@ -96,10 +95,10 @@ def extended(model: Model, found: Found, held_out: Views) -> Model:
     ]
     record = replace(
         model.record,
-        psnr=psnr_held,
+        psnr=fmean(psnr_held),
+        psnr_by_view=psnr_held,
         trained_views=model.record.trained_views + len(added),
         surface_seen=surface_seen(field, poses, model.intrinsics) if measured else seen,
-        log_score=mean_logarithm(judged.scores[: judged.held_out]),
         photos=[*model.record.photos, *kept],
     )
     rate, confirmed = model.config.score.false_positive_rate, model.scorer.calibration.confirmed
@@ -110,26 +109,22 @@ def extended(model: Model, found: Found, held_out: Views) -> Model:
     return replace(grown, good_parts=grown_parts(grown, judged))
 
 
-def psnr_of(pairs: Sequence[tuple[Rendering, Tensor]]) -> float:
-    """Return the mean PSNR in dB of renderings and what they should show."""
-    return mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
-
-
-def corrected_psnr(model: Model, field: Field, held_out: Views) -> float:
-    """Return by how much the mean PSNR in dB of held-out views rises where only what corrects a field was extended.
-
-    Views whose references stayed the same are not rendered again.
-    """
-    method = extensible(model)
+def grown_psnr(model: Model, field: Field, held_out: Views) -> list[float]:
+    """Return the PSNR in dB of each held-out view; those whose references stayed the same are not rendered again."""
+    method, found = extensible(model), list(model.record.psnr_by_view)
     rows = [
         row
         for row, pose in enumerate(held_out.camera_to_world)
         if not method.same_reference(model.field, field, pose, 0)
     ]
-    if not rows:
-        return 0.0
-    before, after = (psnr_of(rendered_pairs(each, held_out.subset(rows))) for each in (model.field, field))
-    return (after - before) * len(rows) / len(held_out)
+    for row, value in zip(rows, psnr_of(rendered_pairs(field, held_out.subset(rows)))):
+        found[row] = value
+    return found
+
+
+def psnr_of(pairs: Sequence[tuple[Rendering, Tensor]]) -> list[float]:
+    """Return the PSNR in dB of each rendering and what it should show."""
+    return psnr_of_each((rendering.colour, truth) for rendering, truth in pairs)
 
 
 def judged_again(model: Model, grown: Model, held_out: Views, new: Sequence[GoodView]) -> JudgedViews:
@@ -153,7 +148,7 @@ def judged_again(model: Model, grown: Model, held_out: Views, new: Sequence[Good
         scores[row] = score
     scores += [score for _, score in results[len(rows) :]]
     rows += range(len(before), len(scores))
-    return JudgedViews(len(held), rows, pairs, [anomaly_map for anomaly_map, _ in results], scores)
+    return JudgedViews(rows, pairs, [anomaly_map for anomaly_map, _ in results], scores)
 
 
 def shows_more(model: Model, view: GoodView) -> bool:
@@ -175,11 +170,6 @@ def grown_parts(grown: Model, judged: JudgedViews) -> GoodParts:
     values[: len(known.values)] = known.values
     values[judged.rows] = laid_on(known.surface, judged.pairs, judged.maps, grown)
     return replace(known, values=values)
-
-
-def mean_logarithm(scores: Sequence[float]) -> float:
-    """Return the mean logarithm of at least one score."""
-    return sum(math.log(max(score, MIN_SCORE)) for score in scores) / len(scores) if scores else math.inf
 
 
 def added_before(model: Model) -> list[GoodView]:
@@ -204,23 +194,22 @@ def keep_photos(grown: Model, added: Views) -> None:
 
 
 def compared(model: Model, grown: Model) -> Change:
-    """Return the journal's line of added photos, and whether they are kept: no old view may be worse than before."""
+    """Return the journal's line of added photos, and whether they are kept: no old view may be shown worse.
+
+    What good views score is no measure of that: where added photos lie near, smaller residuals are expected, and scores
+    are in units of these. The threshold follows.
+    """
     before, after = figures(model), figures(grown)
-    remarks = []
-    if after["psnr"] < before["psnr"] - WORSE_PSNR:
-        remarks.append(f"the held-out views would have {after['psnr']:.2f} dB instead of {before['psnr']:.2f}")
-    if after["log_score"] > before["log_score"] + WORSE_SCORE:
-        rise = math.expm1(after["log_score"] - before["log_score"])
-        remarks.append(f"good held-out views would score {rise:.0%} higher")
-    remark = f"not kept: {' and '.join(remarks)}" if remarks else ""
-    return Change(grown.record.learned + 1, "add", utc_text(), not remarks, before=before, after=after, remark=remark)
+    kept = after["psnr"] >= before["psnr"] - WORSE_PSNR
+    worse = f"not kept: the held-out views would have {after['psnr']:.2f} dB instead of {before['psnr']:.2f}"
+    remark = "" if kept else worse
+    return Change(grown.record.learned + 1, "add", utc_text(), kept, before=before, after=after, remark=remark)
 
 
 def figures(model: Model) -> dict[str, float]:
     """Return the figures by which states are compared."""
     record, calibration = model.record, model.scorer.calibration
     found = {"psnr": record.psnr or 0.0, "views": float(record.trained_views), **threshold_figures(calibration)}
-    found["log_score"] = mean_logarithm(calibration.scores) if record.log_score is None else record.log_score
     return found if record.surface_seen is None else {**found, "surface_seen": record.surface_seen[0]}
 
 

@@ -44,13 +44,13 @@ class TrainingRecord:
         None  # shares of the surface that one view showed, and two; see coverage.py
     )
     psnr: float | None = None  # dB, whole frame, mean over the held-out views
+    psnr_by_view: list[float] = field(default_factory=list)  # dB, of these
     blank_psnr: float | None = None  # dB, the same of an image that shows the bare background
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     held_out_poses: dict[str, list[list[float]]] = field(default_factory=dict)  # by view, as they were found
     learned: int = 0  # number of the change that was learned last, see history.py; 0 as trained
     files: dict[str, str] = field(default_factory=dict)  # of the steps that learning made again: where, in the folder
-    log_score: float | None = None  # mean logarithm of the held-out views' scores after learning
     photos: list[dict[str, Any]] = field(default_factory=list)  # added ones: name, transform_matrix
 
     @staticmethod

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Protocol, TypeVar
 
 import torch
@@ -17,7 +18,7 @@ from data.mad import read_views, views_fingerprint
 from data.plain_background import HIDDEN, hidden_shares, is_plain
 from data.splits import select_views
 from data.transforms_file import TransformsFile
-from evaluation.metrics import mean_psnr
+from evaluation.metrics import psnr_of_each
 from nerf.fields import load_any_field
 from pipeline.cameras import FILE as CAMERA_FILE
 from pipeline.cameras import CameraRounds, CameraTraining
@@ -268,10 +269,11 @@ def learned_parts(held_out: HeldOut, model: ReferenceModel, scorer: Scorer) -> G
 
 
 def record_psnr(pairs: Sequence[tuple[Rendering, Tensor]], held_out: HeldOut, record: TrainingRecord) -> None:
-    """Record the mean PSNR in dB of the held-out views as rendered, and of images of the bare background."""
+    """Record the PSNR in dB of the held-out views as rendered, and of images of the bare background."""
     background = torch.tensor(held_out.views.background)
-    record.psnr = mean_psnr((rendering.colour, truth) for rendering, truth in pairs)
-    record.blank_psnr = mean_psnr((background.expand_as(truth), truth) for _, truth in pairs)
+    record.psnr_by_view = psnr_of_each((rendering.colour, truth) for rendering, truth in pairs)
+    record.psnr = fmean(record.psnr_by_view)
+    record.blank_psnr = fmean(psnr_of_each((background.expand_as(truth), truth) for _, truth in pairs))
 
 
 def check_field(config: Config, record: TrainingRecord, views: Views, few: bool = False) -> None:

@@ -69,6 +69,7 @@ class KnownSides:
     adding: Cost
     from_nothing: Cost
     change: Change  # the journal's line
+    auroc: tuple[float, float]  # of images, before and after
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,12 @@ def measure_known_sides(folder: Path, work: Path, options: Sequence[str]) -> Kno
     write_object(folder, whole, list(range(count)))
     write_photos(folder, photos, added)
     command_cost(base, work, [*options, "--overwrite"])
+    before = tested(base, work)["image_auroc"]
     adding = command_cost(base, work, [*options, "--add", str(photos)])
+    after = tested(base, work)["image_auroc"]
     from_nothing = command_cost(whole, work, [*options, "--overwrite"])
     change = last_addition(work / "ckpts" / base.name)
-    return KnownSides(posed_photos(change), adding, from_nothing, change)
+    return KnownSides(posed_photos(change), adding, from_nothing, change, (before, after))
 
 
 def last_addition(checkpoint: Path) -> Change:
@@ -204,11 +207,17 @@ def command_cost(folder: Path, work: Path, options: Sequence[str]) -> Cost:
     return Cost(cost.seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
+def tested(folder: Path, work: Path) -> dict[str, Any]:
+    """Test an object; return its results.json."""
+    run_script(["auroc_test.py", *object_options(folder, work), "--quiet"])
+    found: dict[str, Any] = json.loads((work / "output" / folder.name / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
 def measured(folder: Path, halves: Halves, work: Path, options: Sequence[str]) -> State:
     """Run a command that trains, or lets learn on, and measure what it gave."""
     cost = command_cost(folder, work, options)
-    run_script(["auroc_test.py", *object_options(folder, work), "--quiet"])
-    results = json.loads((work / "output" / folder.name / "results.json").read_text(encoding="utf-8"))
+    results = tested(folder, work)
     model = Model.load(work / "ckpts" / folder.name)
     size = max(model.intrinsics.width, model.intrinsics.height)
     (old, _), (new, seen) = (
@@ -247,13 +256,11 @@ def section_of(found: dict[str, Outcome]) -> str:
     """Return the section's Markdown."""
     first = next(iter(found.values())).states["before"].results
     where = describe_measurement(first["environment"], first["config"], first["remark"])
-    costs, gains, confirming = [], [], []
+    costs, sides, gains, confirming = [], [], [], []
     for name, outcome in found.items():
         known, states, confirmed = outcome.known, outcome.states, outcome.confirmed
-        kept = "" if known.change.kept else f", {known.change.remark}"
-        costs.append(
-            [name, f"{known.photos} of {KNOWN} of known sides{kept}", *shares(known.adding, known.from_nothing)]
-        )
+        costs.append([name, f"{known.photos} of {KNOWN} of known sides", *shares(known.adding, known.from_nothing)])
+        sides.append([name, *known_cells(known)])
         new = shares(states["added"].cost, states["from nothing"].cost)
         costs.append([name, f"{outcome.photos} of {ADDED} of a new side", *new])
         for label, value in (
@@ -270,6 +277,7 @@ def section_of(found: dict[str, Outcome]) -> str:
     heads = ["object", "photos", "adding", "from nothing", "share", "adding, CPU", "from nothing, CPU", "share, CPU"]
     tables = [
         markdown_table(heads, costs),
+        markdown_table(["object", "held-out views, PSNR", "image AUROC", "threshold", "kept"], sides),
         markdown_table(["object", "", *STAGES], gains),
         markdown_table(
             ["object", "photos", "others above before", "after", "interval, upper / lower, before", "after"], confirming
@@ -280,12 +288,21 @@ def section_of(found: dict[str, Outcome]) -> str:
         f"first training; {ADDED} of it are added. From nothing: trained with them at their poses. Poses of added "
         "photos are not given. Whole commands, start included."
     )
+    before_and_after = "Known sides, before and after adding:"
     middle = "What the new side gains:"
     last = (
         "After adding, every second good query is confirmed as a lot; counted are the others that are called defective."
     )
     head = f"## Learning on\n\n`python -m bench.measure.learning_on` on {', '.join(found)}: {where}\n\n{text}"
-    return "\n\n".join([head, tables[0], middle, tables[1], last, tables[2]])
+    return "\n\n".join([head, tables[0], before_and_after, tables[1], middle, tables[2], last, tables[3]])
+
+
+def known_cells(known: KnownSides) -> list[str]:
+    """Return the cells of what adding photos of known sides changed."""
+    change, (before, after) = known.change, known.auroc
+    pairs = [(change.before["psnr"], change.after["psnr"]), (before, after)]
+    cells = [f"{old:.{digits}f} to {new:.{digits}f}" for (old, new), digits in zip(pairs, (2, 4))]
+    return [*cells, f"{change.before['threshold']:.2f} to {change.after['threshold']:.2f}", change.remark or "yes"]
 
 
 def shares(adding: Cost, from_nothing: Cost) -> list[str]:

@@ -38,7 +38,6 @@ SHOWS = 0.02  # opacity of learned matter in a pixel from which the pixel is tra
 BEHIND = 0.75  # voxels that a hidden point lies behind the surface that a view shows, at least
 HELD_BEHIND = 2.5  # likewise, up to which vertices that the field has are held, for they show through its surface
 SLACK = 4  # pixels by which an added silhouette may be wrong
-ASKED = 64  # old views, at most, that are asked whether they show a point
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,9 @@ class Extension:
         An old view shows what lies up to ``behind`` scene units behind its surface.
         """
         count = len(self.stored.depths)
-        some = np.random.default_rng(0).permutation(count)[:ASKED]  # mixed, so that each shows much that others do not
+        mixed = np.random.default_rng(0).permutation(count)  # so that each shows much that the ones before did not
         left = torch.arange(len(points))
-        for view in some.tolist():
+        for view in mixed.tolist():
             left = left[behind_surface(self.stored, view, points[left], behind)]
         for mask, pose in zip(self.masks, self.views.camera_to_world):
             left = left[may_show(mask, pose, self.views, points[left])]

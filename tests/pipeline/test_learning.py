@@ -105,7 +105,6 @@ def test_added_photos_show_what_no_view_showed_and_undo_restores_every_byte(plac
 @pytest.fixture
 def harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing counts as harm, so that changes are kept."""
-    monkeypatch.setattr(grown_model, "WORSE_SCORE", 100.0)
     monkeypatch.setattr(grown_model, "WORSE_PSNR", 100.0)
 
 

@@ -47,8 +47,11 @@ def test_the_page_has_a_row_for_each_object_and_figure() -> None:
         "added": State(results, 40.1, 35.0, 1.0, Cost(6.0, 10.0)),
         "from nothing": State(results, 40.2, 36.0, 1.0, Cost(30.0, 50.0)),
     }
-    known = KnownSides(9, Cost(4.0, 7.0), Cost(40.0, 50.0), Change(1, "add", kept=False, remark="not kept: worse"))
+    figures = {"psnr": 39.0, "threshold": 1.5}
+    change = Change(1, "add", kept=False, remark="not kept: worse", before=figures, after={**figures, "psnr": 38.5})
+    known = KnownSides(9, Cost(4.0, 7.0), Cost(40.0, 50.0), change, (0.9, 0.91))
     page = section_of({"balls": Outcome(known, states, 11, Confirmation(5, 6, (2, 1), (2.0, 1.5)))})
     assert "11 of 12" in page and "0.20" in page and "6.0 s" in page
-    assert "9 of 10 of known sides, not kept: worse" in page and "0.10" in page and "0.14" in page
+    assert "9 of 10 of known sides" in page and "0.10" in page and "0.14" in page
+    assert "39.00 to 38.50" in page and "0.9000 to 0.9100" in page and "not kept: worse" in page
     assert "35.00 dB" in page and "2 of 6" in page and "1 of 6" in page and "1.50" in page
