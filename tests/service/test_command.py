@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import serve
 from service.settings import ServiceConfig
+from service.start import HEAPS
 from tests.service.processes import ROOT
 from utils.errors import InputError, exit_code_of
 
@@ -89,3 +91,21 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
 def test_help_needs_no_extra_and_is_quick() -> None:
     code = "import sys, serve; serve.make_parser(); sys.exit(bool({'torch', 'fastapi', 'uvicorn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ, check=False).returncode == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have one heap for all threads")
+def test_threads_share_few_heaps() -> None:
+    code = (
+        "import ctypes, sys, threading; {}; barrier = threading.Barrier(12); libc = ctypes.CDLL(None)\n"
+        "def take():\n    barrier.wait(); blocks = [libc.malloc(900) for _ in range(100)]; barrier.wait()\n"
+        "threads = [threading.Thread(target=take) for _ in range(12)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]; libc.malloc_stats()"
+    )
+
+    def heaps(first: str) -> int:
+        ended = subprocess.run(
+            [sys.executable, "-c", code.format(first)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        return ended.stderr.count("Arena ")
+
+    assert heaps("import service.start; assert service.start.share_heaps()") <= HEAPS < heaps("import service.start")
