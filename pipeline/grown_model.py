@@ -111,15 +111,21 @@ def extended(model: Model, found: Found, held_out: Views) -> Model:
 
 def grown_psnr(model: Model, field: Field, held_out: Views) -> list[float]:
     """Return the PSNR in dB of each held-out view; those whose references stayed the same are not rendered again."""
-    method, found = extensible(model), list(model.record.psnr_by_view)
-    rows = [
-        row
-        for row, pose in enumerate(held_out.camera_to_world)
-        if not method.same_reference(model.field, field, pose, 0)
-    ]
+    found = list(model.record.psnr_by_view)
+    rows = changed_rows(model, field, [(pose, 0) for pose in held_out.camera_to_world])
     for row, value in zip(rows, psnr_of(rendered_pairs(field, held_out.subset(rows)))):
         found[row] = value
     return found
+
+
+def changed_rows(model: Model, field: Field, references: Sequence[tuple[Tensor, int]]) -> list[int]:
+    """Return which references, each a pose (4, 4) and nearest views left out, an extended field makes otherwise."""
+    method = extensible(model)
+    return [
+        row
+        for row, (pose, without) in enumerate(references)
+        if not method.same_reference(model.field, field, pose, without)
+    ]
 
 
 def psnr_of(pairs: Sequence[tuple[Rendering, Tensor]]) -> list[float]:
@@ -136,12 +142,7 @@ def judged_again(model: Model, grown: Model, held_out: Views, new: Sequence[Good
         if name in found
     ]
     before, scores = [*held, *added_before(model)], list(model.scorer.calibration.scores)
-    method = extensible(model)
-    rows = [
-        row
-        for row, view in enumerate(before)
-        if not method.same_reference(model.field, grown.field, view.camera_to_world, view.without)
-    ]
+    rows = changed_rows(model, grown.field, [(view.camera_to_world, view.without) for view in before])
     pairs = [view.pair(grown) for view in [*(before[row] for row in rows), *new]]
     results = [model.scorer.compare(pair.query, pair.reference) for pair in pairs]
     for row, (_, score) in zip(rows, results):
